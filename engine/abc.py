@@ -1,0 +1,304 @@
+"""What a driver must offer, and what the engine offers to a driver.
+
+A driver runs one kind of hypervisor. It holds no definitions, no state on disk and no events of its own: the engine
+keeps them for every driver alike. A driver does I/O and *reports* facts through the ``DomainHandle`` it is given.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from engine.conf import DomainDefinition
+from engine.errors import ConfigError, NotSupported
+from engine.events.types import DomainEvent
+from engine.lifecycle import Command, Report
+
+__all__ = [
+    "ConnectionURI",
+    "Discovered",
+    "DomainHandle",
+    "DomainInfo",
+    "Driver",
+    "DriverContext",
+    "ScopeInfo",
+    "ShutdownMethod",
+]
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+ShutdownMethod = Literal["default", "agent", "acpi"]
+
+
+class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
+    """A libvirt connection URI, ``driver[+transport]://[user@][host][:port]/path[?extra]``.
+
+    ``str()`` gives the canonical text; two URIs are the same connection when their texts are equal.
+    """
+
+    driver: str
+    transport: str = ""
+    user: str = ""
+    host: str = ""
+    port: int | None = None
+    path: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> ConnectionURI:
+        """Raises ConfigError when ``text`` is no connection URI."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as exc:
+            raise ConfigError(f"'{text}' is not a connection URI: {exc}") from exc
+        if not parts.scheme:
+            raise ConfigError(f"'{text}' is not a connection URI: it has no scheme (e.g. qemu:///system)")
+        driver, _, transport = parts.scheme.partition("+")
+        return cls(
+            driver=driver,
+            transport=transport,
+            user=parts.username or "",
+            host=parts.hostname or "",
+            port=port,
+            path=parts.path,
+            query=tuple(parse_qsl(parts.query)),
+        )
+
+    def __str__(self) -> str:
+        scheme = self.driver + (f"+{self.transport}" if self.transport else "")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        netloc = (f"{self.user}@" if self.user else "") + host + (f":{self.port}" if self.port is not None else "")
+        query = "&".join(f"{key}={value}" for key, value in self.query)
+        return f"{scheme}://{netloc}{self.path}" + (f"?{query}" if query else "")
+
+
+class ScopeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the domain's processes were put.
+
+    Attributes:
+        unit: the systemd unit, or "" when there is none.
+        method: the call that made it: ``CreateMachineWithNetwork`` | ``CreateMachine`` | ``StartTransientUnit`` | "".
+        reason: why there is none.
+    """
+
+    unit: str = ""
+    method: str = ""
+    reason: str = ""
+
+
+class Discovered(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain that the URI or the host brings by itself (``test:///default`` has one called test).
+
+    Attributes:
+        definition: the domain.
+        active: it runs (the driver's ``start`` state is taken over without calling ``start``).
+        persistent, autostart: as in libvirt.
+    """
+
+    definition: DomainDefinition
+    active: bool = False
+    paused: bool = False
+    persistent: bool = True
+    autostart: bool = False
+
+
+class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running domain uses now; None: the driver can't tell.
+
+    Attributes:
+        pid: of the hypervisor's process on this host.
+        cpu_time: seconds of host CPU; memory: KiB it has now (balloon); resident: KiB of host memory.
+        console: path of the first serial or console: a file or pty; socket paths are not given.
+        log: the per-domain log of the hypervisor's own words.
+    """
+
+    pid: int | None = None
+    cpu_time: float | None = None
+    memory: int | None = None
+    resident: int | None = None
+    console: Path | None = None
+    log: Path | None = None
+
+
+class DomainHandle(Protocol):
+    """One domain, as the engine hands it to its driver. Valid as long as the domain exists.
+
+    All but ``remember`` and ``create_scope`` return at once and never fail.
+    """
+
+    @property
+    def definition(self) -> DomainDefinition:
+        """The definition: of a running domain the one it was started with."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uuid(self) -> str: ...
+
+    @property
+    def runtime_dir(self) -> Path:
+        """A folder for this domain's sockets and pid files; exists, private, its path short enough for a socket.
+
+        It goes when the domain has stopped.
+        """
+
+    @property
+    def log_path(self) -> Path:
+        """Where the hypervisor's own words go; kept after the domain stopped when the engine has a state directory."""
+
+    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
+        """Tell what happened. ``detail`` and ``reason`` are libvirt's words; "" takes the usual one.
+
+        A report that is impossible in the state the domain is in is dropped and logged: a driver may report twice.
+        """
+
+    def emit(self, event_type: type[DomainEvent], **facts: Any) -> None:
+        """Publish a further event about this domain; ``facts`` are the event's own fields."""
+
+    async def remember(self, facts: Mapping[str, JSON]) -> None:
+        """Persist what ``Driver.adopt`` will need (replaces what was remembered before); gone when the domain stops.
+
+        Raises:
+            StoreError: it could not be written; the domain should not be started then.
+        """
+
+    async def create_scope(self, leader: int, *, interfaces: Sequence[int] = ()) -> ScopeInfo:
+        """Put process ``leader`` (and its children) into a systemd scope ordered as the graph says.
+
+        Args:
+            leader: PID. interfaces: indexes of host network interfaces that belong to the domain.
+
+        Never raises for a missing or refusing systemd: the answer says so, and an event is published.
+        """
+
+
+class DriverContext(Protocol):
+    """What the engine offers to one opened connection."""
+
+    @property
+    def uri(self) -> ConnectionURI: ...
+
+    @property
+    def persistent(self) -> bool:
+        """The engine has a state directory: domains may outlive the engine."""
+
+    @property
+    def save_dir(self) -> Path: ...
+
+    def start_soon(self, function: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
+        """Run a task as long as the connection is open; an exception in it closes that connection, no other."""
+
+
+class Driver(ABC):
+    """One opened connection to one hypervisor.
+
+    Rules (``engine.testing.check_driver`` holds a driver to them, on asyncio and on trio):
+
+    - A command is called only when ``engine.lifecycle`` allows it, one at a time a domain, any number of domains at
+      once. It returns when done (``shutdown``, ``reboot``: when asked) and has reported what it did by then.
+    - A command that raises or is cancelled leaves the domain as the reports say: a cancelled or failed ``start`` has no
+      process left.
+    - Only EngineError leaves a driver.
+    """
+
+    #: URI scheme, e.g. "qemu".
+    scheme: ClassVar[str]
+    #: Values of ``<domain type='...'>`` it can run.
+    domain_types: ClassVar[frozenset[str]]
+    #: What it can do beyond start and destroy.
+    commands: ClassVar[frozenset[Command]]
+    #: Stop methods it has: subset of agent, acpi, save, destroy.
+    stop_methods: ClassVar[frozenset[str]]
+
+    @classmethod
+    @abstractmethod
+    def open(cls, uri: ConnectionURI, context: DriverContext) -> AbstractAsyncContextManager[Driver]:
+        """Open the connection; leaving the context closes it and never touches a running domain."""
+
+    @abstractmethod
+    def check(self, definition: DomainDefinition) -> None:
+        """Refuse what can't be built, by name and line, before any I/O.
+
+        Raises:
+            UnsupportedConfig: see there.
+        """
+
+    async def discover(self) -> Sequence[Discovered]:
+        """The domains the URI or the host brings by itself. Called once, right after ``open``."""
+        return ()
+
+    @abstractmethod
+    async def start(self, domain: DomainHandle, *, paused: bool = False, restore_from: Path | None = None) -> None:
+        """Start it and report STARTED (detail ``booted`` or ``restored``; if paused, then SUSPENDED as well).
+
+        Args:
+            restore_from: a file ``save`` made; it is not deleted.
+
+        Raises:
+            StartFailed, UnsupportedConfig, MissingProgram, HostError.
+        """
+
+    async def adopt(self, domain: DomainHandle, facts: Mapping[str, JSON]) -> bool:
+        """Take over a domain that an earlier engine left running; ``facts`` is what it remembered.
+
+        Returns:
+            True: it runs, and SUSPENDED/SHUTTING_DOWN/CRASHED was reported where it is not plainly running (the engine
+            assumes RUNNING before the call). False: it is gone, and STOPPED was reported with the true detail.
+        """
+        domain.report(Report.STOPPED, "failed")
+        return False
+
+    async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        """Ask the guest to power off. Returns when asked; STOPPED is reported when it has happened.
+
+        Raises:
+            AgentUnresponsive, AgentError: method ``agent``.
+        """
+        raise NotSupported(self.scheme, "shutdown")
+
+    async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        """Ask the guest to reboot. Returns when asked; REBOOTED is reported when it has happened."""
+        raise NotSupported(self.scheme, "reboot")
+
+    async def reset(self, domain: DomainHandle) -> None:
+        """Press the reset button; REBOOTED is reported."""
+        raise NotSupported(self.scheme, "reset")
+
+    async def suspend(self, domain: DomainHandle) -> None:
+        """Stop the virtual CPUs; SUSPENDED is reported before it returns."""
+        raise NotSupported(self.scheme, "suspend")
+
+    async def resume(self, domain: DomainHandle) -> None:
+        """Let the virtual CPUs run; RESUMED is reported before it returns."""
+        raise NotSupported(self.scheme, "resume")
+
+    @abstractmethod
+    async def destroy(self, domain: DomainHandle) -> None:
+        """Pull the plug: STOPPED (``destroyed``) is reported and the process reaped before it returns."""
+
+    async def save(self, domain: DomainHandle, path: Path) -> None:
+        """Write memory and devices to ``path`` and stop: STOPPED (``saved``) is reported before it returns.
+
+        The file is ``engine.util.savefile``'s: header with the domain's XML, then the driver's own data; it appears
+        under its name only when it is whole and on disk. A failed or cancelled save leaves the guest as it was.
+        """
+        raise NotSupported(self.scheme, "save")
+
+    async def agent_sync(self, domain: DomainHandle) -> None:
+        """Return once the guest agent answers; wait for it as long as the caller lets it.
+
+        Raises:
+            AgentError: the domain has no agent channel.
+        """
+        raise NotSupported(self.scheme, "the guest agent")
+
+    async def info(self, domain: DomainHandle) -> DomainInfo:
+        """What it uses now."""
+        return DomainInfo()
