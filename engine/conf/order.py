@@ -1,12 +1,19 @@
-"""What a domain declares about its order: edges, gate, ladder. Pure data; ``engine.shutdown.graph`` makes the graph."""
+"""What a domain declares about its order: edges, gates, ladder; ``engine.shutdown.graph`` makes the graph of it."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-__all__ = ["ORDER_NAMESPACE", "Edge", "Gate", "Order", "StopStep"]
+from engine.conf.document import attribute, local_name, suggest
+from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+__all__ = ["DEFAULT_LADDER", "ORDER_NAMESPACE", "Edge", "Gate", "Order", "StopStep", "parse_order"]
 
 #: The namespace of our elements inside ``<metadata>``.
 ORDER_NAMESPACE = "urn:virengine:order:1"
@@ -92,3 +99,152 @@ DEFAULT_LADDER = (
     StopStep(method="acpi", timeout=120.0, repeat=10.0),
     StopStep(method="save", timeout=120.0),
 )
+
+
+# ---------------------------------------------------------------------------- from XML
+
+_GATE_FIELDS = {"tcp": ("host", "port"), "http": ("url",), "serial": ("pattern",), "delay": ("seconds",)}
+_GATES = ("running", "agent", "tcp", "http", "serial", "delay")
+_METHODS = ("agent", "acpi", "save", "destroy")
+
+
+class _Reader:
+    """Reads one element's attributes; every complaint carries file and line."""
+
+    def __init__(self, element: Element, source: str | None) -> None:
+        self.element = element
+        self.source = source
+        self.line = element.sourceline or 0
+
+    def fail(self, reason: str) -> ConfigError:
+        return ConfigError(f"<order:{local_name(self.element)}>: {reason}", source=self.source, line=self.line or None)
+
+    def only(self, *known: str) -> None:
+        for name in self.element.keys():  # noqa: SIM118 - an lxml element is no mapping
+            if name not in known:
+                raise self.fail(f"unknown attribute '{name}'{suggest(str(name), known)}")
+
+    def text(self, name: str) -> str:
+        return attribute(self.element, name, source=self.source)
+
+    def choice(self, name: str, known: tuple[str, ...], default: str | None = None) -> Any:
+        value = self.element.get(name, default)
+        if value is None:
+            value = self.text(name)
+        if value not in known:
+            raise self.fail(f"{name}='{value}' is not one of {', '.join(known)}{suggest(value, known)}")
+        return value
+
+    def seconds(self, name: str, default: float, *, least: float = 0.0) -> float:
+        value = self.element.get(name)
+        if value is None:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not least <= number < 1e9:
+            raise self.fail(f"{name}='{value}' is not a number of seconds")
+        return number
+
+    def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.element.get(name) if default is not None else self.text(name)
+        if value is None and default is not None:
+            return default
+        if value is None or not value.isdigit() or not low <= int(value) <= high:
+            raise self.fail(f"{name}='{value}' is not a number from {low} to {high}")
+        return int(value)
+
+
+def parse_order(element: Element, *, source: str | None = None) -> Order:
+    """``<order:order>`` as data.
+
+    Raises:
+        ConfigError: an unknown element, attribute or value, with its line.
+    """
+    edges: list[Edge] = []
+    gates: list[Gate] = []
+    ladder: list[StopStep] = []
+    tags: list[str] = []
+    on_failure = None
+    for child in element:
+        reader = _Reader(child, source)
+        match local_name(child):
+            case "requires" | "after" as kind:
+                edges.append(_edge(reader, kind))
+            case "ready":
+                gates.append(_gate(reader))
+            case "stop":
+                reader.only("on-failure")
+                if child.get("on-failure") is not None:
+                    on_failure = reader.choice("on-failure", ("hold", "go-on"))
+                ladder.extend(_step(_Reader(step, source)) for step in child if local_name(step))
+            case "tag":
+                reader.only("name")
+                tags.append(reader.text("name"))
+            case "":
+                continue  # a comment
+            case other:
+                raise reader.fail(f"unknown element{suggest(other, ('requires', 'after', 'ready', 'stop', 'tag'))}")
+    return Order(
+        edges=tuple(edges), gates=tuple(gates), ladder=tuple(ladder), tags=tuple(tags), on_stop_failure=on_failure
+    )
+
+
+def _edge(reader: _Reader, kind: Literal["requires", "after"]) -> Edge:
+    reader.only("domain", "when")
+    when: When = reader.choice("when", ("both", "start", "stop"), "both")
+    return Edge(domain=reader.text("domain"), kind=kind, when=when, line=reader.line)
+
+
+def _gate(reader: _Reader) -> Gate:
+    kind = reader.choice("gate", _GATES)
+    reader.only("gate", "timeout", "on-timeout", "status" if kind == "http" else "gate", *_GATE_FIELDS.get(kind, ()))
+    if kind == "serial":
+        _check_pattern(reader)
+    return Gate(
+        kind=kind,
+        timeout=reader.seconds("timeout", 60.0),
+        on_timeout=reader.choice("on-timeout", ("fail", "go-on"), "fail"),
+        host=reader.text("host") if kind == "tcp" else "",
+        port=reader.number("port", 1, 65535) if kind == "tcp" else 0,
+        url=_url(reader) if kind == "http" else "",
+        status=reader.number("status", 100, 599, 200),
+        pattern=reader.text("pattern") if kind == "serial" else "",
+        seconds=_delay(reader) if kind == "delay" else 0.0,
+        line=reader.line,
+    )
+
+
+def _check_pattern(reader: _Reader) -> None:
+    pattern = reader.text("pattern")
+    try:
+        re.compile(pattern)
+    except re.error as exc:
+        raise reader.fail(f"pattern='{pattern}' is not a regular expression: {exc}") from exc
+
+
+def _delay(reader: _Reader) -> float:
+    reader.text("seconds")  # required
+    return reader.seconds("seconds", 0.0)
+
+
+def _url(reader: _Reader) -> str:
+    url = reader.text("url")
+    if not url.startswith(("http://", "https://")):
+        raise reader.fail(f"url='{url}' is not an http:// or https:// address")
+    return url
+
+
+def _step(reader: _Reader) -> StopStep:
+    if local_name(reader.element) != "try":
+        raise reader.fail("unknown element, expected <order:try>")
+    reader.only("method", "timeout", "repeat")
+    method = reader.choice("method", _METHODS)
+    usual = next((step for step in DEFAULT_LADDER if step.method == method), None)
+    return StopStep(
+        method=method,
+        timeout=reader.seconds("timeout", usual.timeout if usual else 10.0),
+        repeat=reader.seconds("repeat", usual.repeat if usual else 0.0),
+        line=reader.line,
+    )

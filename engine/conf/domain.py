@@ -1,0 +1,140 @@
+"""The domain document: what the engine itself needs of it, typed; the whole text is kept, so nothing is lost."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import msgspec
+from lxml import etree
+
+from engine.conf.document import child_text, parse_document, to_text
+from engine.conf.order import ORDER_NAMESPACE, Order, parse_order
+from engine.conf.units import to_kib
+from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+__all__ = ["DomainDefinition", "parse_domain"]
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_ORDER = Order()
+
+
+class DomainDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One domain's configuration.
+
+    Attributes:
+        type: the hypervisor type (``qemu``, ``kvm``, ``test``, ...).
+        name: unique within a connection.
+        uuid: lower case with dashes; made up when the document had none.
+        memory, current_memory: KiB.
+        vcpus: the maximum number of virtual CPUs.
+        partition: ``<resource><partition>``, e.g. ``/machine/production``, or "".
+        order: what ``<metadata>`` declares in ``urn:virengine:order:1``.
+        text: the whole document, as it was given (with the UUID put in when it had none).
+        source: the file it came from, or None.
+    """
+
+    type: str
+    name: str
+    uuid: str
+    memory: int = 0
+    current_memory: int = 0
+    vcpus: int = 1
+    title: str = ""
+    partition: str = ""
+    order: Order = _NO_ORDER
+    text: str
+    source: str | None = None
+
+    def element(self) -> Element:
+        """The parsed document's root, anew at each call: a tree is much larger than its text."""
+        return parse_document(self.text, source=self.source)
+
+
+def parse_domain(text: str | bytes, *, source: str | None = None) -> DomainDefinition:
+    """A domain document as a definition.
+
+    Raises:
+        ConfigError: with the line, when it is not well-formed or what the engine needs is missing or wrong.
+    """
+    root = parse_document(text, source=source)
+    if root.tag != "domain":
+        raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=root.sourceline)
+    fields = {child.tag: child for child in reversed(root)}
+    domain_type = root.get("type")
+    if not domain_type:
+        raise ConfigError("<domain> lacks its attribute 'type'", source=source, line=root.sourceline)
+    name = _name(root, fields.get("name"), source)
+    uuid, added = _uuid(root, fields, source)
+    if added or not isinstance(text, str) or text.startswith("<?xml"):
+        text = to_text(root)
+    memory = _memory(fields.get("memory"), source)
+    current = _memory(fields.get("currentMemory"), source)
+    metadata = fields.get("metadata")
+    declared = metadata.find(f"{{{ORDER_NAMESPACE}}}order") if metadata is not None else None
+    resource = fields.get("resource")
+    title = fields.get("title")
+    return DomainDefinition(
+        type=domain_type,
+        name=name,
+        uuid=uuid,
+        memory=memory,
+        current_memory=current or memory,
+        vcpus=_vcpus(fields.get("vcpu"), source),
+        title=(title.text or "").strip() if title is not None else "",
+        partition=(child_text(resource, "partition") or "") if resource is not None else "",
+        order=parse_order(declared, source=source) if declared is not None else _NO_ORDER,
+        text=text.strip(),
+        source=source,
+    )
+
+
+def _name(root: Element, element: Element | None, source: str | None) -> str:
+    if element is None or not element.text or not element.text.strip():
+        line = root.sourceline if element is None else element.sourceline
+        raise ConfigError("the domain has no <name>", source=source, line=line)
+    name: str = element.text
+    # libvirt (virXMLCheckIllegalChars, virDomainDefPostParse) refuses line ends and slashes
+    if "/" in name or "\n" in name or name in (".", ".."):
+        raise ConfigError(f"<name> {name!r} may not hold a slash or a line end", source=source, line=element.sourceline)
+    return name
+
+
+def _uuid(root: Element, fields: dict[object, Element], source: str | None) -> tuple[str, bool]:
+    """The UUID, and whether it had to be put into the document."""
+    element = fields.get("uuid")
+    if element is None:
+        uuid = str(uuid4())
+        added = etree.Element("uuid")
+        added.text, added.tail = uuid, fields["name"].tail
+        fields["name"].addnext(added)
+        return uuid, True
+    text = (element.text or "").strip()
+    if _UUID.fullmatch(text):
+        return text, False
+    try:
+        return str(UUID(text)), False
+    except ValueError:
+        raise ConfigError(f"<uuid> '{text}' is not a UUID", source=source, line=element.sourceline) from None
+
+
+def _memory(element: Element | None, source: str | None) -> int:
+    if element is None:
+        return 0
+    try:
+        return to_kib(element.text or "", element.get("unit"))
+    except ValueError as exc:
+        raise ConfigError(f"<{element.tag}>: {exc}", source=source, line=element.sourceline) from exc
+
+
+def _vcpus(element: Element | None, source: str | None) -> int:
+    if element is None:
+        return 1
+    text = (element.text or "").strip()
+    if not text.isdigit() or not 0 < int(text) <= 65535:
+        raise ConfigError(f"<vcpu> '{text}' is not a number of CPUs", source=source, line=element.sourceline)
+    return int(text)
