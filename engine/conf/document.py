@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
@@ -11,7 +11,7 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["MAX_DOCUMENT", "attribute", "child_text", "local_name", "parse_document", "suggest", "to_text"]
+__all__ = ["MAX_DOCUMENT", "attribute", "child_text", "line_of", "local_name", "parse_document", "suggest", "to_text"]
 
 #: Bytes.
 MAX_DOCUMENT = 16 * 1024 * 1024
@@ -52,6 +52,12 @@ def to_text(root: Element) -> str:
     return etree.tostring(root, encoding="unicode")
 
 
+def line_of(element: Element) -> int | None:
+    """The element's line in its document, from 1."""
+    line: Any = element.sourceline
+    return line if isinstance(line, int) else None
+
+
 def local_name(element: Element) -> str:
     """The tag without its namespace; "" for a comment or processing instruction."""
     tag = element.tag
@@ -68,9 +74,7 @@ def attribute(element: Element, name: str, *, source: str | None) -> str:
     """A required attribute."""
     value = element.get(name)
     if not value:
-        raise ConfigError(
-            f"<{local_name(element)}> lacks its attribute '{name}'", source=source, line=element.sourceline
-        )
+        raise ConfigError(f"<{local_name(element)}> lacks its attribute '{name}'", source=source, line=line_of(element))
     return value
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 from lxml import etree
 
-from engine.conf.document import child_text, parse_document, to_text
+from engine.conf.document import child_text, line_of, parse_document, to_text
 from engine.conf.order import ORDER_NAMESPACE, Order, parse_order
 from engine.conf.units import to_kib
 from engine.errors import ConfigError
@@ -63,11 +63,11 @@ def parse_domain(text: str | bytes, *, source: str | None = None) -> DomainDefin
     """
     root = parse_document(text, source=source)
     if root.tag != "domain":
-        raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=root.sourceline)
+        raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=line_of(root))
     fields = {child.tag: child for child in reversed(root)}
     domain_type = root.get("type")
     if not domain_type:
-        raise ConfigError("<domain> lacks its attribute 'type'", source=source, line=root.sourceline)
+        raise ConfigError("<domain> lacks its attribute 'type'", source=source, line=line_of(root))
     name = _name(root, fields.get("name"), source)
     uuid, added = _uuid(root, fields, source)
     if added or not isinstance(text, str) or text.startswith("<?xml"):
@@ -95,16 +95,16 @@ def parse_domain(text: str | bytes, *, source: str | None = None) -> DomainDefin
 
 def _name(root: Element, element: Element | None, source: str | None) -> str:
     if element is None or not element.text or not element.text.strip():
-        line = root.sourceline if element is None else element.sourceline
+        line = line_of(root) if element is None else line_of(element)
         raise ConfigError("the domain has no <name>", source=source, line=line)
     name: str = element.text
     # libvirt (virXMLCheckIllegalChars, virDomainDefPostParse) refuses line ends and slashes
     if "/" in name or "\n" in name or name in (".", ".."):
-        raise ConfigError(f"<name> {name!r} may not hold a slash or a line end", source=source, line=element.sourceline)
+        raise ConfigError(f"<name> {name!r} may not hold a slash or a line end", source=source, line=line_of(element))
     return name
 
 
-def _uuid(root: Element, fields: dict[object, Element], source: str | None) -> tuple[str, bool]:
+def _uuid(root: Element, fields: dict[str, Element], source: str | None) -> tuple[str, bool]:
     """The UUID, and whether it had to be put into the document."""
     element = fields.get("uuid")
     if element is None:
@@ -119,7 +119,7 @@ def _uuid(root: Element, fields: dict[object, Element], source: str | None) -> t
     try:
         return str(UUID(text)), False
     except ValueError:
-        raise ConfigError(f"<uuid> '{text}' is not a UUID", source=source, line=element.sourceline) from None
+        raise ConfigError(f"<uuid> '{text}' is not a UUID", source=source, line=line_of(element)) from None
 
 
 def _memory(element: Element | None, source: str | None) -> int:
@@ -128,7 +128,7 @@ def _memory(element: Element | None, source: str | None) -> int:
     try:
         return to_kib(element.text or "", element.get("unit"))
     except ValueError as exc:
-        raise ConfigError(f"<{element.tag}>: {exc}", source=source, line=element.sourceline) from exc
+        raise ConfigError(f"<{element.tag}>: {exc}", source=source, line=line_of(element)) from exc
 
 
 def _vcpus(element: Element | None, source: str | None) -> int:
@@ -136,5 +136,5 @@ def _vcpus(element: Element | None, source: str | None) -> int:
         return 1
     text = (element.text or "").strip()
     if not text.isdigit() or not 0 < int(text) <= 65535:
-        raise ConfigError(f"<vcpu> '{text}' is not a number of CPUs", source=source, line=element.sourceline)
+        raise ConfigError(f"<vcpu> '{text}' is not a number of CPUs", source=source, line=line_of(element))
     return int(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from engine.conf.document import attribute, local_name, suggest
+from engine.conf.document import attribute, line_of, local_name, suggest
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _Reader:
     def __init__(self, element: Element, source: str | None) -> None:
         self.element = element
         self.source = source
-        self.line = element.sourceline or 0
+        self.line = line_of(element) or 0
 
     def fail(self, reason: str) -> ConfigError:
         return ConfigError(f"<order:{local_name(self.element)}>: {reason}", source=self.source, line=self.line or None)

@@ -165,8 +165,8 @@ class DomainBlockIOError(DomainEvent, frozen=True, kw_only=True, gc=False):
     """A disk failed.
 
     Attributes:
-        device: the driver's name of the disk; action: ``none`` | ``pause`` | ``report``; reason: ``enospc`` | ``error``.
-        operation: ``read`` | ``write``.
+        device: the driver's name of the disk.
+        action: ``none`` | ``pause`` | ``report``; reason: ``enospc`` | ``error``; operation: ``read`` | ``write``.
     """
 
     device: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 
 from engine.errors import ConfigError
 
@@ -35,7 +36,7 @@ def read_header(path: str | os.PathLike[str]) -> tuple[str, int]:
     """
     source = os.fspath(path)
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             fixed = file.read(_FIXED.size)
             if len(fixed) < _FIXED.size or not fixed.startswith(MAGIC):
                 raise ConfigError("not a saved domain", source=source)

@@ -1,0 +1,380 @@
+"""What the engine keeps: definitions, run-time state, records. In memory, or in a state directory it alone holds.
+
+Layout of a state directory::
+
+    lock                        held with flock; names the holder
+    domains/CONNECTION/NAME.xml definitions; the name of the file only helps people, the text inside counts
+    autostart/UUID              empty; there: the domain is started with the host
+    save/UUID.save              managed saves
+    log/NAME.log                the hypervisors' own words
+    records/NAME.json           small facts of the engine's own, e.g. what ``down`` stopped
+    order.toml                  the order policy, written by the user
+    journal.db                  the event journal
+    run/UUID/                   a running domain: its sockets, and status.json
+
+The run-time part lies elsewhere (``/run``) when the state directory's path is too long for a socket's address or the
+caller says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import anyio.to_thread
+import msgspec
+
+from engine.conf import DomainDefinition, parse_domain
+from engine.errors import ConfigError, StateDirLocked, StoreError
+from engine.lifecycle import State
+from engine.util.files import fsync_dir, remove_file, write_atomic
+
+__all__ = ["DiskStore", "MemoryStore", "Status", "Store", "Stored"]
+
+T = TypeVar("T")
+
+# sun_path holds 108 bytes (unix(7)); what drivers add below a domain's folder fits in the rest
+_SOCKET_PATH = 108
+_LONGEST_SOCKET_NAME = 24
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """The run-time state of one active domain, as ``status.json`` holds it.
+
+    Attributes:
+        text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
+        starting: it was written before the guest ran, so a start may have been cut short.
+    """
+
+    uuid: str
+    connection: str
+    text: str
+    state: State
+    reason: str
+    persistent: bool
+    started: float
+    ready: bool = False
+    starting: bool = False
+    scope: str = ""
+    facts: Any = None
+
+
+class Stored(msgspec.Struct, kw_only=True):
+    """One definition as it was found.
+
+    Attributes:
+        connection: URI it belongs to.
+    """
+
+    connection: str
+    definition: DomainDefinition
+    autostart: bool
+
+
+class Store(ABC):
+    """Where an engine keeps things. All methods raise StoreError when the disk refuses."""
+
+    #: It survives the engine.
+    persistent: bool
+    #: Human sentences about files that could not be used when the store was opened.
+    problems: Sequence[str] = ()
+
+    @abstractmethod
+    async def open(self) -> tuple[list[Stored], list[Status]]:
+        """Take hold of it and read what is there. Raises StateDirLocked."""
+
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
+    @abstractmethod
+    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None: ...
+
+    @abstractmethod
+    async def delete_definition(self, connection: str, definition: DomainDefinition) -> None: ...
+
+    @abstractmethod
+    async def set_autostart(self, uuid: str, autostart: bool) -> None: ...
+
+    @abstractmethod
+    async def save_status(self, status: Status) -> None: ...
+
+    @abstractmethod
+    async def delete_status(self, uuid: str) -> None:
+        """The domain is gone: its run-time folder goes with it."""
+
+    @abstractmethod
+    async def save_record(self, name: str, record: Any) -> None:
+        """Keep a small JSON value under ``name``; None removes it."""
+
+    @abstractmethod
+    async def load_record(self, name: str) -> Any:
+        """What was kept under ``name``, or None."""
+
+    @abstractmethod
+    def runtime_dir(self, uuid: str) -> Path:
+        """The domain's folder for sockets; made when asked for."""
+
+    @abstractmethod
+    def log_path(self, name: str) -> Path: ...
+
+    @property
+    @abstractmethod
+    def save_dir(self) -> Path: ...
+
+    def managed_save(self, uuid: str) -> Path:
+        return self.save_dir / f"{uuid}.save"
+
+
+class MemoryStore(Store):
+    """Keeps nothing on disk; a temporary folder for sockets and logs appears only when a driver asks for one."""
+
+    persistent = False
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._records: dict[str, Any] = {}
+
+    async def open(self) -> tuple[list[Stored], list[Status]]:
+        return [], []
+
+    async def aclose(self) -> None:
+        if self._folder is not None:
+            await anyio.to_thread.run_sync(lambda folder: shutil.rmtree(folder, ignore_errors=True), self._folder)
+            self._folder = None
+
+    @property
+    def folder(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="virengine-"))
+        return self._folder
+
+    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
+        pass
+
+    async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
+        pass
+
+    async def set_autostart(self, uuid: str, autostart: bool) -> None:
+        pass
+
+    async def save_status(self, status: Status) -> None:
+        pass
+
+    async def delete_status(self, uuid: str) -> None:
+        if self._folder is not None:
+            await anyio.to_thread.run_sync(
+                lambda folder: shutil.rmtree(folder, ignore_errors=True), self._folder / "run" / uuid.replace("-", "")
+            )
+
+    async def save_record(self, name: str, record: Any) -> None:
+        self._records[name] = record
+
+    async def load_record(self, name: str) -> Any:
+        return self._records.get(name)
+
+    def runtime_dir(self, uuid: str) -> Path:
+        path = self.folder / "run" / uuid.replace("-", "")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log_path(self, name: str) -> Path:
+        return self.folder / f"{quote(name, safe='')[:200]}.log"
+
+    @property
+    def save_dir(self) -> Path:
+        return self.folder
+
+
+class DiskStore(Store):
+    """A state directory, locked as long as it is open."""
+
+    persistent = True
+
+    def __init__(self, path: Path, *, runtime: Path | None = None) -> None:
+        self.path = path.absolute()
+        self.run = runtime.absolute() if runtime is not None else self._runtime_path()
+        self._lock: int | None = None
+        self._problems: list[str] = []
+
+    @property
+    def problems(self) -> Sequence[str]:  # type: ignore[override]
+        return self._problems
+
+    def _runtime_path(self) -> Path:
+        path = self.path / "run"
+        if len(os.fsencode(path)) + 1 + 32 + 1 + _LONGEST_SOCKET_NAME < _SOCKET_PATH:
+            return path
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else tempfile.gettempdir()))
+        return base / f"virengine-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
+
+    # ------------------------------------------------------------------ open and close
+
+    async def open(self) -> tuple[list[Stored], list[Status]]:
+        return await self._in_thread(self._open, self.path)
+
+    def _open(self) -> tuple[list[Stored], list[Status]]:
+        for folder in (self.path, self.run, *(self.path / name for name in ("domains", "autostart", "save", "log"))):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.path / "records").mkdir(mode=0o700, exist_ok=True)
+        if self.run.stat().st_uid != os.geteuid():
+            raise StoreError(str(self.run), "belongs to another user")
+        self._take_lock()
+        try:
+            return self._read_definitions(), self._read_statuses()
+        except BaseException:
+            self._release()
+            raise
+
+    def _take_lock(self) -> None:
+        path = self.path / "lock"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            holder = os.read(fd, 400).decode(errors="replace").strip() or "another engine"
+            os.close(fd)
+            if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StateDirLocked(str(self.path), holder) from exc
+            raise
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
+        self._lock = fd
+
+    async def aclose(self) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)  # closing gives the lock up
+            self._lock = None
+
+    def _read_definitions(self) -> list[Stored]:
+        found: list[Stored] = []
+        for folder in sorted((self.path / "domains").iterdir()):
+            about = folder / "connection"
+            try:
+                connection = about.read_text().strip()
+            except OSError:
+                continue  # not one of ours
+            for path in sorted(folder.glob("*.xml")):
+                try:
+                    definition = parse_domain(path.read_bytes(), source=str(path))
+                except (ConfigError, OSError) as exc:
+                    self._problems.append(f"{exc} (the domain was left out, the file was left alone)")
+                    continue
+                definition = msgspec.structs.replace(definition, source=None)
+                autostart = (self.path / "autostart" / definition.uuid).exists()
+                found.append(Stored(connection=connection, definition=definition, autostart=autostart))
+        return found
+
+    def _read_statuses(self) -> list[Status]:
+        found: list[Status] = []
+        for path in sorted(self.run.glob("*/status.json")):
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=Status))
+            except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
+                self._problems.append(f"{path}: {exc} (the run-time state of one domain can't be read)")
+        return found
+
+    # ------------------------------------------------------------------ writing
+
+    async def _in_thread(self, function: Callable[..., T], path: Path, *args: object) -> T:
+        """Run in a thread; what the disk refuses is a StoreError that names ``path``.
+
+        Not abandoned on cancellation: a write that began ends, so what the engine believes is what is there.
+        """
+        try:
+            return await anyio.to_thread.run_sync(function, *args)
+        except OSError as exc:
+            raise StoreError(str(exc.filename or path), (exc.strerror or str(exc)).lower()) from exc
+
+    def _definition_path(self, connection: str, name: str, uuid: str) -> Path:
+        file = quote(name, safe=" +,=@()[]")
+        if len(file) > 200 or file.startswith("."):
+            file = uuid
+        return self.path / "domains" / quote(connection, safe="") / f"{file}.xml"
+
+    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
+        path = self._definition_path(connection, definition.name, definition.uuid)
+
+        def write() -> None:
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o700)
+                fsync_dir(path.parent.parent)
+                write_atomic(path.parent / "connection", f"{connection}\n".encode())
+            write_atomic(path, definition.text.encode() + b"\n")
+            if old_name is not None and old_name != definition.name:
+                remove_file(self._definition_path(connection, old_name, definition.uuid))
+
+        await self._in_thread(write, path)
+
+    async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
+        path = self._definition_path(connection, definition.name, definition.uuid)
+
+        def remove() -> None:
+            remove_file(self.path / "autostart" / definition.uuid)
+            remove_file(path)
+
+        await self._in_thread(remove, path)
+
+    async def set_autostart(self, uuid: str, autostart: bool) -> None:
+        path = self.path / "autostart" / uuid
+        if autostart:
+            await self._in_thread(write_atomic, path, path, b"")
+        else:
+            await self._in_thread(remove_file, path, path)
+
+    async def save_status(self, status: Status) -> None:
+        path = self.runtime_dir(status.uuid) / "status.json"
+        await self._in_thread(write_atomic, path, path, msgspec.json.encode(status))
+
+    async def delete_status(self, uuid: str) -> None:
+        folder = self.run / uuid.replace("-", "")
+
+        def remove() -> None:
+            # status.json first: without it the rest is only litter
+            remove_file(folder / "status.json")
+            shutil.rmtree(folder, ignore_errors=True)
+
+        if folder.exists():
+            await self._in_thread(remove, folder)
+
+    async def save_record(self, name: str, record: Any) -> None:
+        path = self.path / "records" / f"{name}.json"
+        if record is None:
+            await self._in_thread(remove_file, path, path)
+        else:
+            await self._in_thread(write_atomic, path, path, msgspec.json.encode(record))
+
+    async def load_record(self, name: str) -> Any:
+        path = self.path / "records" / f"{name}.json"
+
+        def read() -> Any:
+            try:
+                return msgspec.json.decode(path.read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError):
+                return None
+
+        return await self._in_thread(read, path)
+
+    def runtime_dir(self, uuid: str) -> Path:
+        path = self.run / uuid.replace("-", "")
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def log_path(self, name: str) -> Path:
+        return self.path / "log" / f"{quote(name, safe=' +,=@()[]')[:200]}.log"
+
+    @property
+    def save_dir(self) -> Path:
+        return self.path / "save"
