@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
-ShutdownMethod = Literal["default", "agent", "acpi"]
+from engine.events.commands import ShutdownMethod
 
 
 class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):

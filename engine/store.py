@@ -36,7 +36,6 @@ import msgspec
 
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, StateDirLocked, StoreError
-from engine.lifecycle import State
 from engine.util.files import fsync_dir, remove_file, write_atomic
 
 __all__ = ["DiskStore", "MemoryStore", "Status", "Store", "Stored"]
@@ -48,24 +47,30 @@ _SOCKET_PATH = 108
 _LONGEST_SOCKET_NAME = 24
 
 
+async def _in_thread(function: Callable[..., T], path: Path, *args: object) -> T:
+    """Run in a thread; what the disk refuses is a StoreError that names ``path``.
+
+    Not abandoned on cancellation: a write that began ends, so what the engine believes is what is there.
+    """
+    try:
+        return await anyio.to_thread.run_sync(function, *args)
+    except OSError as exc:
+        raise StoreError(str(exc.filename or path), (exc.strerror or str(exc)).lower()) from exc
+
+
 class Status(msgspec.Struct, kw_only=True):
     """The run-time state of one active domain, as ``status.json`` holds it.
 
     Attributes:
         text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
-        starting: it was written before the guest ran, so a start may have been cut short.
     """
 
     uuid: str
     connection: str
     text: str
-    state: State
-    reason: str
     persistent: bool
     started: float
     ready: bool = False
-    starting: bool = False
-    scope: str = ""
     facts: Any = None
 
 
@@ -132,7 +137,14 @@ class Store(ABC):
     def save_dir(self) -> Path: ...
 
     def managed_save(self, uuid: str) -> Path:
+        """Where a domain's managed save lies, or would lie."""
         return self.save_dir / f"{uuid}.save"
+
+    async def has_save(self, uuid: str) -> bool:
+        return await anyio.Path(self.managed_save(uuid)).exists()
+
+    async def delete_save(self, uuid: str) -> None:
+        await _in_thread(remove_file, self.managed_save(uuid), self.managed_save(uuid))
 
 
 class MemoryStore(Store):
@@ -220,7 +232,7 @@ class DiskStore(Store):
     # ------------------------------------------------------------------ open and close
 
     async def open(self) -> tuple[list[Stored], list[Status]]:
-        return await self._in_thread(self._open, self.path)
+        return await _in_thread(self._open, self.path)
 
     def _open(self) -> tuple[list[Stored], list[Status]]:
         for folder in (self.path, self.run, *(self.path / name for name in ("domains", "autostart", "save", "log"))):
@@ -288,16 +300,6 @@ class DiskStore(Store):
 
     # ------------------------------------------------------------------ writing
 
-    async def _in_thread(self, function: Callable[..., T], path: Path, *args: object) -> T:
-        """Run in a thread; what the disk refuses is a StoreError that names ``path``.
-
-        Not abandoned on cancellation: a write that began ends, so what the engine believes is what is there.
-        """
-        try:
-            return await anyio.to_thread.run_sync(function, *args)
-        except OSError as exc:
-            raise StoreError(str(exc.filename or path), (exc.strerror or str(exc)).lower()) from exc
-
     def _definition_path(self, connection: str, name: str, uuid: str) -> Path:
         file = quote(name, safe=" +,=@()[]")
         if len(file) > 200 or file.startswith("."):
@@ -316,7 +318,7 @@ class DiskStore(Store):
             if old_name is not None and old_name != definition.name:
                 remove_file(self._definition_path(connection, old_name, definition.uuid))
 
-        await self._in_thread(write, path)
+        await _in_thread(write, path)
 
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
         path = self._definition_path(connection, definition.name, definition.uuid)
@@ -325,18 +327,18 @@ class DiskStore(Store):
             remove_file(self.path / "autostart" / definition.uuid)
             remove_file(path)
 
-        await self._in_thread(remove, path)
+        await _in_thread(remove, path)
 
     async def set_autostart(self, uuid: str, autostart: bool) -> None:
         path = self.path / "autostart" / uuid
         if autostart:
-            await self._in_thread(write_atomic, path, path, b"")
+            await _in_thread(write_atomic, path, path, b"")
         else:
-            await self._in_thread(remove_file, path, path)
+            await _in_thread(remove_file, path, path)
 
     async def save_status(self, status: Status) -> None:
         path = self.runtime_dir(status.uuid) / "status.json"
-        await self._in_thread(write_atomic, path, path, msgspec.json.encode(status))
+        await _in_thread(write_atomic, path, path, msgspec.json.encode(status))
 
     async def delete_status(self, uuid: str) -> None:
         folder = self.run / uuid.replace("-", "")
@@ -347,14 +349,14 @@ class DiskStore(Store):
             shutil.rmtree(folder, ignore_errors=True)
 
         if folder.exists():
-            await self._in_thread(remove, folder)
+            await _in_thread(remove, folder)
 
     async def save_record(self, name: str, record: Any) -> None:
         path = self.path / "records" / f"{name}.json"
         if record is None:
-            await self._in_thread(remove_file, path, path)
+            await _in_thread(remove_file, path, path)
         else:
-            await self._in_thread(write_atomic, path, path, msgspec.json.encode(record))
+            await _in_thread(write_atomic, path, path, msgspec.json.encode(record))
 
     async def load_record(self, name: str) -> Any:
         path = self.path / "records" / f"{name}.json"
@@ -365,7 +367,7 @@ class DiskStore(Store):
             except (FileNotFoundError, msgspec.DecodeError):
                 return None
 
-        return await self._in_thread(read, path)
+        return await _in_thread(read, path)
 
     def runtime_dir(self, uuid: str) -> Path:
         path = self.run / uuid.replace("-", "")

@@ -1,0 +1,218 @@
+"""One opened connection: the domains of one driver at one URI."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from engine.abc import ConnectionURI, Driver, ScopeInfo
+from engine.conf import DomainDefinition, parse_domain
+from engine.domain import Domain
+from engine.errors import ConfigError, DomainExists, EngineError, NoSuchDomain
+from engine.events import commands, types
+from engine.registry import find_driver
+
+if TYPE_CHECKING:
+    from engine.events.bus import Bus
+    from engine.store import Status, Store, Stored
+
+__all__ = ["Connection", "Hub"]
+
+log = logging.getLogger("engine.connection")
+
+
+class Hub(Protocol):
+    """What a connection needs of the engine."""
+
+    bus: Bus
+    store: Store
+
+    def domain_started(self, domain: Domain) -> None: ...
+
+    async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo: ...
+
+
+class Connection:
+    """The domains of one driver at one URI; an ``engine.domain.Host`` to its domains and a context to its driver."""
+
+    def __init__(self, hub: Hub, uri: ConnectionURI) -> None:
+        self.parsed = uri
+        #: The URI as text: the name of the connection everywhere else.
+        self.uri = str(uri)
+        self.bus = hub.bus
+        self.store = hub.store
+        self.domains: dict[str, Domain] = {}  # by UUID
+        self.names: dict[str, Domain] = {}
+        self.driver: Driver
+        self._hub = hub
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.uri}>"
+
+    # ------------------------------------------------------------------ open and close
+
+    async def open(self) -> None:
+        """Open the driver and take its commands from the bus. Close it with ``aclose``, in the same task."""
+        try:
+            self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+            # what runs for the driver ends before the task group waits for it
+            self._stack.callback(self._tasks.cancel_scope.cancel)
+            self.driver = await self._stack.enter_async_context(find_driver(self.parsed).open(self.parsed, _Context(self)))
+            self.bus.register(self.uri, self.execute)
+            self._stack.callback(self.bus.unregister, self.uri)
+            self.bus.publish(types.ConnectionOpened, connection=self.uri)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the driver; domains that run are left alone."""
+        if self._tasks is not None:
+            self._tasks = None
+            self.bus.publish(types.ConnectionClosed, connection=self.uri)
+            await self._stack.aclose()
+
+    def start_soon(self, function: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
+        """Run a task as long as the connection is open. Its error is logged, and ends nothing else."""
+        if self._tasks is not None:
+            self._tasks.start_soon(self._guarded, function, args, name, name=name)
+
+    async def _guarded(self, function: Callable[..., Awaitable[None]], args: tuple[object, ...], name: str) -> None:
+        try:
+            await function(*args)
+        except EngineError as exc:
+            log.warning("%s: %s", name, exc)
+        except Exception:  # the boundary: a driver's bug in the background must not end other domains
+            log.exception("%s: a task of the %s driver failed", name, self.parsed.driver)
+
+    # ------------------------------------------------------------------ what is there when it opens
+
+    async def load(self, stored: Sequence[Stored], statuses: Sequence[Status]) -> None:
+        """Take in what the store kept and what the driver brings, and take over what still runs."""
+        for item in stored:
+            domain = self._add(Domain(self, item.definition))
+            domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.uuid))
+        for found in await self.driver.discover():
+            if found.definition.uuid in self.domains or found.definition.name in self.names:
+                continue  # it was changed here, and kept
+            domain = self._add(Domain(self, found.definition, persistent=found.persistent))
+            domain.load(autostart=found.autostart, saved=False)
+            if found.active:
+                domain.found_active(paused=found.paused)
+        async with anyio.create_task_group() as adopting:
+            for status in statuses:
+                adopting.start_soon(self._adopt, status)
+
+    async def _adopt(self, status: Status) -> None:
+        try:
+            live = parse_domain(status.text)
+        except ConfigError as exc:
+            log.warning("the run-time state of domain %s can't be read: %s", status.uuid, exc)
+            return
+        domain = self.domains.get(status.uuid)
+        if domain is None:
+            domain = self._add(Domain(self, live, persistent=False))
+        await domain.adopt(status, live)
+
+    # ------------------------------------------------------------------ finding domains
+
+    def find(self, key: str) -> Domain:
+        """By name, or by UUID. Raises NoSuchDomain."""
+        domain = self.names.get(key) or self.domains.get(key.lower())
+        if domain is None:
+            raise NoSuchDomain(key)
+        return domain
+
+    def _add(self, domain: Domain) -> Domain:
+        self.domains[domain.uuid] = domain
+        self.names[domain.name] = domain
+        return domain
+
+    def forget(self, domain: Domain) -> None:
+        if self.domains.get(domain.uuid) is domain:
+            del self.domains[domain.uuid]
+        if self.names.get(domain.name) is domain:
+            del self.names[domain.name]
+
+    def _claim(self, definition: DomainDefinition) -> Domain | None:
+        """The domain that ``definition`` updates, or None when it is a new one.
+
+        Raises:
+            DomainExists: its name or its UUID belongs to another.
+        """
+        by_uuid = self.domains.get(definition.uuid)
+        by_name = self.names.get(definition.name)
+        if by_uuid is not by_name:
+            other = by_name or by_uuid
+            assert other is not None
+            raise DomainExists(other.name, other.uuid)
+        return by_uuid
+
+    # ------------------------------------------------------------------ commands
+
+    async def execute(self, command: commands.DomainCommand) -> Domain:
+        """Carry out a command; called by the bus."""
+        if isinstance(command, commands.DefineDomain | commands.RestoreDomain):
+            return await self._create(command, command.definition)
+        domain = self.domains.get(command.uuid)
+        if domain is None:
+            raise NoSuchDomain(command.domain)
+        await domain.execute(command)
+        return domain
+
+    async def _create(self, command: commands.DomainCommand, definition: DomainDefinition) -> Domain:
+        """Run a command that may bring a domain into being; if it fails, the domain never was."""
+        domain = self._claim(definition)
+        if domain is not None:
+            await domain.execute(command)
+            return domain
+        # its place is taken before the first await: a second define of the same name finds it
+        domain = self._add(Domain(self, definition, persistent=False))
+        try:
+            await domain.execute(command)
+        finally:
+            if not domain.persistent and not domain.active:
+                self.forget(domain)
+        return domain
+
+    # ------------------------------------------------------------------ what its domains tell it
+
+    def started(self, domain: Domain) -> None:
+        self._hub.domain_started(domain)
+
+    def ended(self, domain: Domain) -> None:
+        self.start_soon(domain.tidy_later, name=f"tidy up after {domain.name}")
+
+    async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
+        return await self._hub.create_scope(domain, leader, interfaces)
+
+
+class _Context:
+    """What a driver sees of its connection (``engine.abc.DriverContext``)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def uri(self) -> ConnectionURI:
+        return self._connection.parsed
+
+    @property
+    def persistent(self) -> bool:
+        return self._connection.store.persistent
+
+    @property
+    def save_dir(self) -> Path:
+        return self._connection.store.save_dir
+
+    def start_soon(self, function: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
+        self._connection.start_soon(function, *args, name=name)

@@ -1,0 +1,665 @@
+"""A domain at run time: the only writer of domain state, the only publisher of lifecycle events.
+
+A command goes over the bus and comes back here (``Domain.execute``); what a driver reports goes in at ``Handle.report``.
+One command at a time a domain; ``destroy`` ends a command that is under way, since pulling the plug must always work.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
+from engine.conf import DomainDefinition
+from engine.errors import ConfigError, DriverError, EngineError, GateFailed, InvalidState
+from engine.events import commands, types
+from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
+from engine.store import Status
+
+if TYPE_CHECKING:
+    from engine.events.bus import Bus
+    from engine.store import Store
+
+__all__ = ["Domain", "Handle", "Host"]
+
+log = logging.getLogger("engine.domain")
+
+
+class Host(Protocol):
+    """What a domain needs of the connection that owns it."""
+
+    uri: str
+    driver: Driver
+    bus: Bus
+    store: Store
+
+    def started(self, domain: Domain) -> None:
+        """The domain has just begun to run: its gates are due."""
+
+    def ended(self, domain: Domain) -> None:
+        """The domain has stopped and left something to tidy up (see ``Domain.tidy``)."""
+
+    def forget(self, domain: Domain) -> None:
+        """The domain is no more."""
+
+    async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo: ...
+
+
+# what a report publishes, and libvirt's reason for the state by the event's detail; the first detail is the usual one
+_REPORTS: dict[Report, tuple[type[types.LifecycleEvent], dict[str, str]]] = {
+    Report.DEFINED: (types.DomainDefined, {"added": "", "updated": "", "renamed": ""}),
+    Report.UNDEFINED: (types.DomainUndefined, {"removed": "", "renamed": ""}),
+    Report.STARTED: (
+        types.DomainStarted,
+        {
+            "booted": "booted",
+            "restored": "restored",
+            "migrated": "migrated",
+            "snapshot": "from snapshot",
+            "wakeup": "event wakeup",
+        },
+    ),
+    Report.SUSPENDED: (
+        types.DomainSuspended,
+        {
+            "paused": "user",
+            "io error": "I/O error",
+            "watchdog": "watchdog",
+            "migrated": "migrating",
+            "restored": "user",
+            "snapshot": "from snapshot",
+            "api error": "unknown",
+        },
+    ),
+    Report.RESUMED: (
+        types.DomainResumed,
+        {"unpaused": "unpaused", "migrated": "migrated", "snapshot": "from snapshot"},
+    ),
+    Report.SHUTTING_DOWN: (types.DomainShuttingDown, {"finished": "user", "guest": "user", "host": "user"}),
+    Report.STOPPED: (
+        types.DomainStopped,
+        {
+            "shutdown": "shutdown",
+            "destroyed": "destroyed",
+            "crashed": "crashed",
+            "saved": "saved",
+            "failed": "failed",
+            "migrated": "migrated",
+            "snapshot": "from snapshot",
+        },
+    ),
+    Report.PMSUSPENDED: (types.DomainPMSuspended, {"memory": "unknown", "disk": "unknown"}),
+    Report.CRASHED: (types.DomainCrashed, {"panicked": "panicked", "crashloaded": "panicked"}),
+    # the state goes on for the reason it had
+    Report.REBOOTED: (types.DomainRebooted, {"guest": "", "host": ""}),
+}
+
+# these end with the command; a guest that was asked to power off or reboot does so later, and because of it
+_LASTING = frozenset({Command.SHUTDOWN, Command.REBOOT})
+
+
+class Domain:
+    """One domain of an engine. Get it from ``Engine.define`` or ``Engine.domain``; never make one.
+
+    All commands raise InvalidState when the state makes them impossible (before anything is done), EngineClosed when
+    the engine is closed, NotSupported when the driver can't, and what the driver raises. Every one can be cancelled.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cause",
+        "_changed",
+        "_definition",
+        "_dirty",
+        "_handle",
+        "_host",
+        "_live",
+        "_lock",
+        "_not_ready",
+        "_running",
+        "autostart",
+        "persistent",
+        "ready",
+        "reason",
+        "saved",
+        "scope",
+        "started_at",
+        "state",
+    )
+
+    def __init__(self, host: Host, definition: DomainDefinition, *, persistent: bool = True) -> None:
+        self._host = host
+        self._definition = definition
+        self._live: DomainDefinition | None = None
+        self._handle: Handle | None = None
+        self._lock: anyio.Lock | None = None
+        self._changed: anyio.Event | None = None
+        self._running: tuple[Command, anyio.CancelScope] | None = None
+        self._cause: str | None = None
+        self._dirty = False
+        self._not_ready: GateFailed | None = None
+        #: libvirt's state and the reason for it.
+        self.state = State.NOSTATE
+        self.reason = "unknown"
+        #: It stays defined when it stops.
+        self.persistent = persistent
+        #: It is started with the host.
+        self.autostart = False
+        #: It passed its gate since it was started.
+        self.ready = False
+        #: A managed save exists: the next start restores it.
+        self.saved = False
+        #: Name of its systemd scope while it runs, or "".
+        self.scope = ""
+        #: When it was started, seconds since 1970; 0.0 while it does not run.
+        self.started_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Domain {self.name!r} {self.state} at {self._host.uri}>"
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def name(self) -> str:
+        return self._definition.name
+
+    @property
+    def uuid(self) -> str:
+        """Lower case with dashes."""
+        return self._definition.uuid
+
+    @property
+    def connection(self) -> str:
+        """URI of the connection that owns it."""
+        return self._host.uri
+
+    @property
+    def definition(self) -> DomainDefinition:
+        """The definition it is started with next time."""
+        return self._definition
+
+    @property
+    def live_definition(self) -> DomainDefinition:
+        """The definition it runs with; the same as ``definition`` while it does not run."""
+        return self._live or self._definition
+
+    @property
+    def active(self) -> bool:
+        """It has a process (or its equal on a remote hypervisor)."""
+        return self.state in ACTIVE
+
+    @property
+    def allowed(self) -> tuple[Command, ...]:
+        """The commands that are possible now."""
+        return allowed(self.state)
+
+    def xml(self, *, inactive: bool = False) -> str:
+        """The domain document: of a running domain the live one, unless ``inactive``."""
+        return (self._definition if inactive else self.live_definition).text
+
+    async def info(self) -> DomainInfo:
+        """What it uses now; all None while it does not run."""
+        return await self._host.driver.info(self.handle) if self.active else DomainInfo()
+
+    # ------------------------------------------------------------------ commands
+
+    def _name(self) -> dict[str, str]:
+        return {"connection": self._host.uri, "domain": self.name, "uuid": self.uuid}
+
+    async def start(self, *, paused: bool = False, force_boot: bool = False) -> None:
+        """Start it; from its managed save when there is one, unless ``force_boot`` (which discards that).
+
+        Raises:
+            StartFailed: it did not come up; nothing is left of it.
+        """
+        await self._host.bus.execute(commands.StartDomain(**self._name(), paused=paused, force_boot=force_boot))
+
+    async def shutdown(self, *, method: ShutdownMethod = "default") -> None:
+        """Ask the guest to power off; returns when it is asked. Wait with ``wait_for(State.SHUTOFF)``."""
+        await self._host.bus.execute(commands.ShutdownDomain(**self._name(), method=method))
+
+    async def reboot(self, *, method: ShutdownMethod = "default") -> None:
+        """Ask the guest to reboot; returns when it is asked."""
+        await self._host.bus.execute(commands.RebootDomain(**self._name(), method=method))
+
+    async def reset(self) -> None:
+        """Press the reset button."""
+        await self._host.bus.execute(commands.ResetDomain(**self._name()))
+
+    async def suspend(self) -> None:
+        """Stop its CPUs."""
+        await self._host.bus.execute(commands.SuspendDomain(**self._name()))
+
+    async def resume(self) -> None:
+        """Let its CPUs run."""
+        await self._host.bus.execute(commands.ResumeDomain(**self._name()))
+
+    async def destroy(self) -> None:
+        """Pull the plug, at once; a command under way is given up."""
+        await self._host.bus.execute(commands.DestroyDomain(**self._name()))
+
+    async def save(self, path: str | Path) -> None:
+        """Write its memory to ``path`` and stop it; ``Engine.restore`` brings it back."""
+        await self._host.bus.execute(commands.SaveDomain(**self._name(), path=str(Path(path).absolute())))
+
+    async def managed_save(self) -> None:
+        """Save it where the next ``start`` finds it."""
+        await self._host.bus.execute(commands.ManagedSaveDomain(**self._name()))
+
+    async def undefine(self, *, managed_save: bool = False) -> None:
+        """Forget its definition; a running domain goes on as a transient one.
+
+        Args:
+            managed_save: discard its managed save, too.
+
+        Raises:
+            DriverError: it has a managed save and ``managed_save`` is False.
+        """
+        await self._host.bus.execute(commands.UndefineDomain(**self._name(), managed_save=managed_save))
+
+    async def set_autostart(self, autostart: bool = True) -> None:
+        """Whether it is started with the host."""
+        await self._host.bus.execute(commands.SetAutostart(**self._name(), autostart=autostart))
+
+    # ------------------------------------------------------------------ waiting
+
+    async def changed(self) -> None:
+        """Wait until its state, or whether it is ready, changes."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
+    async def wait_for(self, *states: State) -> State:
+        """Wait until it is in one of ``states``; the one it is in."""
+        while self.state not in states:
+            await self.changed()
+        return self.state
+
+    async def wait_stopped(self) -> None:
+        """Wait until it does not run."""
+        while self.active:
+            await self.changed()
+
+    async def wait_ready(self) -> None:
+        """Wait until it has passed its gates.
+
+        Raises:
+            GateFailed: it did not in time, or stopped before.
+        """
+        while not self.ready:
+            if self._not_ready is not None:
+                raise self._not_ready
+            if not self.active:
+                raise GateFailed(self.name, "running", 0.0, f"it is {self.state}")
+            await self.changed()
+
+    async def wait_agent(self) -> None:
+        """Wait until its guest agent answers. Raises AgentError when it has none."""
+        await self._host.driver.agent_sync(self.handle)
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    # ------------------------------------------------------------------ executing a command
+
+    @property
+    def handle(self) -> Handle:
+        """The face the driver sees."""
+        if self._handle is None:
+            self._handle = Handle(self)
+        return self._handle
+
+    async def execute(self, command: commands.DomainCommand) -> Any:
+        """Carry out one command; called by the bus."""
+        kind = command.kind
+        if self._lock is None:
+            self._lock = anyio.Lock(fast_acquire=True)
+        if kind is Command.DESTROY and self._running is not None and self._running[0] is not Command.DESTROY:
+            self._running[1].cancel()
+        async with self._lock:
+            advance(self.state, kind, domain=self.name)  # refuses before any I/O
+            cause, self._cause = self._cause, command.id
+            try:
+                return await self._carry_out(kind, command)
+            except EngineError as exc:
+                cause = None if kind in _LASTING else cause
+                self.publish(types.CommandFailed, command=kind.value, error=str(exc))
+                raise
+            finally:
+                if kind not in _LASTING or not self.active:
+                    self._cause = cause if self.active else None
+
+    async def _carry_out(self, kind: Command, command: commands.DomainCommand) -> Any:
+        with anyio.CancelScope() as scope:
+            self._running = (kind, scope)
+            try:
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                return await _EXECUTE[kind](self, command)
+            finally:
+                self._running = None
+        raise DriverError(f"{kind.value} of domain '{self.name}' was given up: the domain was destroyed")
+
+    async def _start(self, command: commands.StartDomain) -> None:
+        await self.tidy()
+        restore_from = None
+        if self.saved:
+            if command.force_boot:
+                await self._discard_save()
+            else:
+                restore_from = self._host.store.managed_save(self.uuid)
+        await self._run(self._definition, paused=command.paused, restore_from=restore_from)
+        if restore_from is not None:
+            await self._discard_save()
+
+    async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None) -> None:
+        driver = self._host.driver
+        driver.check(definition)
+        self._live = definition
+        try:
+            await driver.start(self.handle, paused=paused, restore_from=restore_from)
+        finally:
+            if not self.active:
+                self._live = None
+                self._dirty = True
+                with anyio.CancelScope(shield=True):
+                    await self.tidy()
+
+    async def _restore(self, command: commands.RestoreDomain) -> None:
+        await self.tidy()
+        await self._run(command.definition, paused=command.paused, restore_from=Path(command.path))
+
+    async def _discard_save(self) -> None:
+        await self._host.store.delete_save(self.uuid)
+        self.saved = False
+
+    async def _shutdown(self, command: commands.ShutdownDomain) -> None:
+        await self._host.driver.shutdown(self.handle, command.method)
+
+    async def _reboot(self, command: commands.RebootDomain) -> None:
+        await self._host.driver.reboot(self.handle, command.method)
+
+    async def _reset(self, command: commands.DomainCommand) -> None:
+        await self._host.driver.reset(self.handle)
+
+    async def _suspend(self, command: commands.DomainCommand) -> None:
+        await self._host.driver.suspend(self.handle)
+
+    async def _resume(self, command: commands.DomainCommand) -> None:
+        await self._host.driver.resume(self.handle)
+
+    async def _destroy(self, command: commands.DomainCommand) -> None:
+        await self._host.driver.destroy(self.handle)
+        await self.tidy()
+
+    async def _save(self, command: commands.SaveDomain) -> None:
+        await self._host.driver.save(self.handle, Path(command.path))
+        await self.tidy()
+
+    async def _managed_save(self, command: commands.DomainCommand) -> None:
+        if not self.persistent:
+            raise DriverError(f"domain '{self.name}' is transient: it has no managed save (use save)")
+        await self._host.driver.save(self.handle, self._host.store.managed_save(self.uuid))
+        self.saved = True
+        await self.tidy()
+
+    async def _undefine(self, command: commands.UndefineDomain) -> None:
+        if not self.persistent:
+            raise DriverError(f"domain '{self.name}' is transient: there is no definition to remove")
+        if self.saved and not command.managed_save:
+            raise DriverError(f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save")
+        await self._host.store.delete_definition(self._host.uri, self._definition)
+        if self.saved:
+            await self._discard_save()
+        self.persistent = False
+        self.autostart = False
+        self.report(Report.UNDEFINED)
+        if not self.active:
+            self._host.forget(self)
+
+    async def _set_autostart(self, command: commands.SetAutostart) -> None:
+        if not self.persistent:
+            raise DriverError(f"domain '{self.name}' is transient: it can't be started with the host")
+        if command.autostart != self.autostart:
+            await self._host.store.set_autostart(self.uuid, command.autostart)
+            self.autostart = command.autostart
+            self.publish(types.AutostartChanged, autostart=command.autostart)
+
+    async def _define(self, command: commands.DefineDomain) -> None:
+        definition = command.definition
+        self._host.driver.check(definition)
+        await self._host.store.save_definition(self._host.uri, definition, self.name if self.persistent else None)
+        added = self.state is State.NOSTATE or not self.persistent
+        self._definition = definition
+        self.persistent = True
+        self.report(Report.DEFINED, "added" if added else "updated")
+
+    # ------------------------------------------------------------------ what was reported
+
+    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
+        """Take in a fact; see ``DomainHandle.report``."""
+        before = self.state
+        try:
+            state = advance(before, report, domain=self.name)
+        except InvalidState as exc:
+            log.debug("dropped a report: %s", exc)
+            return
+        if report is Report.STOPPED and before not in ACTIVE:
+            return  # told already
+        event_type, details = _REPORTS[report]
+        detail = detail or next(iter(details))
+        reason = reason or details.get(detail, "unknown")
+        self.state = state
+        if reason:
+            self.reason = reason
+        if report is Report.STARTED and before not in ACTIVE:
+            self.started_at = time.time()
+            self._not_ready = None
+        elif report is Report.STOPPED:
+            self._stopped()
+        self.publish(event_type, detail=detail, state=state, reason=self.reason)
+        self._wake()
+        if report is Report.STARTED and before not in ACTIVE:
+            self._host.started(self)
+        elif report is Report.STOPPED:
+            self._after_stop()
+
+    def _stopped(self) -> None:
+        self._live = None
+        self.ready = False
+        self.started_at = 0.0
+        self.scope = ""
+
+    def _after_stop(self) -> None:
+        if self._running is None:
+            self._cause = None
+        if self._dirty:
+            self._host.ended(self)
+        if not self.persistent:
+            self.state = State.NOSTATE
+            self._host.forget(self)
+
+    def passed_gate(self, gate: str) -> None:
+        """All its gates let it through."""
+        self.ready = True
+        self.publish(types.DomainReady, gate=gate, seconds=max(0.0, time.time() - self.started_at))
+        self._wake()
+
+    def failed_gate(self, error: GateFailed, *, going_on: bool) -> None:
+        """A gate did not let it through in time."""
+        self._not_ready = error
+        self.publish(
+            types.DomainNotReady, gate=error.gate, timeout=error.timeout, reason=str(error), going_on=going_on
+        )
+        self._wake()
+
+    def publish(self, event_type: type[types.DomainEvent], **facts: Any) -> None:
+        """Publish an event about this domain."""
+        self._host.bus.publish(
+            event_type,
+            connection=self._host.uri,
+            domain=self._definition.name,
+            uuid=self._definition.uuid,
+            cause=self._cause,
+            **facts,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """The facts of a ``DomainSnapshot``."""
+        return {
+            **self._name(),
+            "detail": "snapshot",
+            "state": self.state,
+            "reason": self.reason,
+            "persistent": self.persistent,
+            "autostart": self.autostart,
+            "ready": self.ready,
+        }
+
+    # ------------------------------------------------------------------ on disk
+
+    async def save_status(self) -> None:
+        """Keep what a later engine needs to take the domain over. Raises StoreError."""
+        await self._host.store.save_status(
+            Status(
+                uuid=self.uuid,
+                connection=self._host.uri,
+                text=self.live_definition.text,
+                persistent=self.persistent,
+                started=self.started_at or time.time(),
+                ready=self.ready,
+                facts=self.handle.facts,
+            )
+        )
+
+    async def tidy(self) -> None:
+        """Remove what the last run left: its run-time folder and status. Call it with the domain's lock held."""
+        if self._dirty and not self.active:
+            await self._host.store.delete_status(self.uuid)
+            self._dirty = False
+            self._handle = None
+
+    async def tidy_later(self) -> None:
+        """The same, when the domain is free."""
+        if self._lock is None:
+            self._lock = anyio.Lock(fast_acquire=True)
+        async with self._lock:
+            await self.tidy()
+
+    # ------------------------------------------------------------------ taken over from an earlier engine
+
+    def load(self, *, autostart: bool, saved: bool) -> None:
+        """It was found defined: no event, no I/O."""
+        self.state = State.SHUTOFF
+        self.autostart = autostart
+        self.saved = saved
+
+    def found_active(self, *, paused: bool) -> None:
+        """The URI or the host brings it running: no event."""
+        self.state = State.PAUSED if paused else State.RUNNING
+        self.reason = "unknown"
+        self._live = self._definition
+        self.started_at = time.time()
+        self.ready = True
+
+    async def adopt(self, status: Status, live: DomainDefinition) -> None:
+        """Take over what an earlier engine left running, or tell what became of it."""
+        self._dirty = True
+        self._live = live
+        self.state = State.RUNNING
+        self.reason = "booted"
+        self.started_at = status.started
+        self.ready = status.ready
+        handle = self.handle
+        handle.facts = status.facts
+        try:
+            alive = await self._host.driver.adopt(handle, status.facts if isinstance(status.facts, Mapping) else {})
+        except EngineError as exc:
+            # it may well run: what can't be asked is not told to have stopped
+            log.warning("domain %s could not be taken over: %s", self.name, exc)
+            self.publish(types.CommandFailed, command="adopt", error=str(exc))
+            return
+        if alive and self.active:
+            self.publish(types.DomainAdopted, detail="reconnected", state=self.state, reason=self.reason)
+            if not self.ready:
+                self._host.started(self)
+
+
+class Handle:
+    """What a driver sees of a domain (``engine.abc.DomainHandle``)."""
+
+    __slots__ = ("_domain", "facts")
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self.facts: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self._domain!r}>"
+
+    @property
+    def definition(self) -> DomainDefinition:
+        return self._domain.live_definition
+
+    @property
+    def name(self) -> str:
+        return self._domain.name
+
+    @property
+    def uuid(self) -> str:
+        return self._domain.uuid
+
+    @property
+    def runtime_dir(self) -> Path:
+        self._domain._dirty = True
+        return self._domain._host.store.runtime_dir(self._domain.uuid)
+
+    @property
+    def log_path(self) -> Path:
+        return self._domain._host.store.log_path(self._domain.name)
+
+    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
+        self._domain.report(report, detail, reason)
+
+    def emit(self, event_type: type[types.DomainEvent], **facts: Any) -> None:
+        self._domain.publish(event_type, **facts)
+
+    async def remember(self, facts: Mapping[str, JSON]) -> None:
+        self._domain._dirty = True
+        self.facts = dict(facts)
+        await self._domain.save_status()
+
+    async def create_scope(self, leader: int, *, interfaces: Sequence[int] = ()) -> ScopeInfo:
+        domain = self._domain
+        info = await domain._host.create_scope(domain, leader, interfaces)
+        domain.scope = info.unit
+        if info.unit:
+            domain.publish(types.ScopeCreated, unit=info.unit, method=info.method)
+        else:
+            domain.publish(types.ScopeFailed, reason=info.reason)
+        return info
+
+
+_EXECUTE: dict[Command, Any] = {
+    Command.DEFINE: Domain._define,
+    Command.UNDEFINE: Domain._undefine,
+    Command.START: Domain._start,
+    Command.SHUTDOWN: Domain._shutdown,
+    Command.REBOOT: Domain._reboot,
+    Command.RESET: Domain._reset,
+    Command.SUSPEND: Domain._suspend,
+    Command.RESUME: Domain._resume,
+    Command.DESTROY: Domain._destroy,
+    Command.SAVE: Domain._save,
+    Command.RESTORE: Domain._restore,
+    Command.MANAGED_SAVE: Domain._managed_save,
+    Command.AUTOSTART: Domain._set_autostart,
+}
