@@ -7,13 +7,23 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-TESTS = Path(__file__).resolve().parent.parent
+from support.cache import TESTS, GuestUnavailable, cache_dir, made
+from support.linux import LinuxGuest, linux_guest, linux_guest_unavailable
+
+__all__ = [
+    "Ending",
+    "GuestUnavailable",
+    "LinuxGuest",
+    "boot_sector",
+    "boot_sector_unavailable",
+    "cache_dir",
+    "linux_guest",
+    "linux_guest_unavailable",
+]
+
 BOOT_SOURCE = TESTS / "guests" / "boot.S"
 
 Ending = Literal["off", "crash", "reset", "hang"]
@@ -23,17 +33,6 @@ _PARAMETERS = struct.Struct("<4sHHHBB")  # the block that closes boot.S: same or
 _PARAMETERS_AT = 0x1E0
 _MAGIC = b"VGST"
 _ALWAYS = 255
-
-
-class GuestUnavailable(RuntimeError):
-    """This machine cannot make that guest; the message says what is missing and how to get it."""
-
-
-def cache_dir() -> Path:
-    """The folder that set-up and the tests keep what they made in; made if it is not there."""
-    cache = Path(os.environ.get("VIRENGINE_CACHE") or TESTS.parent / ".cache").absolute()
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
 
 
 def boot_sector(
@@ -101,7 +100,7 @@ def _assembled() -> bytes:
     if not cached.exists():
         if missing := [tool for tool in ("as", "ld") if shutil.which(tool) is None]:
             raise GuestUnavailable(f"no {' and no '.join(missing)} here to assemble the boot sector: install binutils")
-        with _made(cached) as work:
+        with made(cached) as work:
             subprocess.run(["as", "--32", "-o", work / "boot.o", BOOT_SOURCE], check=True)
             linker = ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary"]
             subprocess.run([*linker, "-o", work / "made", work / "boot.o"], check=True)
@@ -111,9 +110,10 @@ def _assembled() -> bytes:
     return sector
 
 
-@contextmanager
-def _made(target: Path) -> Iterator[Path]:
-    """A scratch folder whose file ``made`` becomes ``target`` in one step: tests side by side share one cache."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as work:
-        yield Path(work)
-        (Path(work) / "made").replace(target)
+def boot_sector_unavailable() -> str | None:
+    """Why there can be no boot sector here, or None."""
+    try:
+        _assembled()
+    except GuestUnavailable as why:
+        return str(why)
+    return None
