@@ -1,0 +1,43 @@
+# Every target does all the set-up it needs by itself; done once, that costs no time.
+#   make demo   five real guests, in order, up and down       make test   all the tests (ARGS="tests/conf -k order")
+#   make check  ruff, mypy, the import contracts              make bench  the benchmarks: ratios, in one run
+#   make docs   the documentation                             make setup  the set-up for all of these
+#   make pins   write requirements/*.txt anew (ARGS=--upgrade for newer releases)
+
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; exit; }; done; \
+	echo python3)
+SETUP := $(PYTHON) scripts/setup.py
+BIN := .venv/bin
+
+.PHONY: demo test check bench docs setup pins
+
+demo:
+	@$(SETUP) demo
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+test:
+	@$(SETUP) test
+	$(BIN)/python -m pytest $(ARGS)
+
+check:
+	@$(SETUP) check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=tests $(BIN)/mypy --explicit-package-bases scripts tests/support tests/conftest.py
+	$(BIN)/lint-imports
+
+bench:
+	@$(SETUP) bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs:
+	@$(SETUP) docs
+	$(BIN)/python scripts/docs.py $(ARGS)
+
+setup:
+	@$(SETUP) all
+
+pins:
+	$(PYTHON) scripts/pins.py $(ARGS)
