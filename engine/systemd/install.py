@@ -1,0 +1,219 @@
+"""Put the units where systemd finds them: ``virengine install-units``.
+
+Blocking (a few small files): call these in a thread. What systemd itself must be told (reload) is
+``ScopeManager.reload``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engine.errors import HostError
+from engine.systemd.scope import GUESTS_SERVICE, SHUTDOWN_TARGET
+from engine.util.files import remove_file, write_atomic
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "SYSTEM_DIR",
+    "TIMEOUT_DROPIN",
+    "Action",
+    "engine_command",
+    "install_units",
+    "quote_exec",
+    "render_timeout",
+    "render_units",
+    "uninstall_units",
+    "units_dir",
+    "write_timeout",
+]
+
+#: Where an administrator's units live (systemd.unit(5)).
+SYSTEM_DIR = Path("/etc/systemd/system")
+TIMEOUT_DROPIN = Path(f"{GUESTS_SERVICE}.d") / "50-virengine-timeout.conf"
+#: Seconds the stop of all guests is given as long as no plan has said better: the default ladder, and some air.
+DEFAULT_TIMEOUT = 300.0
+_MARK = "# Put here by"
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One thing that was done, or with ``dry_run`` would be.
+
+    Attributes:
+        what: ``write`` | ``keep`` (it was right already) | ``link`` | ``remove``.
+        path: the file. text: what is in it now.
+    """
+
+    what: Literal["write", "keep", "link", "remove"]
+    path: Path
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.path}"
+
+
+def units_dir(*, user: bool) -> Path:
+    """Where units go by default: the system's folder, or the user's own."""
+    if not user:
+        return SYSTEM_DIR
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".config") / "systemd" / "user"
+
+
+def engine_command() -> list[str]:
+    """How a unit starts this very installation: ``virengine`` beside this Python, else Python and the module."""
+    beside = Path(sys.executable).with_name("virengine")
+    if os.access(beside, os.X_OK):
+        return [str(beside)]
+    found = shutil.which("virengine")
+    return [found] if found else [sys.executable, "-m", "engine.cli.main"]
+
+
+def quote_exec(arguments: Sequence[str]) -> str:
+    """Arguments as a line of ``ExecStart=``: every one arrives as it is (systemd.service(5), "Command lines").
+
+    Raises:
+        ValueError: a line end or NUL, which no unit file can hold.
+    """
+    words = []
+    for argument in arguments:
+        if any(mark in argument for mark in "\n\r\0"):
+            raise ValueError(f"{argument!r} can't stand in a unit file")
+        text = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+        words.append(text if text and text.isascii() and not set(text) & set(" \t'\"\\;#") else f'"{text}"')
+    return " ".join(words)
+
+
+def render_units(
+    command: Sequence[str],
+    *,
+    start: Sequence[str] = ("up", "--resume"),
+    stop: Sequence[str] = ("down",),
+    timeout: float = DEFAULT_TIMEOUT,
+    user: bool = False,
+) -> dict[str, str]:
+    """The text of each unit, by name.
+
+    Args:
+        command: program and options that hold for both (``--state-dir``, ``--uri``), the program's path absolute.
+        start, stop: the rest of the command that brings guests up and down.
+        timeout: seconds their stop is given.
+        user: for the user's own service manager.
+    """
+    units = files("engine.systemd") / "units"
+    values = {
+        "@START@": quote_exec([*command, *start]),
+        "@STOP@": quote_exec([*command, *stop]),
+        "@TIMEOUT@": _seconds(timeout),
+        "@WANTED_BY@": "default.target" if user else "multi-user.target",
+    }
+    service = (units / GUESTS_SERVICE).read_text("utf-8")
+    for mark, value in values.items():
+        service = service.replace(mark, value)
+    return {SHUTDOWN_TARGET: (units / SHUTDOWN_TARGET).read_text("utf-8"), GUESTS_SERVICE: service}
+
+
+def render_timeout(worst_case: float) -> str:
+    """The drop-in that gives the guests' stop as long as the plan may take, and a tenth (10 s at least) more."""
+    allowed = worst_case + max(worst_case / 10, 10.0)
+    return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n' + (
+        f"[Service]\nTimeoutStopSec={_seconds(allowed)}\n"
+    )
+
+
+def install_units(units: Mapping[str, str], folder: Path, *, user: bool = False, dry_run: bool = False) -> list[Action]:
+    """Write the units into ``folder`` and enable the guests service; what is right already is left alone.
+
+    A ``virt-guest-shutdown.target`` that another package brought is kept: it serves as well.
+
+    Raises:
+        HostError: the folder can't be written.
+    """
+    with _host_errors(folder):
+        actions = [_put(folder / name, text, dry_run) for name, text in units.items() if _needed(folder, name, user)]
+        actions.append(_link(folder / _wants(units[GUESTS_SERVICE]) / GUESTS_SERVICE, folder / GUESTS_SERVICE, dry_run))
+    return actions
+
+
+def write_timeout(folder: Path, worst_case: float, *, dry_run: bool = False) -> Action:
+    """Write the drop-in of ``render_timeout``.
+
+    Raises:
+        HostError: the folder can't be written.
+    """
+    with _host_errors(folder):
+        return _put(folder / TIMEOUT_DROPIN, render_timeout(worst_case), dry_run)
+
+
+def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
+    """Take away what ``install_units`` and ``write_timeout`` put into ``folder``; what was not ours stays.
+
+    Raises:
+        HostError: the folder can't be written.
+    """
+    links = [path / GUESTS_SERVICE for path in folder.glob("*.target.wants")]
+    paths = [*links, folder / TIMEOUT_DROPIN, folder / GUESTS_SERVICE]
+    target = folder / SHUTDOWN_TARGET
+    if target.is_file() and target.read_text("utf-8", "replace") == render_units([])[SHUTDOWN_TARGET]:
+        paths.append(target)
+    actions = [Action("remove", path) for path in paths if os.path.lexists(path)]
+    with _host_errors(folder):
+        for action in actions if not dry_run else ():
+            remove_file(action.path)
+        if not dry_run:
+            with contextlib.suppress(OSError):  # not there, or it holds drop-ins of the administrator's
+                (folder / TIMEOUT_DROPIN).parent.rmdir()
+    return actions
+
+
+def _needed(folder: Path, name: str, user: bool) -> bool:
+    if name != SHUTDOWN_TARGET or user or os.path.lexists(folder / name):
+        return True
+    return not any((Path(base) / name).exists() for base in ("/lib/systemd/system", "/usr/lib/systemd/system"))
+
+
+def _put(path: Path, text: str, dry_run: bool) -> Action:
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text("utf-8", "replace") == text:
+            return Action("keep", path, text)
+    if not dry_run:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode(), mode=0o644)
+    return Action("write", path, text)
+
+
+def _link(link: Path, target: Path, dry_run: bool) -> Action:
+    if os.path.lexists(link) and link.is_symlink() and link.readlink() == target:
+        return Action("keep", link)
+    if not dry_run:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        remove_file(link)
+        link.symlink_to(target)
+    return Action("link", link)
+
+
+def _wants(service: str) -> str:
+    line = next(line for line in service.splitlines() if line.startswith("WantedBy="))
+    return f"{line.removeprefix('WantedBy=')}.wants"
+
+
+def _seconds(number: float) -> str:
+    return str(math.ceil(number)) if math.isfinite(number) else "infinity"
+
+
+@contextlib.contextmanager
+def _host_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        where = exc.filename or folder
+        raise HostError(f"units can't be put into {folder}: {where}: {exc.strerror or exc}") from exc

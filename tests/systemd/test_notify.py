@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from engine.systemd.notify import Notifier
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path):
+    name = str(tmp_path / "notify") if request.param == "path" else f"@virengine-test-{tmp_path}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(name if name.startswith("/") else "\0" + name[1:])
+        sock.settimeout(5)
+        yield name, sock
+
+
+def test_messages(listener: tuple[str, socket.socket]) -> None:
+    name, sock = listener
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    assert notifier.active
+    notifier.ready("up")
+    assert sock.recv(4096) == b"READY=1\nSTATUS=up"
+    notifier.status("two lines\nin one")
+    assert sock.recv(4096) == b"STATUS=two lines in one"
+    notifier.extend_timeout(12.5)
+    assert sock.recv(4096) == b"EXTEND_TIMEOUT_USEC=12500000"
+    notifier.stopping()
+    assert sock.recv(4096) == b"STOPPING=1"
+
+
+def test_a_full_or_absent_listener_neither_blocks_nor_raises(
+    listener: tuple[str, socket.socket], tmp_path: Path
+) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": listener[0]})
+    for _ in range(5000):  # far more than a socket's queue holds
+        notifier.status("x" * 1000)
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+
+
+def test_without_a_socket_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not Notifier().active
+    assert not Notifier({"NOTIFY_SOCKET": "vsock:2:1234"}).active
+    Notifier().ready()
