@@ -67,7 +67,7 @@ def test_the_agent_reboots_it() -> None:
         assert qemu.agent
         qemu.agent.send(b'{"execute": "guest-shutdown", "arguments": {"mode": "reboot"}}')
         assert qemu.event("RESET")["data"]["reason"] == "guest-reset"
-        assert b"reboot" in qemu.serial.expect("ready")
+        assert qemu.serial.expect("reboot").split() == [b"agent", b"reboot"]
 
 
 def test_it_serves_a_page() -> None:
