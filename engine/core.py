@@ -1,0 +1,296 @@
+"""The engine: opens connections, owns the one task group, wires bus, journal, order and systemd."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from engine.abc import ConnectionURI, Driver, ScopeInfo
+from engine.conf import DomainDefinition, parse_domain
+from engine.connection import Connection
+from engine.domain import Domain
+from engine.errors import ConfigError, EngineClosed, EngineError, NoSuchConnection, NoSuchDomain
+from engine.events import commands
+from engine.events.bus import Bus
+from engine.ordering import Ordering
+from engine.store import DiskStore, MemoryStore, Store
+from engine.util.savefile import read_header
+
+__all__ = ["Engine"]
+
+log = logging.getLogger("engine")
+
+
+def default_uri() -> str:
+    """libvirt's choice: the system's connection for root, the session's for everybody else."""
+    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+
+
+class Engine:
+    """Runs domains at one or more connections.
+
+    ::
+
+        async with Engine("qemu:///session", state_dir="vm-state") as engine:
+            web = await engine.define(xml)
+            await web.start()
+
+    Args:
+        uris: connection URIs, e.g. ``qemu:///system``, ``test:///default``; none: libvirt's default for this user.
+        state_dir: where definitions, run-time state and the journal persist. None: in memory, and no trace is left.
+        runtime_dir: where sockets and run-time state go; None: ``run`` in the state directory.
+        policy: the text of an order policy (TOML), or the path of one; None: ``order.toml`` in the state directory,
+            where there is one.
+        budget: seconds the host gives to stop everything; plans say whether they fit. None: no limit.
+        on_close: what becomes of running domains when the engine is closed without an error: ``leave`` them (the default
+            with a state directory: a later engine takes them over) or stop them in order, ``down`` (the default
+            without). Closed by an error or by cancellation, the engine never touches them.
+        resume: go on, in the background, with a ``down`` that an earlier engine could not finish.
+        systemd: put domains into systemd scopes.
+
+    Raises, from ``async with``: StateDirLocked, StoreError, NoSuchDriver, ConfigError, and what a driver's ``open``
+    raises. Everything else raises EngineClosed outside of the ``async with``.
+    """
+
+    def __init__(
+        self,
+        *uris: str,
+        state_dir: str | os.PathLike[str] | None = None,
+        runtime_dir: str | os.PathLike[str] | None = None,
+        policy: str | Path | None = None,
+        budget: float | None = None,
+        on_close: Literal["leave", "down"] | None = None,
+        resume: bool = True,
+        systemd: bool = True,
+        journal_keep: int | None = None,
+    ) -> None:
+        self._uris = [ConnectionURI.parse(uri) for uri in uris or (default_uri(),)]
+        self._on_close = on_close or ("down" if state_dir is None else "leave")
+        self._resume = resume
+        self.store: Store = (
+            MemoryStore()
+            if state_dir is None
+            else DiskStore(Path(state_dir), runtime=Path(runtime_dir) if runtime_dir is not None else None)
+        )
+        self._journal_keep = journal_keep
+        self._connections: dict[str, Connection] = {}
+        self._tasks: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+        self._state: Literal["new", "open", "closing", "closed"] = "new"
+        self.order = Ordering(self, policy=policy, budget=budget, systemd=systemd)
+        self.bus: Bus
+
+    def __repr__(self) -> str:
+        return f"<Engine {' '.join(map(str, self._uris))} {self._state}>"
+
+    # ------------------------------------------------------------------ open and close
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise EngineClosed("an engine is opened once; make a new one")
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        stored, statuses = await self.store.open()
+        self._stack.push_async_callback(self.store.aclose)
+        for problem in self.store.problems:
+            log.warning("%s", problem)
+        self.bus = await self._stack.enter_async_context(self._make_bus())
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._stack.callback(self._tasks.cancel_scope.cancel)
+        await self._stack.enter_async_context(self.order)
+        for uri in self._uris:
+            connection = Connection(self, uri)
+            if connection.uri in self._connections:
+                raise ConfigError(f"the connection {connection.uri} is named twice")
+            await connection.open()
+            self._stack.push_async_callback(connection.aclose)
+            self._connections[connection.uri] = connection
+        self._state = "open"
+        for connection in self._connections.values():
+            await connection.load(
+                [item for item in stored if item.connection == connection.uri],
+                [status for status in statuses if status.connection == connection.uri],
+            )
+        if self._resume:
+            await self.order.resume()
+
+    def _make_bus(self) -> AbstractAsyncContextManager[Bus]:
+        from engine.events.journal import MemoryJournal, SqliteJournal
+
+        host = platform.node() or "localhost"
+        journal = (
+            SqliteJournal(self.store.path / "journal.db", host)
+            if isinstance(self.store, DiskStore)
+            else MemoryJournal(host)
+        )
+        return Bus(journal, snapshot_source=self._snapshot)
+
+    def _snapshot(self) -> Iterable[dict[str, Any]]:
+        return (domain.snapshot() for domain in self.domains())
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if exc is None and self._on_close == "down" and self._state == "open":
+                await self.order.down()
+        finally:
+            await self._close()
+
+    async def aclose(self) -> None:
+        """Close it without touching any domain; fine to call twice. Call it in the task that opened the engine."""
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._state in ("closing", "closed"):
+            return
+        self._state = "closing"
+        # nothing in here waits for a guest or a network: closing ends even when the caller is cancelled
+        with anyio.CancelScope(shield=True):
+            # the error of the ``async with`` body, if any, is not the tasks' business: it goes on unwrapped
+            await self._stack.aclose()
+        self._state = "closed"
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise EngineClosed("the engine is not open" if self._state == "new" else "the engine is closed")
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object, name: str) -> None:
+        """Run a task of the engine's own; its error is logged and ends nothing else."""
+        if self._tasks is not None and self._state == "open":
+            self._tasks.start_soon(self._guarded, function, args, name, name=name)
+
+    async def _guarded(self, function: Callable[..., Awaitable[object]], args: tuple[object, ...], name: str) -> None:
+        try:
+            await function(*args)
+        except EngineError as exc:
+            log.warning("%s: %s", name, exc)
+
+    # ------------------------------------------------------------------ finding things
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """URIs of the open connections, in the order they were given."""
+        return tuple(self._connections)
+
+    def _connection(self, uri: str | None, definition: DomainDefinition | None = None) -> Connection:
+        self._check_open()
+        if uri is not None:
+            try:
+                return self._connections[str(ConnectionURI.parse(uri))]
+            except KeyError:
+                raise NoSuchConnection(uri, f"open are {', '.join(self._connections)}") from None
+        first = next(iter(self._connections.values()))
+        if definition is None:
+            return first
+        fitting = (c for c in self._connections.values() if definition.type in c.driver.domain_types)
+        # none fits: the first one refuses it in its own words
+        return next(fitting, first)
+
+    def driver(self, uri: str | None = None) -> Driver:
+        """The opened driver at ``uri`` (None: the first)."""
+        return self._connection(uri).driver
+
+    def domain(self, key: str, *, connection: str | None = None) -> Domain:
+        """The domain with this name or UUID.
+
+        Raises:
+            NoSuchDomain; ConfigError when several connections have one and ``connection`` says not which.
+        """
+        if connection is not None:
+            return self._connection(connection).find(key)
+        self._check_open()
+        found = []
+        for one in self._connections.values():
+            try:
+                found.append(one.find(key))
+            except NoSuchDomain:
+                continue
+        if not found:
+            raise NoSuchDomain(key)
+        if len(found) > 1:
+            where = " and ".join(domain.connection for domain in found)
+            raise ConfigError(f"there is a domain '{key}' at {where}: say which connection")
+        return found[0]
+
+    def domains(self, *, connection: str | None = None) -> list[Domain]:
+        """All domains, or those of one connection."""
+        if connection is not None:
+            return list(self._connection(connection).domains.values())
+        return [domain for one in self._connections.values() for domain in one.domains.values()]
+
+    # ------------------------------------------------------------------ commands that bring domains into being
+
+    async def define(
+        self, xml: str | bytes | DomainDefinition, *, connection: str | None = None, source: str | None = None
+    ) -> Domain:
+        """Define a domain, or change the definition of one that is there.
+
+        Args:
+            xml: libvirt's domain document.
+            connection: URI; None: the first connection whose driver runs such a domain.
+            source: where the document came from, for error messages.
+
+        Raises:
+            ConfigError: the document is wrong; UnsupportedConfig: the driver can't build it; DomainExists: name and
+            UUID don't belong together; CycleError: its order runs in a circle; StoreError.
+        """
+        self._check_open()
+        definition = xml if isinstance(xml, DomainDefinition) else parse_domain(xml, source=source)
+        owner = self._connection(connection, definition)
+        self.order.check(definition)
+        command = commands.DefineDomain(
+            connection=owner.uri, domain=definition.name, uuid=definition.uuid, definition=definition
+        )
+        result = await self.bus.execute(command)
+        assert isinstance(result, Domain)
+        return result
+
+    async def restore(
+        self, path: str | os.PathLike[str], *, connection: str | None = None, paused: bool = False
+    ) -> Domain:
+        """Bring back what ``Domain.save`` wrote; the file is kept. A domain that is not defined comes back transient.
+
+        Raises:
+            ConfigError: not such a file; InvalidState: the domain runs; StartFailed.
+        """
+        self._check_open()
+        file = Path(path).absolute()
+        text, _ = await anyio.to_thread.run_sync(read_header, file)
+        definition = parse_domain(text, source=str(file))
+        owner = self._connection(connection, definition)
+        command = commands.RestoreDomain(
+            connection=owner.uri,
+            domain=definition.name,
+            uuid=definition.uuid,
+            definition=definition,
+            path=str(file),
+            paused=paused,
+        )
+        result = await self.bus.execute(command)
+        assert isinstance(result, Domain)
+        return result
+
+    # ------------------------------------------------------------------ what a connection needs (engine.connection.Hub)
+
+    def domain_started(self, domain: Domain) -> None:
+        self.order.domain_started(domain)
+
+    async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
+        return await self.order.create_scope(domain, leader, interfaces)
