@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def main(target: str) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two targets at once: the second finds the work done
-        install(needs.install)
+        install((*needs.install, *venv_package()))
         fetch(needs.fetch)
         make_venv()
         add_packages(needs.pins)
@@ -149,18 +150,26 @@ def apt(*arguments: str, cwd: Path | None = None) -> bool:
 # --- Python packages ---
 
 
+def venv_stands() -> bool:
+    return (VENV / "bin" / "python").exists()  # follows the link: an environment whose Python has gone is made anew
+
+
+def venv_package() -> tuple[str, ...]:
+    """What a virtual environment takes that is not here: Debian keeps ensurepip apart from its Python."""
+    if venv_stands() or importlib.util.find_spec("ensurepip"):
+        return ()
+    return (f"python{sys.version_info.major}.{sys.version_info.minor}-venv",)
+
+
 def make_venv() -> None:
-    if (VENV / "bin" / "python").exists():  # follows the link: an environment whose Python has gone is made anew
+    if venv_stands():
         return
-    try:
-        import ensurepip  # noqa: F401  # Debian keeps it apart, in python3-venv
-    except ImportError:
-        install([f"python{sys.version_info.major}.{sys.version_info.minor}-venv"])
     say(f"making {VENV.name} with Python {sys.version.split()[0]}")
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False)
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True, check=False)
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
-        raise SetupError(f"no virtual environment could be made with {sys.executable}: python3-venv is missing")
+        why = "its venv package is missing" if venv_package() else (made.stderr or made.stdout).strip()
+        raise SetupError(f"{sys.executable} can't make a virtual environment: {why}")
 
 
 def add_packages(pins: tuple[str, ...]) -> None:
