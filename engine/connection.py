@@ -65,13 +65,14 @@ class Connection:
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
             # what runs for the driver ends before the task group waits for it
             self._stack.callback(self._tasks.cancel_scope.cancel)
-            self.driver = await self._stack.enter_async_context(find_driver(self.parsed).open(self.parsed, _Context(self)))
+            self.driver = await self._stack.enter_async_context(
+                find_driver(self.parsed).open(self.parsed, _Context(self))
+            )
             self.bus.register(self.uri, self.execute)
             self._stack.callback(self.bus.unregister, self.uri)
             self.bus.publish(types.ConnectionOpened, connection=self.uri)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._stack.aclose()
+            await self._stack.aclose()
             raise
 
     async def aclose(self) -> None:

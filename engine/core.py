@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -21,9 +20,14 @@ from engine.connection import Connection
 from engine.domain import Domain
 from engine.errors import ConfigError, EngineClosed, EngineError, NoSuchConnection, NoSuchDomain
 from engine.events import commands
-from engine.events.bus import Bus
+from engine.events.bus import Bus, Interceptor
+from engine.events.filters import Patterns
+from engine.events.journal import Journal, Since
+from engine.events.subscription import Policy, Subscription
+from engine.events.types import Event
 from engine.ordering import Ordering
 from engine.store import DiskStore, MemoryStore, Store
+from engine.util.files import absolute
 from engine.util.savefile import read_header
 
 __all__ = ["Engine"]
@@ -52,9 +56,9 @@ class Engine:
         policy: the text of an order policy (TOML), or the path of one; None: ``order.toml`` in the state directory,
             where there is one.
         budget: seconds the host gives to stop everything; plans say whether they fit. None: no limit.
-        on_close: what becomes of running domains when the engine is closed without an error: ``leave`` them (the default
-            with a state directory: a later engine takes them over) or stop them in order, ``down`` (the default
-            without). Closed by an error or by cancellation, the engine never touches them.
+        on_close: what becomes of running domains when the engine is closed without an error: ``leave`` them (the
+            default with a state directory: a later engine takes them over) or stop them in order, ``down`` (the
+            default without). Closed by an error or by cancellation, the engine never touches them.
         resume: go on, in the background, with a ``down`` that an earlier engine could not finish.
         systemd: put domains into systemd scopes.
 
@@ -110,7 +114,7 @@ class Engine:
         self._stack.push_async_callback(self.store.aclose)
         for problem in self.store.problems:
             log.warning("%s", problem)
-        self.bus = await self._stack.enter_async_context(self._make_bus())
+        self.bus = await self._open_bus()
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._stack.callback(self._tasks.cancel_scope.cancel)
         await self._stack.enter_async_context(self.order)
@@ -130,16 +134,16 @@ class Engine:
         if self._resume:
             await self.order.resume()
 
-    def _make_bus(self) -> AbstractAsyncContextManager[Bus]:
-        from engine.events.journal import MemoryJournal, SqliteJournal
+    async def _open_bus(self) -> Bus:
+        from engine.events.journal import MemoryJournal
 
-        host = platform.node() or "localhost"
-        journal = (
-            SqliteJournal(self.store.path / "journal.db", host)
-            if isinstance(self.store, DiskStore)
-            else MemoryJournal(host)
-        )
-        return Bus(journal, snapshot_source=self._snapshot)
+        journal: Journal = MemoryJournal()
+        if isinstance(self.store, DiskStore):
+            from engine.events.sqlite import SqliteJournal
+
+            journal = SqliteJournal(self.store.path / "journal.db")
+        await self._stack.enter_async_context(journal)
+        return await self._stack.enter_async_context(Bus(journal, snapshot_source=self._snapshot))
 
     def _snapshot(self) -> Iterable[dict[str, Any]]:
         return (domain.snapshot() for domain in self.domains())
@@ -161,11 +165,13 @@ class Engine:
         if self._state in ("closing", "closed"):
             return
         self._state = "closing"
-        # nothing in here waits for a guest or a network: closing ends even when the caller is cancelled
-        with anyio.CancelScope(shield=True):
-            # the error of the ``async with`` body, if any, is not the tasks' business: it goes on unwrapped
+        try:
+            # Not ``__aexit__`` with the error of the ``async with`` body: it is not the tasks' business, and would come
+            # out wrapped in a group. No shield around it all, task groups must nest: whoever must finish when the
+            # caller is cancelled (journal, store) shields itself, and nothing in here waits for a guest.
             await self._stack.aclose()
-        self._state = "closed"
+        finally:
+            self._state = "closed"
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -235,6 +241,39 @@ class Engine:
             return list(self._connection(connection).domains.values())
         return [domain for one in self._connections.values() for domain in one.domains.values()]
 
+    # ------------------------------------------------------------------ events and commands
+
+    def subscribe(
+        self,
+        *types: type[Event],
+        domain: Patterns = None,
+        connection: Patterns = None,
+        predicate: Callable[[Any], object] | None = None,
+        bound: int = 1024,
+        policy: Policy = "drop_oldest",
+        since: Since | None = None,
+        snapshot: bool = False,
+        durable: bool = False,
+    ) -> Subscription:
+        """A reader of the events, live from ``async with`` on; see ``engine.events.bus.Bus.subscribe``."""
+        self._check_open()
+        return self.bus.subscribe(
+            *types,
+            domain=domain,
+            connection=connection,
+            predicate=predicate,
+            bound=bound,
+            policy=policy,
+            since=since,
+            snapshot=snapshot,
+            durable=durable,
+        )
+
+    def add_interceptor(self, interceptor: Interceptor) -> None:
+        """Wrap every command from now on: access control, audit, hooks; see ``engine.events.bus.Interceptor``."""
+        self._check_open()
+        self.bus.add_interceptor(interceptor)
+
     # ------------------------------------------------------------------ commands that bring domains into being
 
     async def define(
@@ -271,7 +310,7 @@ class Engine:
             ConfigError: not such a file; InvalidState: the domain runs; StartFailed.
         """
         self._check_open()
-        file = Path(path).absolute()
+        file = absolute(path)
         text, _ = await anyio.to_thread.run_sync(read_header, file)
         definition = parse_domain(text, source=str(file))
         owner = self._connection(connection, definition)

@@ -1,7 +1,8 @@
 """A domain at run time: the only writer of domain state, the only publisher of lifecycle events.
 
-A command goes over the bus and comes back here (``Domain.execute``); what a driver reports goes in at ``Handle.report``.
-One command at a time a domain; ``destroy`` ends a command that is under way, since pulling the plug must always work.
+A command goes over the bus and comes back here (``Domain.execute``); what a driver reports goes in at
+``Handle.report``. One command at a time a domain; ``destroy`` ends a command that is under way, since pulling the
+plug must always work.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
 from engine.conf import DomainDefinition
-from engine.errors import ConfigError, DriverError, EngineError, GateFailed, InvalidState
+from engine.errors import DriverError, EngineError, GateFailed, InvalidState
 from engine.events import commands, types
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
 from engine.store import Status
+from engine.util.files import absolute
 
 if TYPE_CHECKING:
     from engine.events.bus import Bus
@@ -247,7 +248,7 @@ class Domain:
 
     async def save(self, path: str | Path) -> None:
         """Write its memory to ``path`` and stop it; ``Engine.restore`` brings it back."""
-        await self._host.bus.execute(commands.SaveDomain(**self._name(), path=str(Path(path).absolute())))
+        await self._host.bus.execute(commands.SaveDomain(**self._name(), path=str(absolute(path))))
 
     async def managed_save(self) -> None:
         """Save it where the next ``start`` finds it."""
@@ -496,9 +497,7 @@ class Domain:
     def failed_gate(self, error: GateFailed, *, going_on: bool) -> None:
         """A gate did not let it through in time."""
         self._not_ready = error
-        self.publish(
-            types.DomainNotReady, gate=error.gate, timeout=error.timeout, reason=str(error), going_on=going_on
-        )
+        self.publish(types.DomainNotReady, gate=error.gate, timeout=error.timeout, reason=str(error), going_on=going_on)
         self._wake()
 
     def publish(self, event_type: type[types.DomainEvent], **facts: Any) -> None:

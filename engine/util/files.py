@@ -6,7 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["fsync_dir", "remove_file", "write_atomic"]
+__all__ = ["absolute", "fsync_dir", "remove_file", "write_atomic"]
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The path from the root on; no link is followed, nothing on disk is looked at but the working directory."""
+    return Path(path).absolute()
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
