@@ -1,0 +1,331 @@
+"""The order policy: what ``order.toml`` declares for many domains at once. Pure: text in, rules out.
+
+::
+
+    [budget]
+    seconds = 300                 # what the host gives to stop everything
+
+    [defaults]                    # for domains that neither declare it themselves nor match a rule that does
+    ready = {gate = "running", timeout = 60}
+    stop = [{method = "agent", timeout = 30}, {method = "acpi", timeout = 120, repeat = 10}]
+    on-stop-failure = "hold"      # or "go-on"
+    parallel = 8                  # domains that start or stop at the same time; left out: no limit
+
+    [[rule]]
+    match = {name = "web*", tag = "front", connection = "qemu:///*"}   # all that are given must match
+    requires = ["db", {domain = "qemu:///system#cache", when = "stop"}]
+    after = ["dns"]
+    ready = [{gate = "agent"}, {gate = "tcp", host = "10.0.0.5", port = 80, timeout = 90, on-timeout = "go-on"}]
+    stop = [{method = "acpi", timeout = 60, repeat = 10}, {method = "save", timeout = 120}]
+    on-stop-failure = "go-on"
+
+Edges add up: the domain's own and those of every rule that matches. For ``ready``, ``stop`` and ``on-stop-failure`` the
+domain's own word wins, then the last rule that matches and says something, then the defaults. A rule that matches the
+domain it names leaves that one out (``match = {name = "*"}`` with ``after = ["dns"]`` does not order dns after itself).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import translate
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from engine.conf.document import suggest
+from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep
+from engine.conf.toml import Lines, Path, line_at, parse_toml
+from engine.errors import ConfigError
+
+__all__ = ["Match", "Policy", "Rule", "parse_policy"]
+
+T = TypeVar("T")
+OnStopFailure = Literal["hold", "go-on"]
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which domains a rule is about: all that is given must match.
+
+    Attributes:
+        name: a shell pattern for the domain's name; tag: a tag it declares; connection: a shell pattern for the URI.
+    """
+
+    name: str | None = None
+    tag: str | None = None
+    connection: str | None = None
+
+    def matches(self, name: str, connection: str, tags: tuple[str, ...]) -> bool:
+        return (
+            (self.name is None or _glob(self.name)(name) is not None)
+            and (self.tag is None or self.tag in tags)
+            and (self.connection is None or _glob(self.connection)(connection) is not None)
+        )
+
+
+@lru_cache(maxsize=1024)
+def _glob(pattern: str) -> Any:
+    return re.compile(translate(pattern)).match
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``[[rule]]``.
+
+    Attributes:
+        match: whom it is about; order: what it declares for them; line: where it stands.
+    """
+
+    match: Match
+    order: Order
+    line: int = 0
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole policy. ``Policy()`` is the engine's own: no rules, the default ladder, hold, no budget, no limit.
+
+    Attributes:
+        rules: in the order of the file.
+        gates, ladder, on_stop_failure: for domains that say nothing and match no rule that does.
+        parallel: domains that may start or stop at the same time; None: no limit.
+        budget: seconds the host gives to stop everything; None: not known.
+        source: the file.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    gates: tuple[Gate, ...] = (Gate(),)
+    ladder: tuple[StopStep, ...] = DEFAULT_LADDER
+    on_stop_failure: OnStopFailure = "hold"
+    parallel: int | None = None
+    budget: float | None = None
+    source: str | None = None
+
+    def matching(self, name: str, connection: str, tags: tuple[str, ...]) -> Iterator[Rule]:
+        """The rules about this domain, in the order of the file."""
+        return (rule for rule in self.rules if rule.match.matches(name, connection, tags))
+
+    def complete(self, own: Order, name: str, connection: str) -> Order:
+        """What holds for a domain: gates, ladder and on_stop_failure filled in from rules and defaults.
+
+        Its edges are its own only; those of the rules keep their place in the file (``matching``).
+        """
+        gates, ladder, on_failure = own.gates, own.ladder, own.on_stop_failure
+        if self.rules and not (gates and ladder and on_failure):
+            for rule in reversed(tuple(self.matching(name, connection, own.tags))):
+                gates = gates or rule.order.gates
+                ladder = ladder or rule.order.ladder
+                on_failure = on_failure or rule.order.on_stop_failure
+        return msgspec.structs.replace(
+            own,
+            gates=gates or self.gates,
+            ladder=ladder or self.ladder,
+            on_stop_failure=on_failure or self.on_stop_failure,
+        )
+
+
+# ---------------------------------------------------------------------------- from TOML
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
+
+
+class _Raw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What a table of the file may hold: msgspec checks it and names the path of what is wrong."""
+
+
+class _RawEdge(_Raw, frozen=True, kw_only=True):
+    domain: Annotated[str, msgspec.Meta(min_length=1)]
+    when: Literal["both", "start", "stop"] = "both"
+
+
+class _RawGate(_Raw, frozen=True, kw_only=True):
+    gate: Literal["running", "agent", "tcp", "http", "serial", "delay"]
+    timeout: _Seconds = 60.0
+    on_timeout: Literal["fail", "go-on"] = "fail"
+    host: str | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    url: str | None = None
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)] | None = None
+    pattern: str | None = None
+    seconds: _Seconds | None = None
+
+
+class _RawStop(_Raw, frozen=True, kw_only=True):
+    method: Literal["agent", "acpi", "save", "destroy"]
+    timeout: _Seconds | None = None
+    repeat: _Seconds | None = None
+
+
+class _RawDefaults(_Raw, frozen=True, kw_only=True):
+    ready: _RawGate | tuple[_RawGate, ...] = ()
+    stop: tuple[_RawStop, ...] = ()
+    on_stop_failure: OnStopFailure | None = None
+    parallel: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class _RawRule(_Raw, frozen=True, kw_only=True):
+    match: Match
+    requires: tuple[str | _RawEdge, ...] = ()
+    after: tuple[str | _RawEdge, ...] = ()
+    ready: _RawGate | tuple[_RawGate, ...] = ()
+    stop: tuple[_RawStop, ...] = ()
+    on_stop_failure: OnStopFailure | None = None
+
+
+class _RawBudget(_Raw, frozen=True, kw_only=True):
+    seconds: _Seconds
+
+
+class _RawPolicy(_Raw, frozen=True, kw_only=True):
+    budget: _RawBudget | None = None
+    defaults: _RawDefaults = _RawDefaults()
+    rule: tuple[_RawRule, ...] = ()
+
+
+def parse_policy(text: str, *, source: str | None = None) -> Policy:
+    """The policy a TOML text declares.
+
+    Raises:
+        ConfigError: no TOML, or an unknown key, a wrong value, a rule that matches by nothing; with the line.
+    """
+    data, lines = parse_toml(text, source=source)
+    return _Reader(lines, source).policy(data)
+
+
+_AT = re.compile(r" - at `\$?\.?(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "": ("budget", "defaults", "rule"),
+    "rule": ("match", "requires", "after", "ready", "stop", "on-stop-failure"),
+    "defaults": ("ready", "stop", "on-stop-failure", "parallel"),
+    "match": ("name", "tag", "connection"),
+    "ready": ("gate", "timeout", "on-timeout", "host", "port", "url", "status", "pattern", "seconds"),
+    "stop": ("method", "timeout", "repeat"),
+    "requires": ("domain", "when"),
+    "after": ("domain", "when"),
+    "budget": ("seconds",),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": ("agent", "acpi", "save", "destroy"),
+    "gate": ("running", "agent", "tcp", "http", "serial", "delay"),
+    "when": ("both", "start", "stop"),
+    "on-timeout": ("fail", "go-on"),
+    "on-stop-failure": ("hold", "go-on"),
+}
+_GATE_NEEDS = {"tcp": ("host", "port"), "http": ("url",), "serial": ("pattern",), "delay": ("seconds",)}
+_GATE_MAY = {"http": ("status",)}
+
+
+class _Reader:
+    """Makes rules of checked data; every complaint carries file and line."""
+
+    def __init__(self, lines: Lines, source: str | None) -> None:
+        self.lines = lines
+        self.source = source
+
+    def fail(self, reason: str, path: Path) -> ConfigError:
+        where = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+        reason = f"{where}: {reason}" if where else reason
+        return ConfigError(reason, source=self.source, line=line_at(self.lines, path))
+
+    def line(self, *path: str | int) -> int:
+        return line_at(self.lines, path) or 0
+
+    def policy(self, data: dict[str, Any]) -> Policy:
+        try:
+            raw = msgspec.convert(data, _RawPolicy)
+        except msgspec.ValidationError as exc:
+            raise self._translate(str(exc)) from exc
+        defaults = raw.defaults
+        return Policy(
+            rules=tuple(self._rule(rule, index) for index, rule in enumerate(raw.rule)),
+            gates=self._gates(defaults.ready, ("defaults", "ready")) or (Gate(),),
+            ladder=self._ladder(defaults.stop, ("defaults", "stop")) or DEFAULT_LADDER,
+            on_stop_failure=defaults.on_stop_failure or "hold",
+            parallel=defaults.parallel,
+            budget=raw.budget.seconds if raw.budget else None,
+            source=self.source,
+        )
+
+    def _translate(self, message: str) -> ConfigError:
+        """msgspec's complaint, with the path and in the words of the file."""
+        found = _AT.search(message)
+        path: list[str | int] = []
+        for part in re.findall(r"[^.\[\]]+|\[\d+\]|\[\.\.\.\]", found[1] if found else ""):
+            if part == "[...]":  # a union's member: msgspec does not say which
+                break
+            path.append(int(part[1:-1]) if part.startswith("[") else part)
+        reason = _AT.sub("", message)
+        if unknown := _UNKNOWN.search(reason):
+            key = unknown[1]
+            table = next((part for part in reversed(path) if isinstance(part, str)), "")
+            reason = f"unknown key{suggest(key, _KNOWN.get(table, ()))}"
+            path.append(key)
+        else:
+            reason = reason.replace("`", "'").replace("Object missing required field", "there has to be")
+            reason = reason[:1].lower() + reason[1:]
+            if known := _CHOICES.get(str(path[-1]) if path else ""):
+                reason += f" (one of {', '.join(known)})"
+        return self.fail(reason, tuple(path))
+
+    def _rule(self, raw: _RawRule, index: int) -> Rule:
+        base: Path = ("rule", index)
+        if raw.match == Match():
+            raise self.fail("give at least one of name, tag, connection (name = '*' matches all)", (*base, "match"))
+        edges = [
+            self._edge(target, kind, (*base, kind, number))
+            for kind, targets in (("requires", raw.requires), ("after", raw.after))
+            for number, target in enumerate(targets)
+        ]
+        order = Order(
+            edges=tuple(edges),
+            gates=self._gates(raw.ready, (*base, "ready")),
+            ladder=self._ladder(raw.stop, (*base, "stop")),
+            on_stop_failure=raw.on_stop_failure,
+        )
+        return Rule(match=raw.match, order=order, line=self.line(*base))
+
+    def _edge(self, raw: str | _RawEdge, kind: Any, path: Path) -> Edge:
+        edge = _RawEdge(domain=raw) if isinstance(raw, str) else raw
+        if not edge.domain:
+            raise self.fail("the name of a domain is empty", path)
+        return Edge(domain=edge.domain, kind=kind, when=edge.when, line=self.line(*path))
+
+    def _gates(self, raw: _RawGate | tuple[_RawGate, ...], path: Path) -> tuple[Gate, ...]:
+        if isinstance(raw, _RawGate):
+            return (self._gate(raw, path),)
+        return tuple(self._gate(gate, (*path, index)) for index, gate in enumerate(raw))
+
+    def _gate(self, raw: _RawGate, path: Path) -> Gate:
+        needs = _GATE_NEEDS.get(raw.gate, ())
+        given = {
+            name: value
+            for name in ("host", "port", "url", "status", "pattern", "seconds")
+            if (value := getattr(raw, name)) is not None
+        }
+        for name in needs:
+            if not given.get(name) and given.get(name) != 0.0:
+                raise self.fail(f"gate '{raw.gate}' needs {name}", path)
+        for name in given:
+            if name not in needs and name not in _GATE_MAY.get(raw.gate, ()):
+                raise self.fail(f"gate '{raw.gate}' takes no {name}", (*path, name))
+        if raw.url is not None and not raw.url.startswith(("http://", "https://")):
+            raise self.fail(f"'{raw.url}' is not an http:// or https:// address", (*path, "url"))
+        if raw.pattern is not None:
+            try:
+                re.compile(raw.pattern)
+            except re.error as exc:
+                raise self.fail(f"'{raw.pattern}' is not a regular expression: {exc}", (*path, "pattern")) from exc
+        return Gate(kind=raw.gate, timeout=raw.timeout, on_timeout=raw.on_timeout, line=self.line(*path), **given)
+
+    def _ladder(self, raw: tuple[_RawStop, ...], path: Path) -> tuple[StopStep, ...]:
+        return tuple(self._step(step, (*path, index)) for index, step in enumerate(raw))
+
+    def _step(self, raw: _RawStop, path: Path) -> StopStep:
+        usual = next((step for step in DEFAULT_LADDER if step.method == raw.method), None)
+        timeout, repeat = (usual.timeout, usual.repeat) if usual else (10.0, 0.0)
+        return StopStep(
+            method=raw.method,
+            timeout=raw.timeout if raw.timeout is not None else timeout,
+            repeat=raw.repeat if raw.repeat is not None else repeat,
+            line=self.line(*path),
+        )

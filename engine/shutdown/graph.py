@@ -1,0 +1,348 @@
+"""The order as one graph, from its three sources: domain documents, the policy, and code. Pure.
+
+An edge ``web after db`` says two things: db is ready before web starts, and web is gone before db is asked to stop. So
+there are two graphs over the same domains, for start and for stop; an edge with ``when`` is in one of them only. Neither
+may run in a circle.
+
+Order passes *through* a domain that is not concerned (it is shut off, say): with ``web after app`` and ``app after db``,
+web is gone before db stops whether app runs or not. What the plan does and what systemd is told (``scopes_after``)
+follow that one rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError as Circle
+from graphlib import TopologicalSorter
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from engine.conf.order import Edge, Order
+from engine.conf.policy import Policy
+from engine.errors import CycleError, OrderError, UnknownDomain
+
+__all__ = ["Declarations", "Direction", "Kind", "Member", "OrderGraph"]
+
+Direction: TypeAlias = Literal["up", "down"]
+Kind: TypeAlias = Literal["requires", "after"]
+_Links: TypeAlias = dict[str, dict[str, Kind]]
+
+_WHEN = {"up": ("both", "start"), "down": ("both", "stop")}
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One domain, as the order knows it.
+
+    Attributes:
+        key: names it for the caller, unique in the engine (its UUID).
+        name: what edges call it; ``connection#name`` where the same name is on several connections.
+        connection: URI of the connection that owns it.
+        order: what it declares itself.
+        source: the file it comes from, for error messages.
+    """
+
+    key: str
+    name: str
+    connection: str = ""
+    order: Order = Order()
+    source: str | None = None
+
+
+class _Declared(msgspec.Struct, frozen=True, gc=False):
+    """An edge with where it stands."""
+
+    edge: Edge
+    by: str
+    source: str | None
+    # a rule for many domains may name one of them: that one is left out
+    skip_self: bool = False
+
+
+class Declarations:
+    """All that is declared, kept up to date domain by domain; ``graph()`` makes the graph of it when one is needed.
+
+    Putting in or taking out a domain costs no more for ten thousand domains than for one.
+
+    Args:
+        policy: the rules for many domains.
+        extra: edges from code, each with the name of the domain that is ordered after the edge's ``domain``.
+    """
+
+    def __init__(self, policy: Policy | None = None, extra: Iterable[tuple[str, Edge]] = ()) -> None:
+        self.policy = policy or Policy()
+        self._members: dict[str, Member] = {}
+        self._by_name: dict[str, dict[str, str]] = {}  # name -> connection -> key
+        self._extra: dict[str, list[Edge]] = {}
+        for name, edge in extra:
+            self._extra.setdefault(name, []).append(edge)
+        self._graph: OrderGraph | None = None
+
+    def put(self, member: Member) -> None:
+        """Add a domain, or replace the one with its key."""
+        self.discard(member.key)
+        self._members[member.key] = member
+        self._by_name.setdefault(member.name, {})[member.connection] = member.key
+
+    def discard(self, key: str) -> None:
+        """Take a domain out; fine when it is not there."""
+        self._graph = None
+        member = self._members.pop(key, None)
+        if member is not None:
+            places = self._by_name[member.name]
+            if places.get(member.connection) == key:
+                del places[member.connection]
+            if not places:
+                del self._by_name[member.name]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def order(self, key: str) -> Order:
+        """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults.
+
+        Raises:
+            KeyError: there is no such domain.
+        """
+        member = self._members[key]
+        return self.policy.complete(member.order, member.name, member.connection)
+
+    def graph(self) -> OrderGraph:
+        """The graph of all of it.
+
+        Raises:
+            UnknownDomain, CycleError, OrderError: see ``OrderGraph.build``.
+        """
+        if self._graph is None:
+            self._graph = self._build()
+        return self._graph
+
+    def check(self, key: str) -> None:
+        """Whether what one domain declares makes sense among those that are there now.
+
+        Raises:
+            UnknownDomain, OrderError: a name that is not there, is ambiguous, or is its own.
+        """
+        for declared in self._declared(self._members[key]):
+            self._resolve(declared, self._members[key])
+
+    def scopes_after(self, key: str) -> tuple[str, ...]:
+        """The domains whose scopes this domain's scope is ``After=`` in systemd: they stop only once it is gone.
+
+        systemd stops in the reverse of ``After=``, and only units that are there pass order on, so these are all that
+        are ordered before it, near and far. A name that is unknown (yet) is passed over: a running domain must not be
+        denied its scope. Empty for an unknown ``key``.
+        """
+        found: dict[str, None] = {}
+        todo = [key]
+        while todo:
+            member = self._members.get(todo.pop())
+            if member is None:
+                continue
+            for declared in self._declared(member):
+                if declared.edge.when == "start":
+                    continue
+                try:
+                    target = self._resolve(declared, member)
+                except OrderError:
+                    continue
+                if target is not None and target not in found and target != key:
+                    found[target] = None
+                    todo.append(target)
+        return tuple(found)
+
+    # ------------------------------------------------------------------ making the graph
+
+    def _declared(self, member: Member) -> Iterator[_Declared]:
+        for edge in member.order.edges:
+            yield _Declared(edge, member.name, member.source)
+        if self.policy.rules:
+            for rule in self.policy.matching(member.name, member.connection, member.order.tags):
+                for edge in rule.order.edges:
+                    yield _Declared(edge, member.name, self.policy.source, rule.match.name != member.name)
+        if self._extra:
+            for name in (member.name, f"{member.connection}#{member.name}"):
+                for edge in self._extra.get(name, ()):
+                    yield _Declared(edge, member.name, None)
+
+    def _resolve(self, declared: _Declared, member: Member) -> str | None:
+        """The key of the domain an edge names, or None when the edge is to be left out."""
+        name, line = declared.edge.domain, declared.edge.line or None
+        target = self._find(name, member.connection)
+        if target is None:
+            places = self._by_name.get(name, {})
+            if places:
+                full = ", ".join(f"'{connection}#{name}'" for connection in sorted(places))
+                raise OrderError(
+                    f"the order of '{declared.by}' names '{name}', and there are several: say {full}",
+                    source=declared.source,
+                    line=line,
+                )
+            raise UnknownDomain(name, declared.by, source=declared.source, line=line)
+        if target == member.key:
+            if declared.skip_self:
+                return None
+            raise OrderError(f"'{declared.by}' is ordered after itself", source=declared.source, line=line)
+        return target
+
+    def _find(self, name: str, connection: str) -> str | None:
+        """A domain by its name (the own connection's first), or by ``connection#name``; None: none, or several."""
+        places = self._by_name.get(name)
+        if places is None:
+            # both may hold a '#', so every split is tried
+            at = name.find("#")
+            while at >= 0:
+                key = self._by_name.get(name[at + 1 :], {}).get(name[:at])
+                if key is not None:
+                    return key
+                at = name.find("#", at + 1)
+            return None
+        if connection in places:
+            return places[connection]
+        return next(iter(places.values())) if len(places) == 1 else None
+
+    def _build(self) -> OrderGraph:
+        for name, edges in self._extra.items():
+            if self._find(name, "") is None:
+                raise UnknownDomain(name, f"{name} after {edges[0].domain}")
+        links: dict[Direction, _Links] = {"up": {}, "down": {}}
+        for member in self._members.values():
+            for declared in self._declared(member):
+                target = self._resolve(declared, member)
+                if target is not None:
+                    _link(links, member.key, target, declared.edge)
+        return OrderGraph(self._members, links["up"], links["down"], self.policy)
+
+
+def _link(links: dict[Direction, _Links], after: str, before: str, edge: Edge) -> None:
+    """Put an edge where it belongs: who waits -> for whom -> how; ``requires`` wins over ``after``."""
+    if edge.when in _WHEN["up"]:
+        waits = links["up"].setdefault(after, {})
+        if waits.get(before) != "requires":
+            waits[before] = edge.kind
+    if edge.when in _WHEN["down"]:
+        waits = links["down"].setdefault(before, {})
+        if waits.get(after) != "requires":
+            waits[after] = edge.kind
+
+
+class OrderGraph:
+    """The order of all domains at one moment: immutable, free of circles. Make it with ``build``."""
+
+    def __init__(self, members: Mapping[str, Member], start: _Links, stop: _Links, policy: Policy) -> None:
+        self._members = dict(members)
+        self._waits: dict[Direction, _Links] = {"up": start, "down": stop}
+        self.policy = policy
+        self._sorted: dict[Direction, tuple[str, ...]] = {
+            direction: self._sort(waits) for direction, waits in self._waits.items()
+        }
+
+    @classmethod
+    def build(
+        cls, members: Iterable[Member], policy: Policy | None = None, extra: Iterable[tuple[str, Edge]] = ()
+    ) -> OrderGraph:
+        """The graph of ``members``, rules and edges from code; see ``Declarations`` for the arguments.
+
+        Raises:
+            UnknownDomain: an edge names a domain that is not there.
+            CycleError: the order runs in a circle; its path reads ``web -> app -> web`` for "web after app after web".
+            OrderError: a domain after itself, or a name that several connections have.
+        """
+        declarations = Declarations(policy, extra)
+        for member in members:
+            declarations.put(member)
+        return declarations.graph()
+
+    def _sort(self, waits: _Links) -> tuple[str, ...]:
+        sorter = TopologicalSorter[str]()
+        for key in self._members:
+            sorter.add(key, *waits.get(key, ()))
+        try:
+            return tuple(sorter.static_order())
+        except Circle as exc:
+            raise self._circle(exc.args[1], waits is self._waits["down"]) from exc
+
+    def _circle(self, found: list[str], stop: bool) -> CycleError:
+        # graphlib's list reads "is waited for by": turned round for start, as it is for stop, both read "is after"
+        path = found if stop else found[::-1]
+        least = path.index(min(path[:-1], key=lambda key: (self._members[key].name, key)))
+        path = [*path[least:-1], *path[:least], path[least]]
+        names = [self._members[key].name for key in path]
+        if len(set(names[:-1])) < len(names) - 1:
+            names = [f"{self._members[key].connection}#{self._members[key].name}" for key in path]
+        return CycleError(names, source=self._members[path[0]].source)
+
+    # ------------------------------------------------------------------ asking it
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._members
+
+    def member(self, key: str) -> Member:
+        """Raises KeyError: there is no such domain."""
+        return self._members[key]
+
+    def order(self, key: str) -> Order:
+        """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults."""
+        member = self._members[key]
+        return self.policy.complete(member.order, member.name, member.connection)
+
+    def sorted(self, direction: Direction) -> tuple[str, ...]:
+        """All keys, each after those it waits for."""
+        return self._sorted[direction]
+
+    def start_after(self, key: str) -> Mapping[str, Kind]:
+        """Who must be ready before this domain may start, and whether it requires them."""
+        return self._waits["up"].get(key, {})
+
+    def stop_after(self, key: str) -> Mapping[str, Kind]:
+        """Who must be gone before this domain may stop."""
+        return self._waits["down"].get(key, {})
+
+    def closure(self, direction: Direction, keys: Iterable[str]) -> frozenset[str]:
+        """``keys`` and all that must go with them: up, what they require; down, what requires them."""
+        links: dict[str, list[str]] = {}
+        for key, waits in self._waits[direction].items():
+            links[key] = [other for other, kind in waits.items() if kind == "requires"]
+        found = set(keys)
+        todo = list(found)
+        while todo:
+            for other in links.get(todo.pop(), ()):
+                if other not in found:
+                    found.add(other)
+                    todo.append(other)
+        return frozenset(found)
+
+    def waits(self, direction: Direction, keys: Iterable[str]) -> dict[str, dict[str, Kind]]:
+        """Who of ``keys`` waits for whom of them, directly or through domains that are not among them.
+
+        Through another domain it is ``requires`` only when each edge on the way is. Keys come in an order in which each
+        is after those it waits for.
+        """
+        chosen = set(keys)
+        through: _Links = {}  # what each domain not chosen passes on
+        found: dict[str, dict[str, Kind]] = {}
+        for key in self._sorted[direction]:
+            waits = self._waits[direction].get(key)
+            mine: dict[str, Kind] = {}
+            for other, kind in (waits or {}).items():
+                if other in chosen:
+                    _strengthen(mine, other, kind)
+                else:
+                    for far, far_kind in through.get(other, {}).items():
+                        _strengthen(mine, far, kind if far_kind == "requires" else "after")
+            if key in chosen:
+                found[key] = mine
+            elif mine:
+                through[key] = mine
+        return found
+
+
+def _strengthen(waits: dict[str, Kind], key: str, kind: Kind) -> None:
+    if waits.get(key) != "requires":
+        waits[key] = kind
