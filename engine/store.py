@@ -18,6 +18,7 @@ caller says so.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -238,7 +239,7 @@ class DiskStore(Store):
         for folder in (self.path, self.run, *(self.path / name for name in ("domains", "autostart", "save", "log"))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "records").mkdir(mode=0o700, exist_ok=True)
-        if self.run.stat().st_uid != os.geteuid():
+        if self.run.lstat().st_uid != os.geteuid():
             raise StoreError(str(self.run), "belongs to another user")
         self._take_lock()
         try:
@@ -267,6 +268,9 @@ class DiskStore(Store):
 
     def _release(self) -> None:
         if self._lock is not None:
+            if self.run.parent != self.path:
+                with contextlib.suppress(OSError):  # not empty: something runs
+                    self.run.rmdir()
             os.close(self._lock)  # closing gives the lock up
             self._lock = None
 

@@ -1,0 +1,183 @@
+"""What is kept on disk: atomic, locked, and readable even when parts of it are not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.conf import parse_domain
+from engine.errors import StateDirLocked, StoreError
+from engine.store import DiskStore, MemoryStore, Status
+
+URI = "test:///default"
+
+
+def definition(name: str = "web", extra: str = "") -> object:
+    return parse_domain(f"<domain type='test'><name>{name}</name>{extra}</domain>")
+
+
+async def reopened(path: Path) -> tuple[list, list, DiskStore]:
+    store = DiskStore(path)
+    stored, statuses = await store.open()
+    await store.aclose()
+    return stored, statuses, store
+
+
+async def test_definitions_come_back_word_for_word(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    names = ["web", "we b", "ü-%2F", ".hidden", "x" * 300]
+    kept = {name: definition(name) for name in names}
+    for item in kept.values():
+        await store.save_definition(URI, item, None)
+    await store.set_autostart(kept["web"].uuid, True)
+    await store.aclose()
+    stored, _, again = await reopened(tmp_path)
+    assert {item.definition.name: item.definition for item in stored} == kept
+    assert [item.definition.name for item in stored if item.autostart] == ["web"]
+    assert not again.problems
+
+
+async def test_a_deleted_definition_is_gone_with_its_autostart(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    web = definition()
+    await store.save_definition(URI, web, None)
+    await store.set_autostart(web.uuid, True)
+    await store.delete_definition(URI, web)
+    await store.delete_definition(URI, web)
+    await store.aclose()
+    assert (await reopened(tmp_path))[0] == []
+    assert list((tmp_path / "autostart").iterdir()) == []
+
+
+async def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    with pytest.raises(StateDirLocked) as caught:
+        await DiskStore(tmp_path).open()
+    assert f"pid {os.getpid()}" in str(caught.value)
+    await store.aclose()
+    await reopened(tmp_path)
+
+
+async def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    program = (
+        "import anyio, os, sys\nfrom engine.store import DiskStore\nfrom pathlib import Path\n"
+        "async def main():\n await DiskStore(Path(sys.argv[1])).open()\n print('held', flush=True)\n sys.stdin.read()\n"
+        "anyio.run(main)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(StateDirLocked, match=f"pid {holder.pid}"):
+            await DiskStore(tmp_path).open()
+        holder.kill()
+    await reopened(tmp_path)
+
+
+async def test_an_unreadable_definition_is_told_and_left_alone(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    await store.save_definition(URI, definition("good"), None)
+    await store.save_definition(URI, definition("bad"), None)
+    await store.aclose()
+    bad = next(tmp_path.glob("domains/*/bad.xml"))
+    bad.write_text("<domain type='test'>\n<name>bad</name")
+    stored, _, again = await reopened(tmp_path)
+    assert [item.definition.name for item in stored] == ["good"]
+    assert len(again.problems) == 1
+    assert f"{bad}:2" in again.problems[0]
+    assert bad.exists()
+
+
+async def test_status_goes_with_its_folder(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    web = definition()
+    status = Status(
+        uuid=web.uuid, connection=URI, text=web.text, persistent=True, started=1.5, facts={"pid": 7, "list": [1, "a"]}
+    )
+    await store.save_status(status)
+    (store.runtime_dir(web.uuid) / "qmp.sock").touch()
+    await store.aclose()
+    assert (await reopened(tmp_path))[1] == [status]
+    await store.open()
+    await store.delete_status(web.uuid)
+    await store.delete_status(web.uuid)
+    await store.aclose()
+    assert (await reopened(tmp_path))[1] == []
+    assert not store.run.exists() or not list(store.run.iterdir())
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", b'{"uuid": 5}', b"[]"])
+async def test_an_unreadable_status_is_told(tmp_path: Path, garbage: bytes) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    (store.runtime_dir(definition().uuid) / "status.json").write_bytes(garbage)
+    await store.aclose()
+    _, statuses, again = await reopened(tmp_path)
+    assert statuses == []
+    assert len(again.problems) == 1
+
+
+async def test_a_long_path_gets_short_sockets(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    store = DiskStore(deep)
+    await store.open()
+    try:
+        assert len(str(store.runtime_dir(definition().uuid) / "a-socket-of-some-length")) < 108
+        assert DiskStore(deep).run == store.run
+    finally:
+        await store.aclose()
+        for folder in store.run.iterdir():
+            folder.rmdir()
+        store.run.rmdir()
+
+
+async def test_records_are_kept_and_dropped(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    assert await store.load_record("down") is None
+    await store.save_record("down", {"stopped": ["a"]})
+    assert await store.load_record("down") == {"stopped": ["a"]}
+    (tmp_path / "records" / "down.json").write_bytes(b"{")
+    assert await store.load_record("down") is None
+    await store.save_record("down", None)
+    await store.save_record("down", None)
+    await store.aclose()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+async def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        store = DiskStore(tmp_path)
+        await store.open()
+        await store.save_definition(URI, definition("small"), None)
+        with pytest.raises(StoreError, match="no space left on device"):
+            await store.save_definition(URI, definition("big", f"<title>{'x' * 100_000}</title>"), None)
+        await store.aclose()
+        stored, _, again = await reopened(tmp_path)
+        assert [item.definition.name for item in stored] == ["small"]
+        assert not again.problems
+        assert not list(tmp_path.glob("domains/*/.*"))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+async def test_memory_leaves_no_trace() -> None:
+    store = MemoryStore()
+    await store.open()
+    folder = store.runtime_dir(definition().uuid)
+    assert folder.is_dir()
+    await store.aclose()
+    await store.aclose()
+    assert not folder.exists()
+    assert not folder.parent.parent.exists()
