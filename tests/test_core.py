@@ -1,0 +1,389 @@
+"""The engine as an embedder meets it, on the in-memory driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from engine import (
+    CommandFailed,
+    ConfigError,
+    DomainDefined,
+    DomainEvent,
+    DomainExists,
+    DomainStarted,
+    DomainStopped,
+    DriverError,
+    Engine,
+    EngineClosed,
+    InvalidState,
+    LifecycleEvent,
+    NoSuchConnection,
+    NoSuchDomain,
+    NoSuchDriver,
+    State,
+)
+from engine.drivers.test import TestDriver
+from engine.events.commands import DomainCommand, StartDomain
+
+DEFAULT = "test:///default"
+
+
+def xml(name: str, extra: str = "", type: str = "test") -> str:
+    return f"<domain type='{type}'><name>{name}</name>{extra}</domain>"
+
+
+def memory(*uris: str) -> Engine:
+    return Engine(*(uris or (DEFAULT,)), on_close="leave", systemd=False)
+
+
+def the_driver(engine: Engine) -> TestDriver:
+    driver = engine.driver()
+    assert isinstance(driver, TestDriver)
+    return driver
+
+
+# ---------------------------------------------------------------------------- open and close
+
+
+async def test_an_error_in_the_body_comes_out_as_it_is() -> None:
+    with pytest.raises(NoSuchDomain, match="no domain 'ghost'"):
+        async with memory() as engine:
+            engine.domain("ghost")
+
+
+async def test_a_closed_engine_says_so() -> None:
+    engine = memory()
+    with pytest.raises(EngineClosed):
+        engine.domain("test")
+    async with engine:
+        test = engine.domain("test")
+    await engine.aclose()
+    for use in (lambda: engine.domain("test"), lambda: engine.subscribe(DomainEvent)):
+        with pytest.raises(EngineClosed):
+            use()
+    with pytest.raises(EngineClosed):
+        await engine.define(xml("web"))
+    with pytest.raises(NoSuchConnection):
+        await test.suspend()
+    with pytest.raises(EngineClosed):
+        async with engine:
+            pass
+
+
+async def test_closing_is_prompt_when_the_caller_is_cancelled() -> None:
+    with anyio.move_on_after(5) as scope:
+        async with memory() as engine:
+            await engine.define(xml("web"))
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    with pytest.raises(EngineClosed):
+        engine.domain("web")
+
+
+@pytest.mark.parametrize(
+    ("uris", "error", "says"),
+    [
+        (("tset:///default",), NoSuchDriver, "did you mean 'test'?"),
+        (("default",), ConfigError, "it has no scheme"),
+        (("test:///",), ConfigError, "names neither /default nor a file"),
+        (("test:///no/such/file",), ConfigError, "/no/such/file: no such file"),
+        ((DEFAULT, DEFAULT), ConfigError, "named twice"),
+        (("test:///default?latency=soon",), ConfigError, "latency=soon"),
+        (("test:///default?colour=red",), ConfigError, "no URI parameter 'colour'"),
+    ],
+)
+async def test_a_wrong_uri_is_one_sentence(uris: tuple[str, ...], error: type[Exception], says: str) -> None:
+    with pytest.raises(error) as caught:
+        async with memory(*uris):
+            pass
+    assert says in str(caught.value)
+
+
+async def test_several_connections_hold_domains_of_the_same_name(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text(
+        "<node><domain type='test'><name>test</name><runstate xmlns='http://libvirt.org/schemas/domain/test/1.0'>5"
+        "</runstate></domain></node>"
+    )
+    other = f"test://{node}"
+    async with memory(DEFAULT, other) as engine:
+        assert engine.connections == (DEFAULT, other)
+        with pytest.raises(ConfigError, match="say which connection"):
+            engine.domain("test")
+        assert engine.domain("test", connection=DEFAULT).state is State.RUNNING
+        assert engine.domain("test", connection=other).state is State.SHUTOFF
+        web = await engine.define(xml("web"), connection=other)
+        assert web.connection == other
+        with pytest.raises(NoSuchConnection):
+            await engine.define(xml("web"), connection="test:///elsewhere")
+
+
+# ---------------------------------------------------------------------------- definitions
+
+
+async def test_a_name_or_uuid_of_another_is_refused() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        with pytest.raises(DomainExists, match="'web' is already defined"):
+            await engine.define(xml("web"))  # makes up another UUID
+        with pytest.raises(DomainExists):
+            await engine.define(xml("other", f"<uuid>{web.uuid}</uuid>"))
+        assert [domain.name for domain in engine.domains()] == ["test", "web"]
+
+
+async def test_one_name_is_defined_once_however_many_ask() -> None:
+    async with memory() as engine:
+        outcomes: list[str] = []
+
+        async def define() -> None:
+            try:
+                await engine.define(xml("web"))
+                outcomes.append("defined")
+            except DomainExists:
+                outcomes.append("refused")
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(define)
+        assert sorted(outcomes) == ["defined"] + ["refused"] * 4
+
+
+async def test_redefining_a_running_domain_counts_from_its_next_start() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        changed = web.xml().replace("</domain>", "<title>new</title></domain>")
+        await engine.define(changed)
+        assert "new" not in web.xml()
+        assert "new" in web.xml(inactive=True)
+        await web.destroy()
+        assert "new" in web.xml()
+
+
+async def test_a_domain_that_could_not_be_defined_never_was(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        (tmp_path / "domains").rmdir()
+        (tmp_path / "domains").touch()  # a file: nothing can be written below it
+        with pytest.raises(Exception, match="domains"):
+            await engine.define(xml("web"))
+        with pytest.raises(NoSuchDomain):
+            engine.domain("web")
+
+
+# ---------------------------------------------------------------------------- commands
+
+
+async def test_a_failed_command_is_told_with_its_cause_and_changes_nothing() -> None:
+    async with memory() as engine, engine.subscribe(DomainEvent, domain="web") as events:
+        web = await engine.define(xml("web"))
+        the_driver(engine).fail("start", domain="we*", error=DriverError("no luck"))
+        with pytest.raises(DriverError, match="no luck"):
+            await web.start()
+        assert web.state is State.SHUTOFF
+        defined, failed = await anext(events), await anext(events)
+        assert isinstance(defined, DomainDefined)
+        assert isinstance(failed, CommandFailed)
+        assert (failed.command, failed.error) == ("start", "no luck")
+        assert failed.cause
+        await web.start()
+
+
+async def test_destroy_ends_a_start_that_hangs() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        the_driver(engine).latency["start"] = 3600
+        errors: list[Exception] = []
+
+        async def start() -> None:
+            try:
+                await web.start()
+            except DriverError as exc:
+                errors.append(exc)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(InvalidState):  # it never ran; but the start is over
+                await web.destroy()
+        assert "was given up" in str(errors[0])
+        assert web.state is State.SHUTOFF
+
+
+async def test_cancelling_one_caller_leaves_the_others() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        the_driver(engine).latency["start"] = 3600
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(web.start)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        the_driver(engine).latency.clear()
+        await web.start()
+        assert web.state is State.RUNNING
+
+
+async def test_interceptors_wrap_commands_and_may_refuse() -> None:
+    seen: list[str] = []
+
+    async def audit(command: DomainCommand, call_next: object) -> object:
+        seen.append(f"> {command.kind.value}")
+        try:
+            return await call_next(command)  # type: ignore[operator]
+        finally:
+            seen.append(f"< {command.kind.value}")
+
+    async def guard(command: DomainCommand, call_next: object) -> object:
+        if isinstance(command, StartDomain):
+            raise DriverError("not today")
+        return await call_next(command)  # type: ignore[operator]
+
+    async with memory() as engine:
+        engine.add_interceptor(audit)
+        engine.add_interceptor(guard)
+        web = await engine.define(xml("web"))
+        with pytest.raises(DriverError, match="not today"):
+            await web.start()
+    assert seen == ["> define", "< define", "> start", "< start"]
+
+
+async def test_a_shutdown_carries_its_command_to_the_event_that_comes_later() -> None:
+    guest = "<metadata><g:guest xmlns:g='urn:virengine:test:1' shutdown='0.01'/></metadata>"
+    async with memory() as engine:
+        web = await engine.define(xml("web", guest))
+        commands: list[DomainCommand] = []
+
+        async def note(command: DomainCommand, call_next: object) -> object:
+            commands.append(command)
+            return await call_next(command)  # type: ignore[operator]
+
+        engine.add_interceptor(note)
+        await web.start()
+        async with engine.subscribe(DomainStopped, domain=web.uuid) as events:
+            await web.shutdown()
+            assert web.state is State.RUNNING
+            stopped = await anext(events)
+        assert stopped.cause == commands[-1].id
+        assert (stopped.detail, web.reason) == ("shutdown", "shutdown")
+
+
+async def test_a_guest_that_stops_by_itself_has_no_cause() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        async with engine.subscribe(LifecycleEvent, domain="web") as events:
+            the_driver(engine).crash(web.handle)
+            stopped = await anext(events)
+        assert (stopped.detail, stopped.cause) == ("crashed", None)
+        assert (web.state, web.reason) == (State.SHUTOFF, "crashed")
+
+
+async def test_a_managed_save_must_be_dealt_with() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.managed_save()
+        with pytest.raises(DriverError, match="has a managed save"):
+            await web.undefine()
+        async with engine.subscribe(DomainStarted) as events:
+            await web.start(force_boot=True)
+            assert (await anext(events)).detail == "booted"
+        await web.managed_save()
+        await web.undefine(managed_save=True)
+
+
+async def test_a_transient_domain_is_restored_from_a_file(tmp_path: Path) -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.save(tmp_path / "web.save")
+        await web.undefine()
+        back = await engine.restore(tmp_path / "web.save")
+        assert (back.persistent, back.state) == (False, State.RUNNING)
+        with pytest.raises(InvalidState):
+            await engine.restore(tmp_path / "web.save")
+        with pytest.raises(DriverError, match="is transient"):
+            await back.managed_save()
+        await back.destroy()
+        with pytest.raises(NoSuchDomain):
+            engine.domain("web")
+        (tmp_path / "no.save").write_text("no")
+        with pytest.raises(ConfigError, match=r"no\.save: not a saved domain"):
+            await engine.restore(tmp_path / "no.save")
+
+
+async def test_thousands_of_domains_at_once() -> None:
+    async with memory() as engine, engine.subscribe(DomainStarted, bound=4096) as events:
+        domains = [await engine.define(xml(f"web{n}")) for n in range(2000)]
+        async with anyio.create_task_group() as tasks:
+            for domain in domains:
+                tasks.start_soon(domain.start)
+        got = 0
+        async for batch in events.batches():
+            got += len(batch)
+            if got == 2000:
+                break
+        assert all(domain.state is State.RUNNING for domain in domains)
+
+
+# ---------------------------------------------------------------------------- persistence
+
+
+async def test_all_comes_back_with_the_state_directory(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        web = await engine.define(xml("web"))
+        idle = await engine.define(xml("idle"))
+        await web.start()
+        await web.suspend()
+        await idle.set_autostart()
+        await idle.start()
+        await idle.managed_save()
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        web, idle = engine.domain("web"), engine.domain("idle")
+        assert web.state is State.PAUSED
+        assert idle.state is State.SHUTOFF
+        assert (idle.autostart, idle.saved, web.autostart) == (True, True, False)
+        await idle.start()
+        assert idle.reason == "restored"
+        await web.destroy()
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert engine.domain("web").state is State.SHUTOFF
+        assert not engine.domain("idle").saved
+
+
+async def test_without_a_state_directory_no_trace_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.managed_save()
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------------- the loop stays free
+
+
+async def test_no_command_holds_up_the_loop(tmp_path: Path) -> None:
+    """A ticker that counts turns of the loop makes progress during every command that goes to disk."""
+    turns = 0
+
+    async def tick() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine, anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        web = await engine.define(xml("web"))
+        for command in (web.start, web.suspend, web.resume, web.managed_save, web.start, web.destroy, web.set_autostart):
+            before = turns
+            await command()
+            assert turns > before + 1, command
+        tasks.cancel_scope.cancel()
