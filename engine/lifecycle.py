@@ -81,6 +81,8 @@ TRANSITIONS: dict[State, dict[Command | Report, State]] = {
         C.DEFINE: S.SHUTOFF,
         C.RESTORE: S.RUNNING,
         R.DEFINED: S.SHUTOFF,
+        # a transient domain, brought back from a file
+        R.STARTED: S.RUNNING,
     },
     S.SHUTOFF: {
         C.DEFINE: S.SHUTOFF,
