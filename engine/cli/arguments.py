@@ -1,0 +1,57 @@
+"""Arguments that many commands take, with completion of domain names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import click
+from click.shell_completion import CompletionItem
+
+from engine.cli.session import state_dirs
+
+__all__ = ["as_json", "domain", "domains", "read_document", "some_domains"]
+
+
+class DomainName(click.ParamType):
+    """A domain's name or UUID."""
+
+    name = "domain"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """From the names of files: no engine is opened, so this is quick and never in anybody's way."""
+        given = ctx.find_root().params.get("state_dir")
+        folder = (Path(given) if given else state_dirs()[0]) / "domains"
+        names = sorted({unquote(path.stem) for path in folder.glob("*/*.xml")})
+        taken: Any = ctx.params.get(param.name or "") or ()
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in taken]
+
+
+domain = click.argument("name", metavar="DOMAIN", type=DomainName())
+domains = click.argument("names", metavar="DOMAIN...", nargs=-1, required=True, type=DomainName())
+#: None named: all of them.
+some_domains = click.argument("names", metavar="[DOMAIN]...", nargs=-1, type=DomainName())
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def read_document(path: str) -> tuple[bytes, str]:
+    """What is in a file, ``-`` being standard input, and what to call it in messages.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    from engine.conf.document import MAX_DOCUMENT
+    from engine.errors import ConfigError
+
+    source = "standard input" if path == "-" else path
+    try:
+        # one byte more than a document may have: it is refused as too large then, and nothing endless is read
+        if path == "-":
+            return sys.stdin.buffer.read(MAX_DOCUMENT + 1), source
+        with Path(path).open("rb") as file:
+            return file.read(MAX_DOCUMENT + 1), source
+    except OSError as exc:
+        raise ConfigError((exc.strerror or str(exc)).lower(), source=source) from exc

@@ -1,0 +1,66 @@
+"""``define``, ``undefine``, ``autostart``: what is kept of a domain while it does not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import Session, each, with_engine
+
+if TYPE_CHECKING:
+    from engine.core import Engine
+    from engine.domain import Domain
+
+__all__ = ["autostart", "define", "undefine"]
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.pass_obj
+def define(session: Session, files: tuple[str, ...]) -> None:
+    """Define domains from XML files, or change the definition of ones that are there.
+
+    '-' reads standard input. A domain that runs goes on with the definition it was started with.
+    """
+    # all are read before anything is done, and before the state directory is taken
+    documents = [arguments.read_document(file) for file in files]
+
+    async def work(engine: Engine) -> None:
+        for xml, source in documents:
+            domain = await engine.define(xml, source=source)
+            output.say(f"Domain '{domain.name}' defined from {source}")
+
+    session.run(work)
+
+
+@click.command()
+@arguments.domains
+@click.option("--managed-save", is_flag=True, help="Discard its managed save, too.")
+@with_engine
+async def undefine(engine: Engine, names: tuple[str, ...], managed_save: bool) -> None:
+    """Forget the definition of domains.
+
+    A domain that runs goes on running, and is gone when it stops.
+    """
+
+    async def one(domain: Domain) -> None:
+        await domain.undefine(managed_save=managed_save)
+        output.say(f"Domain '{domain.name}' has been undefined")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@click.option("--disable", is_flag=True, help="Do not start them with the host.")
+@with_engine
+async def autostart(engine: Engine, names: tuple[str, ...], disable: bool) -> None:
+    """Start domains with the host, or no longer."""
+
+    async def one(domain: Domain) -> None:
+        await domain.set_autostart(not disable)
+        output.say(f"Domain '{domain.name}' {'unmarked' if disable else 'marked'} as autostarted")
+
+    await each(engine, names, one)

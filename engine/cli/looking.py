@@ -1,0 +1,155 @@
+"""``list``, ``info``, ``dumpxml``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import find, with_engine
+
+if TYPE_CHECKING:
+    from engine.abc import DomainInfo
+    from engine.core import Engine
+    from engine.domain import Domain
+
+__all__ = ["dumpxml", "info", "list_domains"]
+
+_STYLES = {
+    "running": "green",
+    "paused": "yellow",
+    "in shutdown": "yellow",
+    "crashed": "bold red",
+    "pmsuspended": "yellow",
+    "shut off": "dim",
+}
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also the ones that do not run.")
+@click.option("--inactive", is_flag=True, help="Only the ones that do not run.")
+@click.option("--name", "only_name", is_flag=True, help="Print names, one a line, and nothing else.")
+@click.option("--uuid", "only_uuid", is_flag=True, help="Print UUIDs, one a line, and nothing else.")
+@arguments.as_json
+@with_engine
+async def list_domains(
+    engine: Engine, everything: bool, inactive: bool, only_name: bool, only_uuid: bool, as_json: bool
+) -> None:
+    """List the domains that run.
+
+    With --json all of them, as an array.
+    """
+    domains = sorted(engine.domains(), key=lambda domain: (not domain.active, domain.name, domain.connection))
+    if inactive:
+        domains = [domain for domain in domains if not domain.active]
+    elif not (everything or as_json):
+        domains = [domain for domain in domains if domain.active]
+    if as_json:
+        output.json([_facts(domain, await domain.info()) for domain in domains])
+    elif only_name or only_uuid:
+        for domain in domains:
+            output.data(" ".join([domain.uuid] * only_uuid + [domain.name] * only_name))
+    else:
+        output.table(*await _table(engine, domains), styles=_STYLES)
+
+
+async def _table(engine: Engine, domains: list[Domain]) -> tuple[list[str], list[list[str]]]:
+    several = len(engine.connections) > 1
+    rows = []
+    for domain in domains:
+        pid = (await domain.info()).pid
+        ready = "yes" if domain.ready else "no" if domain.active else "-"
+        row = [domain.name, str(domain.state), ready, str(pid or "-")]
+        rows.append([*row, domain.connection] if several else row)
+    columns = ["Name", "State", "Ready", "PID"]
+    return [*columns, "Connection"] if several else columns, rows
+
+
+def _facts(domain: Domain, info: DomainInfo) -> dict[str, Any]:
+    return {
+        "name": domain.name,
+        "uuid": domain.uuid,
+        "connection": domain.connection,
+        "state": domain.state.value,
+        "reason": domain.reason,
+        "ready": domain.ready,
+        "persistent": domain.persistent,
+        "autostart": domain.autostart,
+        "pid": info.pid,
+        "managed_save": domain.saved,
+        "started": domain.started_at or None,
+        "scope": domain.scope or None,
+    }
+
+
+@click.command()
+@arguments.domain
+@arguments.as_json
+@with_engine
+async def info(engine: Engine, name: str, as_json: bool) -> None:
+    """Show what a domain is and does."""
+    domain = find(engine, name)
+    used = await domain.info()
+    definition = domain.live_definition
+    if as_json:
+        output.json(
+            {
+                **_facts(domain, used),
+                "title": definition.title or None,
+                "type": definition.type,
+                "vcpus": definition.vcpus,
+                "cpu_time": used.cpu_time,
+                "max_memory": definition.memory,
+                "memory": used.memory if used.memory is not None else definition.current_memory,
+                "resident": used.resident,
+                "console": str(used.console) if used.console else None,
+                "log": str(used.log) if used.log else None,
+            }
+        )
+        return
+    lines = _lines(domain, used)
+    output.data("\n".join(f"{label + ':':<16}{value}" for label, value in lines if value))
+
+
+def _lines(domain: Domain, used: DomainInfo) -> list[tuple[str, str]]:
+    """The lines of ``virsh dominfo``, and what the engine knows beyond them."""
+    definition = domain.live_definition
+    memory = used.memory if used.memory is not None else definition.current_memory
+    started = datetime.fromtimestamp(domain.started_at).astimezone() if domain.started_at else None
+    return [
+        ("Name", domain.name),
+        ("UUID", domain.uuid),
+        ("Title", definition.title),
+        ("Connection", domain.connection),
+        ("Type", definition.type),
+        ("State", f"{domain.state} ({domain.reason})"),
+        ("Ready", _yes(domain.ready)),
+        ("Started", f"{started:%Y-%m-%d %H:%M:%S %z}" if started else ""),
+        ("PID", str(used.pid or "")),
+        ("CPU(s)", str(definition.vcpus)),
+        ("CPU time", f"{used.cpu_time:.1f}s" if used.cpu_time is not None else ""),
+        ("Max memory", f"{definition.memory} KiB"),
+        ("Used memory", f"{memory} KiB"),
+        ("Resident", f"{used.resident} KiB" if used.resident is not None else ""),
+        ("Persistent", _yes(domain.persistent)),
+        ("Autostart", "enable" if domain.autostart else "disable"),
+        ("Managed save", _yes(domain.saved)),
+        ("Scope", domain.scope),
+        ("Console", str(used.console or "")),
+        ("Log", str(used.log or "")),
+    ]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+@click.command()
+@arguments.domain
+@click.option("--inactive", is_flag=True, help="The definition for the next start, also of a domain that runs.")
+@with_engine
+async def dumpxml(engine: Engine, name: str, inactive: bool) -> None:
+    """Print the XML of a domain."""
+    output.data(find(engine, name).xml(inactive=inactive))

@@ -1,0 +1,141 @@
+"""``start``, ``shutdown``, ``reboot``, ``reset``, ``suspend``, ``resume``, ``destroy``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import each, with_engine
+
+if TYPE_CHECKING:
+    from engine.core import Engine
+    from engine.domain import Domain
+
+__all__ = ["destroy", "reboot", "reset", "resume", "shutdown", "start", "suspend"]
+
+_mode = click.option(
+    "--mode",
+    type=click.Choice(["acpi", "agent"]),
+    help="How to ask the guest: by its power button, or through its agent.  [default: whatever works]",
+)
+Mode = Literal["acpi", "agent"] | None
+
+
+@click.command()
+@arguments.domains
+@click.option("--paused", is_flag=True, help="Leave the CPUs stopped; 'resume' lets them run.")
+@click.option("--force-boot", is_flag=True, help="Discard a managed save and boot afresh.")
+@with_engine
+async def start(engine: Engine, names: tuple[str, ...], paused: bool, force_boot: bool) -> None:
+    """Start domains; from their managed save where there is one.
+
+    Only the ones named, in no order: 'up' starts what they need as well, in order.
+    """
+
+    async def one(domain: Domain) -> None:
+        await domain.start(paused=paused, force_boot=force_boot)
+        output.say(f"Domain '{domain.name}' started")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@_mode
+@click.option("--wait", is_flag=True, help="Return only when they are off.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Wait no longer than that; failing then.  Implies --wait.",
+)
+@with_engine
+async def shutdown(engine: Engine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None) -> None:
+    """Ask domains to power off.
+
+    Returns when they are asked, unless told to wait. Only the ones named, in no order: 'down' stops in order.
+    """
+    import anyio
+
+    from engine.errors import CommandTimeout
+
+    async def one(domain: Domain) -> None:
+        await domain.shutdown(method=mode or "default")
+        output.say(f"Domain '{domain.name}' is being shutdown")
+        if not wait and timeout is None:
+            return
+        with anyio.move_on_after(timeout):
+            await domain.wait_stopped()
+            output.say(f"Domain '{domain.name}' is off ({domain.reason})")
+            return
+        raise CommandTimeout(f"domain '{domain.name}' is asked to power off and still {domain.state}", timeout or 0.0)
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@_mode
+@with_engine
+async def reboot(engine: Engine, names: tuple[str, ...], mode: Mode) -> None:
+    """Ask domains to reboot."""
+
+    async def one(domain: Domain) -> None:
+        await domain.reboot(method=mode or "default")
+        output.say(f"Domain '{domain.name}' is being rebooted")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@with_engine
+async def reset(engine: Engine, names: tuple[str, ...]) -> None:
+    """Press the reset button of domains."""
+
+    async def one(domain: Domain) -> None:
+        await domain.reset()
+        output.say(f"Domain '{domain.name}' was reset")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@with_engine
+async def suspend(engine: Engine, names: tuple[str, ...]) -> None:
+    """Stop the CPUs of domains; 'resume' lets them run again."""
+
+    async def one(domain: Domain) -> None:
+        await domain.suspend()
+        output.say(f"Domain '{domain.name}' suspended")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@with_engine
+async def resume(engine: Engine, names: tuple[str, ...]) -> None:
+    """Let the CPUs of suspended domains run."""
+
+    async def one(domain: Domain) -> None:
+        await domain.resume()
+        output.say(f"Domain '{domain.name}' resumed")
+
+    await each(engine, names, one)
+
+
+@click.command()
+@arguments.domains
+@with_engine
+async def destroy(engine: Engine, names: tuple[str, ...]) -> None:
+    """Pull the plug of domains, at once. What they had not written is lost."""
+
+    async def one(domain: Domain) -> None:
+        await domain.destroy()
+        output.say(f"Domain '{domain.name}' destroyed")
+
+    await each(engine, names, one)

@@ -1,0 +1,50 @@
+"""``save``, ``restore``, ``managedsave``: a guest's memory on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import each, find, with_engine
+
+if TYPE_CHECKING:
+    from engine.core import Engine
+    from engine.domain import Domain
+
+__all__ = ["managedsave", "restore", "save"]
+
+
+@click.command()
+@arguments.domain
+@click.argument("file", type=click.Path())
+@with_engine
+async def save(engine: Engine, name: str, file: str) -> None:
+    """Write the memory of a domain to FILE and stop it; 'restore' brings it back."""
+    domain = find(engine, name)
+    await domain.save(file)
+    output.say(f"Domain '{domain.name}' saved to {file}")
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--paused", is_flag=True, help="Leave the CPUs stopped.")
+@with_engine
+async def restore(engine: Engine, file: str, paused: bool) -> None:
+    """Bring back what 'save' wrote to FILE. The file is kept."""
+    await engine.restore(file, paused=paused)
+    output.say(f"Domain restored from {file}")
+
+
+@click.command()
+@arguments.domains
+@with_engine
+async def managedsave(engine: Engine, names: tuple[str, ...]) -> None:
+    """Save domains where their next 'start' finds it."""
+
+    async def one(domain: Domain) -> None:
+        await domain.managed_save()
+        output.say(f"Domain '{domain.name}' state saved by virengine")
+
+    await each(engine, names, one)

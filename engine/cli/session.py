@@ -1,0 +1,182 @@
+"""What the program's own options say, and the engine that a command works with."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+
+from engine.cli import output
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+    from anyio.abc import TaskStatus
+
+    from engine.core import Engine
+    from engine.domain import Domain
+
+__all__ = ["BACKENDS", "Interrupted", "Session", "each", "find", "state_dirs", "with_engine"]
+
+BACKENDS = ("asyncio", "trio")
+
+P = ParamSpec("P")
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """A signal ended the command. ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def state_dirs() -> tuple[Path, Path | None]:
+    """The state and the run-time directory of who does not say: root's under /var/lib and /run, a user's by XDG.
+
+    The second is None where there is no run-time directory: it is inside of the state directory then.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/virengine"), Path("/run/virengine")
+    # relative paths are invalid and to be ignored (XDG Base Directory Specification)
+    state, runtime = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return base / "virengine", Path(runtime) / "virengine" if runtime.startswith("/") else None
+
+
+class Session:
+    """One call of the program.
+
+    Attributes:
+        uris: connections, libvirt's default where none was named.
+        state_dir, runtime_dir: as ``Engine`` takes them.
+    """
+
+    def __init__(self, *, uris: Sequence[str], state_dir: str | os.PathLike[str] | None, backend: str) -> None:
+        self._uris = tuple(uris)
+        self.backend = backend
+        self.state_dir, self.runtime_dir = state_dirs() if state_dir is None else (Path(state_dir).absolute(), None)
+        #: ``--state-dir`` was given (or its variable set).
+        self.state_dir_given = state_dir is not None
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Raises click.BadParameter for what is no connection URI."""
+        from engine.abc import ConnectionURI
+        from engine.core import default_uri
+        from engine.errors import ConfigError
+
+        uris = self._uris or (default_uri(),)
+        try:
+            return tuple(dict.fromkeys(str(ConnectionURI.parse(uri)) for uri in uris))
+        except ConfigError as exc:
+            raise click.BadParameter(str(exc), param_hint="--uri") from exc
+
+    def run(self, work: Callable[[Engine], Awaitable[None]]) -> None:
+        """Open an engine, do ``work`` with it, and close it; guests are left as they are.
+
+        SIGINT and SIGTERM cancel the work; the engine is closed in order, then Interrupted is raised.
+        """
+        from engine.core import Engine
+
+        uris = self.uris
+
+        async def main() -> None:
+            engine = Engine(
+                *uris, state_dir=self.state_dir, runtime_dir=self.runtime_dir, on_close="leave", resume=False
+            )
+            async with engine:
+                await work(engine)
+
+        self.run_plain(main)
+
+    def run_plain(self, work: Callable[[], Awaitable[None]]) -> None:
+        """The same without an engine."""
+        import anyio
+
+        output.log_to_stderr()
+        caught: list[int] = []
+
+        async def main() -> None:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(_cancel_on_signal, tasks.cancel_scope, caught)
+                await work()
+                tasks.cancel_scope.cancel()
+
+        anyio.run(main, backend=self.backend)
+        if caught:
+            raise Interrupted(caught[0])
+
+
+async def _cancel_on_signal(
+    scope: CancelScope, caught: list[int], *, task_status: TaskStatus[None]
+) -> None:
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            caught.append(number)
+            scope.cancel()
+            return  # whoever presses Ctrl-C again ends the process at once
+
+
+def with_engine(command: Callable[Concatenate[Engine, P], Awaitable[None]]) -> Callable[P, None]:
+    """Make a command of a coroutine function that takes an open engine first."""
+
+    @functools.wraps(command)
+    def call(*args: P.args, **options: P.kwargs) -> None:
+        session = click.get_current_context().find_object(Session)
+        assert session is not None
+        session.run(lambda engine: command(engine, *args, **options))
+
+    return call
+
+
+def find(engine: Engine, key: str) -> Domain:
+    """The domain with this name or UUID. Raises NoSuchDomain, which says what the user may have meant."""
+    from engine.conf.document import suggest
+    from engine.errors import NoSuchDomain
+
+    try:
+        return engine.domain(key)
+    except NoSuchDomain as exc:
+        names = tuple(domain.name for domain in engine.domains())
+        where = " and ".join(engine.connections)
+        near = suggest(key, names)
+        hint = f"at {where}{near}" if names else f"at {where}: none is defined there (virengine define FILE)"
+        raise NoSuchDomain(key, hint if near or not names else f"{hint} ('virengine list --all' shows them)") from exc
+
+
+async def each(engine: Engine, names: Sequence[str], action: Callable[[Domain], Awaitable[None]]) -> None:
+    """Do ``action`` for all the named domains at once; one that fails keeps no other from it.
+
+    Raises:
+        NoSuchDomain: before anything is done. ExceptionGroup: of the EngineErrors, when several failed.
+    """
+    from engine.errors import EngineError
+
+    domains = list(dict.fromkeys(find(engine, name) for name in names))
+    if len(domains) == 1:
+        return await action(domains[0])
+
+    import anyio
+
+    errors: dict[Domain, EngineError] = {}
+
+    async def one(domain: Domain) -> None:
+        try:
+            await action(domain)
+        except EngineError as exc:
+            errors[domain] = exc
+
+    async with anyio.create_task_group() as tasks:
+        for domain in domains:
+            tasks.start_soon(one, domain)
+    if errors:
+        raise ExceptionGroup("some failed", [errors[domain] for domain in domains if domain in errors])
+    return None
