@@ -20,7 +20,7 @@ from itertools import islice
 from types import TracebackType
 from typing import ClassVar, Protocol, Self, TypeAlias
 
-from engine.errors import ConfigError, HostError, ResyncRequired
+from engine.errors import ConfigError, ResyncRequired, StoreError
 from engine.events.types import Event, JournalBegun
 
 __all__ = ["Journal", "Laggard", "MemoryJournal", "Since", "event_id", "host_name", "now"]
@@ -53,6 +53,9 @@ def event_id(event: Event) -> str:
 class Laggard(Protocol):
     """A reader that relies on the journal to keep what it has not read yet."""
 
+    def needs(self, sequence: int) -> bool:
+        """Whether it would miss something if nothing up to that number were kept."""
+
     def lose(self, events: Sequence[Event]) -> None:
         """These events are about to be kept no longer. Must not fail."""
 
@@ -77,7 +80,7 @@ class Journal:
         self.epoch = new_epoch()
         self.newest = 0
         self.oldest = 1
-        self.error: HostError | None = None
+        self.error: StoreError | None = None
         self.laggards: set[Laggard] = set()
         self.on_stable: Callable[[Sequence[Event]], None] | None = None
         self._keep = keep

@@ -323,6 +323,11 @@ class Subscription:
             self._feed.journal.laggards.discard(self)
         self.wake()
 
+    def needs(self, sequence: int) -> bool:
+        """Whether it has not read the journal up to that number."""
+        read = self._cursor if self._cursor is not None else self._feed.delivered(self._durable)
+        return not (self._ended and self._cursor is None) and read < sequence
+
     def lose(self, events: Sequence[Event]) -> None:
         """The journal is about to keep these no longer."""
         if self._cursor is None:

@@ -55,7 +55,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_f
     Attributes:
         host: name of the host the engine runs on.
         epoch: identifies one run of numbers; a new journal is a new epoch.
-        sequence: the number, from 1, without holes in an epoch. 0 only in ``Gap`` and snapshots of an empty journal.
+        sequence: the number, counting by one. A new epoch goes on where the one before ended on disk.
         time: when it happened, seconds since 1970 (UTC).
         cause: id of the command that caused it, or None: it happened by itself.
     """
@@ -245,7 +245,8 @@ class ConnectionClosed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class JournalBegun(Event, frozen=True, kw_only=True, gc=False):
-    """The first event of an epoch. ``reason``: ``new`` | ``corrupt``."""
+    """The first event of an epoch. ``reason``: ``new`` | ``corrupt`` (the old journal could not be read: numbers begin
+    at 1 again) | ``unclean`` (the engine was killed: numbers go on)."""
 
     reason: str
 

@@ -1,0 +1,138 @@
+"""Events as bytes: the engine's own JSON (the journal's) and CloudEvents 1.0 JSON (everybody else's).
+
+CloudEvents: https://github.com/cloudevents/spec, version 1.0.2, JSON event format. Of its extensions ``sequence``
+is the documented one, which wants a text that sorts like the numbers, so it has twenty digits; ``epoch`` and
+``commandid`` (the command that caused the event) are the engine's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Union
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from engine.errors import EventError
+from engine.events.types import DomainEvent, Event, event_types
+
+__all__ = ["decode", "encode", "from_cloudevent", "to_cloudevent", "type_name"]
+
+#: Begins the ``type`` of every CloudEvent the engine makes.
+PREFIX = "org.virengine."
+#: Stands in every ``source`` between the host and the connection.
+_SOURCE = "/virengine"
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z][a-z0-9]*|[A-Z]+")
+_BASE = frozenset(Event.__struct_fields__)
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """The event as one JSON object; its class is in ``type``."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes) -> Event:
+    """The event that ``encode`` wrote.
+
+    A type that this process doesn't know (a newer version's, or of a driver that is not here) is read as the plain
+    ``DomainEvent`` or ``Event`` it also is, so that its number is not missing.
+
+    Raises:
+        EventError: it is no event.
+    """
+    try:
+        return _decoder(_known()).decode(data)
+    except msgspec.DecodeError as exc:
+        try:
+            return _decode_unknown(data)
+        except (msgspec.DecodeError, TypeError):
+            raise EventError(f"not an event: {exc}") from exc
+
+
+def to_cloudevent(event: Event) -> dict[str, Any]:
+    """The event as a CloudEvent: a dictionary of JSON values, all there is in the event, reversible."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    data = {name: value for name, value in fields.items() if name not in _BASE and name != "type"}
+    source = f"//{quote(event.host, safe='')}{_SOURCE}"
+    if connection := data.get("connection"):
+        source += "/" + quote(connection, safe="/:+@")
+    cloudevent = {
+        "specversion": "1.0",
+        "id": f"{event.epoch}/{event.sequence}",
+        "source": source,
+        "type": type_name(type(event)),
+        "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "sequence": f"{event.sequence:020}",
+        "epoch": event.epoch,
+    }
+    if isinstance(event, DomainEvent):
+        cloudevent["subject"] = f"{event.domain}/{event.uuid}"
+    if event.cause is not None:
+        cloudevent["commandid"] = event.cause
+    return {**cloudevent, "data": data}
+
+
+def from_cloudevent(cloudevent: Mapping[str, Any] | bytes | str) -> Event:
+    """The event that ``to_cloudevent`` was given, from its dictionary or that as JSON text.
+
+    Raises:
+        EventError: it is no CloudEvent, or none of the engine's.
+    """
+    try:
+        fields = msgspec.json.decode(cloudevent) if isinstance(cloudevent, bytes | str) else cloudevent
+        if fields["specversion"] != "1.0":
+            raise EventError(f"CloudEvents version '{fields['specversion']}' is not known")
+        event_type = _by_type_name(_known())[fields["type"]]
+        host, separator, _ = fields["source"].removeprefix("//").partition(_SOURCE)
+        if not separator:
+            raise EventError(f"'{fields['source']}' is not a source of the engine's events")
+        return msgspec.convert(
+            {
+                "type": event_type.__name__,
+                "host": unquote(host),
+                "epoch": fields["epoch"],
+                "sequence": int(fields["sequence"]),
+                "time": datetime.fromisoformat(fields["time"]).timestamp(),
+                "cause": fields.get("commandid"),
+                **fields["data"],
+            },
+            event_type,
+        )
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise EventError(f"not a CloudEvent of the engine's: {exc!r}") from exc
+
+
+@lru_cache(maxsize=256)
+def type_name(event_type: type[Event]) -> str:
+    """The CloudEvents type: ``DomainStarted`` is ``org.virengine.domain.started``."""
+    first, *rest = (word.lower() for word in _WORD.findall(event_type.__name__))
+    return PREFIX + ".".join((first, "-".join(rest)) if rest else (first,))
+
+
+def _known() -> tuple[type[Event], ...]:
+    # a driver may bring types of its own at any time, so the answer is not kept; what is built from it is
+    return tuple(event_types().values())
+
+
+@lru_cache(maxsize=8)
+def _decoder(known: tuple[type[Event], ...]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(Union[known])  # noqa: UP007 - made of a tuple
+
+
+@lru_cache(maxsize=8)
+def _by_type_name(known: tuple[type[Event], ...]) -> dict[str, type[Event]]:
+    return {type_name(event_type): event_type for event_type in known}
+
+
+def _decode_unknown(data: bytes) -> Event:
+    fields = msgspec.json.decode(data)
+    if fields.get("type") in event_types():
+        raise TypeError("a known type, with wrong fields")
+    plain = DomainEvent if all(name in fields for name in DomainEvent.__struct_fields__) else Event
+    return msgspec.convert({**fields, "type": plain.__name__}, plain)
