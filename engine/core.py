@@ -139,7 +139,7 @@ class Engine:
 
         journal: Journal = MemoryJournal()
         if isinstance(self.store, DiskStore):
-            from engine.events.sqlite import SqliteJournal
+            from engine.events.journal_sqlite import SqliteJournal
 
             journal = SqliteJournal(self.store.path / "journal.db")
         await self._stack.enter_async_context(journal)
