@@ -1,0 +1,1 @@
+"""The QEMU driver: real guests on this host."""

@@ -1,0 +1,164 @@
+"""Processes that outlive the engine: spawned without a shell and without pipes, watched and reaped by pidfd.
+
+A process is named by ``Identity``: its PID alone may belong to another one tomorrow. Sources: pidfd_open(2), waitid(2),
+proc(5) (``/proc/PID/stat``, field 22; ``/proc/sys/kernel/random/boot_id``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from engine.errors import HostError, MissingProgram
+
+__all__ = ["Identity", "Process", "boot_id", "find_process", "start_time"]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """One process, for ever.
+
+    Attributes:
+        pid: its number.
+        started: clock ticks from the host's boot to its start.
+        boot: the host's boot it belongs to.
+    """
+
+    pid: int
+    started: int
+    boot: str
+
+
+def boot_id() -> str:
+    """Names the host's current boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Clock ticks from the host's boot to the start of ``pid``; None: there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # the name, in parentheses, may hold anything: the fields are counted from its end
+    return int(text.rpartition(b")")[2].split()[19])
+
+
+def find_process(*words: str) -> Identity | None:
+    """The process (zombies apart) whose command line holds all ``words`` as arguments. Blocking: reads ``/proc``."""
+    wanted = {word.encode() for word in words}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - only the names
+        if not entry.isdigit():
+            continue
+        try:
+            arguments = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted <= set(arguments) and (started := start_time(int(entry))) is not None:
+            return Identity(pid=int(entry), started=started, boot=boot_id())
+    return None
+
+
+class Process:
+    """A process on this host. Close it when it is no longer watched; that never ends the process.
+
+    Attributes:
+        identity: which one it is.
+        status: its exit status once it has ended and was this program's child: negative is a signal. Else None.
+    """
+
+    def __init__(self, identity: Identity, pidfd: int) -> None:
+        self.identity = identity
+        self.status: int | None = None
+        self._pidfd = pidfd
+
+    @property
+    def pid(self) -> int:
+        return self.identity.pid
+
+    @classmethod
+    def spawn(
+        cls, argv: Sequence[str], *, output: int, fds: Sequence[int] = (), env: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start ``argv`` in a session of its own, in the folder ``/``. Blocking (a millisecond): call it in a thread.
+
+        Args:
+            output: descriptor for stdout and stderr; fds: descriptors it inherits under their own numbers.
+
+        Raises:
+            MissingProgram, HostError: it can't be run.
+        """
+        try:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=fds,
+                cwd="/",
+                env=dict(env) if env is not None else None,
+                start_new_session=True,
+            )
+        except FileNotFoundError as exc:
+            raise MissingProgram(argv[0]) from exc
+        except OSError as exc:
+            raise HostError(f"{argv[0]} can't be run: {(exc.strerror or str(exc)).lower()}") from exc
+        # reaped by pidfd below: neither its destructor nor subprocess's list of zombies is to touch it
+        child.returncode = 0
+        try:
+            pidfd = os.pidfd_open(child.pid)
+        except OSError as exc:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            raise HostError(f"{argv[0]} can't be watched: {(exc.strerror or str(exc)).lower()}") from exc
+        return cls(Identity(pid=child.pid, started=start_time(child.pid) or 0, boot=boot_id()), pidfd)
+
+    @classmethod
+    def attach(cls, identity: Identity) -> Process | None:
+        """The running process ``identity`` names; None: it is gone."""
+        if identity.boot != boot_id():
+            return None
+        try:
+            pidfd = os.pidfd_open(identity.pid)
+        except OSError:
+            return None
+        # in this order: what the descriptor holds can't be replaced by a process that started later
+        if start_time(identity.pid) != identity.started:
+            os.close(pidfd)
+            return None
+        return cls(identity, pidfd)
+
+    async def wait(self) -> None:
+        """Return when it has ended, and has been reaped if it was a child. Any number of tasks may wait."""
+        if self._pidfd < 0:
+            return
+        own = os.dup(self._pidfd)  # only one task may wait for a descriptor
+        try:
+            await anyio.wait_readable(own)
+        finally:
+            os.close(own)
+        self._reap()
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # adopted, or reaped already
+            ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            if ended is not None:
+                self.status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal; fine when it is gone."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def close(self) -> None:
+        """Watch it no longer."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
