@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from engine.conf import DomainDefinition
 from engine.errors import ConfigError, NotSupported
+from engine.events.commands import ShutdownMethod
 from engine.events.types import DomainEvent
 from engine.lifecycle import Command, Report
 
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
-from engine.events.commands import ShutdownMethod
 
 
 class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +115,7 @@ class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
         pid: of the hypervisor's process on this host.
         cpu_time: seconds of host CPU; memory: KiB it has now (balloon); resident: KiB of host memory.
         console: path of the first serial or console: a file or pty; socket paths are not given.
+        console_offset: where in that file this run of the domain begins.
         log: the per-domain log of the hypervisor's own words.
     """
 
@@ -123,6 +124,7 @@ class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = None
     resident: int | None = None
     console: Path | None = None
+    console_offset: int = 0
     log: Path | None = None
 
 

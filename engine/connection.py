@@ -33,7 +33,14 @@ class Hub(Protocol):
     bus: Bus
     store: Store
 
+    def domain_known(self, domain: Domain) -> None:
+        """It is there, or has a new definition."""
+
+    def domain_forgotten(self, domain: Domain) -> None: ...
+
     def domain_started(self, domain: Domain) -> None: ...
+
+    def domain_stopped(self, domain: Domain, unit: str) -> None: ...
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo: ...
 
@@ -102,11 +109,13 @@ class Connection:
         for item in stored:
             domain = self._add(Domain(self, item.definition))
             domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.uuid))
+            self._hub.domain_known(domain)
         for found in await self.driver.discover():
             if found.definition.uuid in self.domains or found.definition.name in self.names:
                 continue  # it was changed here, and kept
             domain = self._add(Domain(self, found.definition, persistent=found.persistent))
             domain.load(autostart=found.autostart, saved=False)
+            self._hub.domain_known(domain)
             if found.active:
                 domain.found_active(paused=found.paused)
         async with anyio.create_task_group() as adopting:
@@ -122,6 +131,7 @@ class Connection:
         domain = self.domains.get(status.uuid)
         if domain is None:
             domain = self._add(Domain(self, live, persistent=False))
+            self._hub.domain_known(domain)
         await domain.adopt(status, live)
 
     # ------------------------------------------------------------------ finding domains
@@ -143,6 +153,7 @@ class Connection:
             del self.domains[domain.uuid]
         if self.names.get(domain.name) is domain:
             del self.names[domain.name]
+        self._hub.domain_forgotten(domain)
 
     def _claim(self, definition: DomainDefinition) -> Domain | None:
         """The domain that ``definition`` updates, or None when it is a new one.
@@ -178,6 +189,7 @@ class Connection:
             return domain
         # its place is taken before the first await: a second define of the same name finds it
         domain = self._add(Domain(self, definition, persistent=False))
+        self._hub.domain_known(domain)
         try:
             await domain.execute(command)
         finally:
@@ -190,8 +202,13 @@ class Connection:
     def started(self, domain: Domain) -> None:
         self._hub.domain_started(domain)
 
-    def ended(self, domain: Domain) -> None:
-        self.start_soon(domain.tidy_later, name=f"tidy up after {domain.name}")
+    def defined(self, domain: Domain) -> None:
+        self._hub.domain_known(domain)
+
+    def ended(self, domain: Domain, *, unit: str, tidy: bool) -> None:
+        self._hub.domain_stopped(domain, unit)
+        if tidy:
+            self.start_soon(domain.tidy_later, name=f"tidy up after {domain.name}")
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
         return await self._hub.create_scope(domain, leader, interfaces)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import anyio.to_thread
@@ -29,6 +29,13 @@ from engine.ordering import Ordering
 from engine.store import DiskStore, MemoryStore, Store
 from engine.util.files import absolute
 from engine.util.savefile import read_header
+
+if TYPE_CHECKING:
+    from engine.shutdown.drill import Drill
+    from engine.shutdown.graph import Direction
+    from engine.shutdown.plan import Plan
+    from engine.shutdown.report import Report
+    from engine.systemd.doctor import Finding
 
 __all__ = ["Engine"]
 
@@ -326,10 +333,81 @@ class Engine:
         assert isinstance(result, Domain)
         return result
 
+    # ------------------------------------------------------------------ order
+
+    def plan(self, direction: Direction, names: Iterable[str] | None = None) -> Plan:
+        """What ``up`` or ``down`` would do now: immutable; ``print`` it, or see ``to_json`` and ``to_svg``.
+
+        Args:
+            names: the domains it is about (what they require, or what requires them, is added); None: all.
+
+        Raises:
+            UnknownDomain, CycleError, OrderError: what is declared makes no sense; NoSuchDomain.
+        """
+        self._check_open()
+        return self.order.plan(direction, names)
+
+    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+        """Start domains in order, each the moment the last one it waits for is ready.
+
+        Args:
+            names: which, and what they require; None: all.
+            resume: just those that the last ``down`` stopped.
+            autostart: those that are to start with the host (beside ``names`` or ``resume``).
+
+        Returns:
+            How it went; a domain that fails is in the report and raises nothing. A ``down`` that begins ends it.
+        """
+        self._check_open()
+        return await self.order.up(names, resume=resume, autostart=autostart)
+
+    async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
+        """Stop running domains in order, each the moment the last one that depends on it is gone.
+
+        Args:
+            names: which, and what requires them; None: all that run.
+            deadline: seconds for the whole; as it nears, ladders skip to their last step.
+
+        Returns:
+            How it went; a domain that does not stop is in the report and raises nothing. Nothing is destroyed whose
+            ladder does not say so. Cancelled, it is noted as interrupted and the next engine goes on with it.
+        """
+        self._check_open()
+        return await self.order.down(names, deadline=deadline)
+
+    async def drill(self, names: Iterable[str] | None = None) -> Drill:
+        """What ``down`` would do, checked against the live host: agents, gates, budget. Changes nothing."""
+        self._check_open()
+        return await self.order.drill(names)
+
+    async def doctor(
+        self, *, units: Mapping[str, str], folder: Path, fix: bool = False, dry_run: bool = False
+    ) -> tuple[list[Finding], list[str]]:
+        """Whether the host's own shutdown would keep the order.
+
+        Args:
+            units: what the unit files should be (``engine.systemd.install.render_units``); folder: where they lie.
+            fix: mend what can be mended; dry_run: only say what would be done.
+
+        Returns:
+            What is not as it should be, and what was done about it.
+        """
+        self._check_open()
+        return await self.order.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
+
     # ------------------------------------------------------------------ what a connection needs (engine.connection.Hub)
+
+    def domain_known(self, domain: Domain) -> None:
+        self.order.known(domain)
+
+    def domain_forgotten(self, domain: Domain) -> None:
+        self.order.forgotten(domain)
 
     def domain_started(self, domain: Domain) -> None:
         self.order.domain_started(domain)
+
+    def domain_stopped(self, domain: Domain, unit: str) -> None:
+        self.order.domain_stopped(domain, unit)
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
         return await self.order.create_scope(domain, leader, interfaces)

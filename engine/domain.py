@@ -44,8 +44,15 @@ class Host(Protocol):
     def started(self, domain: Domain) -> None:
         """The domain has just begun to run: its gates are due."""
 
-    def ended(self, domain: Domain) -> None:
-        """The domain has stopped and left something to tidy up (see ``Domain.tidy``)."""
+    def ended(self, domain: Domain, *, unit: str, tidy: bool) -> None:
+        """The domain has stopped.
+
+        Args:
+            unit: the scope that held it, or ""; tidy: it left something to tidy up (see ``Domain.tidy_later``).
+        """
+
+    def defined(self, domain: Domain) -> None:
+        """The domain has a new definition."""
 
     def forget(self, domain: Domain) -> None:
         """The domain is no more."""
@@ -126,6 +133,7 @@ class Domain:
         "_not_ready",
         "_running",
         "autostart",
+        "going_on",
         "persistent",
         "ready",
         "reason",
@@ -155,6 +163,8 @@ class Domain:
         self.autostart = False
         #: It passed its gate since it was started.
         self.ready = False
+        #: It did not pass its gate, and its order says that its dependents start all the same.
+        self.going_on = False
         #: A managed save exists: the next start restores it.
         self.saved = False
         #: Name of its systemd scope while it runs, or "".
@@ -190,6 +200,11 @@ class Domain:
     def live_definition(self) -> DomainDefinition:
         """The definition it runs with; the same as ``definition`` while it does not run."""
         return self._live or self._definition
+
+    @property
+    def driver(self) -> Driver:
+        """The driver that runs it."""
+        return self._host.driver
 
     @property
     def active(self) -> bool:
@@ -464,14 +479,18 @@ class Domain:
         if report is Report.STARTED and before not in ACTIVE:
             self.started_at = time.time()
             self._not_ready = None
-        elif report is Report.STOPPED:
+            self.going_on = False
+        unit = self.scope
+        if report is Report.STOPPED:
             self._stopped()
         self.publish(event_type, detail=detail, state=state, reason=self.reason)
         self._wake()
         if report is Report.STARTED and before not in ACTIVE:
             self._host.started(self)
         elif report is Report.STOPPED:
-            self._after_stop()
+            self._after_stop(unit)
+        elif report is Report.DEFINED:
+            self._host.defined(self)
 
     def _stopped(self) -> None:
         self._live = None
@@ -479,11 +498,11 @@ class Domain:
         self.started_at = 0.0
         self.scope = ""
 
-    def _after_stop(self) -> None:
+    def _after_stop(self, unit: str) -> None:
         if self._running is None:
             self._cause = None
-        if self._dirty:
-            self._host.ended(self)
+        if unit or self._dirty:
+            self._host.ended(self, unit=unit, tidy=self._dirty)
         if not self.persistent:
             self.state = State.NOSTATE
             self._host.forget(self)
@@ -497,6 +516,7 @@ class Domain:
     def failed_gate(self, error: GateFailed, *, going_on: bool) -> None:
         """A gate did not let it through in time."""
         self._not_ready = error
+        self.going_on = going_on
         self.publish(types.DomainNotReady, gate=error.gate, timeout=error.timeout, reason=str(error), going_on=going_on)
         self._wake()
 

@@ -1,32 +1,511 @@
-"""Order inside an engine: one graph of what the domains declare, for plans, for up and down, and for systemd's scopes."""
+"""Order inside an engine: one graph of what is declared, for plans, for up and down, and for systemd's scopes."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import anyio
+import anyio.to_thread
+
 from engine.abc import ScopeInfo
+from engine.conf.order import Edge, Order, When
+from engine.conf.policy import Policy, parse_policy
+from engine.domain import Domain
+from engine.errors import ConfigError, CycleError, EngineError, GateFailed, OrderError
+from engine.events.types import DomainEvent, Event
+from engine.lifecycle import Command, allowed
+from engine.shutdown.gates import Console, GateTarget, wait_gates
+from engine.shutdown.graph import Declarations, Direction, Member, OrderGraph
+from engine.shutdown.plan import Facts, Plan, make_plan
+from engine.shutdown.report import Record, Report
+
+if TYPE_CHECKING:
+    from engine.conf import DomainDefinition
+    from engine.events.bus import Bus
+    from engine.store import Store
+    from engine.systemd.doctor import DomainFacts, Finding
+    from engine.systemd.machines import ScopeManager
+    from engine.systemd.scope import ScopeRequest, UnitOrder
+
+__all__ = ["Ordering"]
+
+log = logging.getLogger("engine.order")
+
+_RECORD = "down"
+_COMMANDS = {
+    "agent": Command.SHUTDOWN,
+    "acpi": Command.SHUTDOWN,
+    "save": Command.MANAGED_SAVE,
+    "destroy": Command.DESTROY,
+}
+
+
+class Owner(Protocol):
+    """What order needs of the engine."""
+
+    bus: Bus
+    store: Store
+
+    def domains(self) -> list[Domain]: ...
+
+    def domain(self, key: str) -> Domain: ...
+
+    def start_soon(self, function: Any, *args: object, name: str) -> None: ...
+
+
+def key_of(domain: Domain) -> str:
+    """Names a domain in the graph: a UUID alone may be there twice, at two connections."""
+    return f"{domain.connection}#{domain.uuid}"
 
 
 class Ordering:
-    def __init__(self, engine: Any, *, policy: Any, budget: float | None, systemd: bool) -> None:
-        self.engine = engine
+    """The order of one engine's domains; ``engine.order``.
 
-    async def __aenter__(self) -> Any:
+    Args:
+        policy: text of a policy, or the path of one; None: ``order.toml`` in the state directory, where there is one.
+        budget: seconds the host gives to stop everything; None: the policy's.
+        systemd: put domains into scopes.
+    """
+
+    def __init__(self, owner: Owner, *, policy: str | Path | None, budget: float | None, systemd: bool) -> None:
+        self._owner = owner
+        self._policy = policy
+        self._budget = budget
+        self._systemd = systemd
+        self._declared = Declarations()
+        self._domains: dict[str, Domain] = {}
+        self._edges: dict[str, tuple[Edge, ...]] = {}  # by name
+        self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
+        self._one_down = anyio.Lock()
+        self._up: anyio.CancelScope | None = None
+        self._stack = AsyncExitStack()
+        self.scopes: ScopeManager | None = None
+
+    async def __aenter__(self) -> Self:
+        self._declared.policy = await anyio.to_thread.run_sync(self._read_policy)
+        if self._systemd:
+            from engine.systemd.machines import ScopeManager
+
+            self.scopes = await self._stack.enter_async_context(ScopeManager())
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        pass
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
 
-    def check(self, definition: Any) -> None:
-        pass
+    def _read_policy(self) -> Policy:
+        policy = self._policy
+        if policy is None:
+            path = getattr(self._owner.store, "path", None)
+            policy = path / "order.toml" if path is not None else None
+            if policy is None or not policy.exists():
+                return Policy()
+        if isinstance(policy, str):
+            return parse_policy(policy)
+        try:
+            text = policy.read_text()
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+            raise ConfigError(str(reason), source=str(policy)) from exc
+        return parse_policy(text, source=str(policy))
+
+    # ------------------------------------------------------------------ what is declared
+
+    def check(self, definition: DomainDefinition) -> None:
+        """Refuse a definition that would close a circle with those that are there.
+
+        Names that are not there yet are fine until something is planned.
+
+        Raises:
+            CycleError: the path. OrderError: a domain after itself.
+        """
+        for sides in (("both", "start"), ("both", "stop")):
+            path = self._circle(definition, sides)
+            if path is not None and len(path) == 2:
+                raise OrderError(f"'{definition.name}' is ordered after itself", source=definition.source)
+            if path is not None:
+                raise CycleError(path, source=definition.source)
+
+    def _circle(self, definition: DomainDefinition, sides: tuple[str, ...]) -> list[str] | None:
+        """The way from the new domain along its edges back to itself, if there is one."""
+        if not definition.order.edges:
+            return None
+        came_from: dict[str, str] = {}
+        todo = [definition.name]
+        while todo:
+            name = todo.pop()
+            edges = definition.order.edges if name == definition.name else self._edges.get(name, ())
+            for edge in edges:
+                if edge.when not in sides:
+                    continue
+                if edge.domain == definition.name:
+                    path = [name]
+                    while path[-1] != definition.name:
+                        path.append(came_from[path[-1]])
+                    return [*reversed(path), definition.name]
+                if edge.domain not in came_from:
+                    came_from[edge.domain] = name
+                    todo.append(edge.domain)
+        return None
+
+    def known(self, domain: Domain) -> None:
+        """A domain is there, or was defined anew."""
+        key = key_of(domain)
+        order = domain.definition.order
+        self._domains[key] = domain
+        self._declared.put(
+            Member(
+                key=key,
+                name=domain.name,
+                connection=domain.connection,
+                order=order,
+                source=domain.definition.source,
+            )
+        )
+        if self._edges.get(domain.name, ()) != order.edges:
+            self._edges[domain.name] = order.edges
+            self._mend_scopes()
+
+    def forgotten(self, domain: Domain) -> None:
+        """A domain is no more."""
+        key = key_of(domain)
+        self._domains.pop(key, None)
+        self._edges.pop(domain.name, None)
+        self._told.pop(key, None)
+        self._declared.discard(key)
+
+    def add(
+        self,
+        domain: str,
+        *,
+        after: str | Iterable[str] = (),
+        requires: str | Iterable[str] = (),
+        when: When = "both",
+    ) -> None:
+        """Declare in code that ``domain`` is ordered after others (names, or ``connection#name``).
+
+        It holds as long as the engine is open. What makes no sense is told when something is planned.
+        """
+        for kind, names in (("requires", requires), ("after", after)):
+            for name in (names,) if isinstance(names, str) else names:
+                self._declared.add(domain, Edge(domain=name, kind=kind, when=when))  # type: ignore[arg-type]
+        self._mend_scopes()
+
+    def of(self, domain: Domain) -> Order:
+        """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults."""
+        return self._declared.order(key_of(domain))
+
+    def graph(self) -> OrderGraph:
+        """The graph of all that is declared.
+
+        Raises:
+            UnknownDomain, CycleError, OrderError: what is declared makes no sense; with its place.
+        """
+        return self._declared.graph()
+
+    # ------------------------------------------------------------------ plans
+
+    def plan(self, direction: Direction, names: Iterable[str] | None = None) -> Plan:
+        """What ``up`` or ``down`` would do now; see ``Engine.plan``."""
+        keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
+        return self._plan(direction, keys)
+
+    def _plan(self, direction: Direction, keys: Iterable[str] | None) -> Plan:
+        facts = {
+            key: Facts(active=True, ready=domain.ready, refused=self._refused(domain))
+            for key, domain in self._domains.items()
+            if domain.active
+        }
+        return make_plan(self.graph(), direction, facts, targets=keys, budget=self._budget)
+
+    def _refused(self, domain: Domain) -> dict[str, str]:
+        """Why each stop method that can't work on a domain now can't."""
+        return {method: reason for method in _COMMANDS if (reason := self.refuses(domain, method))}
+
+    @staticmethod
+    def refuses(domain: Domain, method: str) -> str:
+        """Why a stop method can't work on a domain now, or ""."""
+        if method not in domain.driver.stop_methods:
+            return "its driver has no such method"
+        if _COMMANDS[method] not in allowed(domain.state):
+            return f"it is {domain.state}"
+        if method == "save" and not domain.persistent:
+            return "it is transient"
+        return ""
+
+    # ------------------------------------------------------------------ up and down
+
+    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+        """See ``Engine.up``."""
+        from engine.shutdown.executor import Up
+
+        record = await self._load_record() if resume else None
+        keys: list[str] | None = None
+        if resume:
+            keys = [key for key in (record.keys if record else ()) if key in self._domains]
+        elif names is not None:
+            keys = [key_of(self._owner.domain(name)) for name in names]
+        if autostart:
+            keys = [*(keys or ()), *(key for key, domain in self._domains.items() if domain.autostart)]
+        run = Up(self._plan("up", keys), _Controls(self), record=record)
+        with anyio.CancelScope() as scope:
+            self._up = scope
+            try:
+                return await run.run()
+            finally:
+                self._up = None
+        # a down began meanwhile and took over
+        return run.report
+
+    async def down(
+        self, names: Iterable[str] | None = None, *, deadline: float | None = None, record: Record | None = None
+    ) -> Report:
+        """See ``Engine.down``."""
+        from engine.shutdown.executor import Down
+
+        if self._up is not None:
+            self._up.cancel()
+        async with self._one_down:
+            keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
+            if record is not None:
+                keys = [key for key in record.left if key in self._domains]
+            controls = _Controls(self)
+            plan = self._plan("down", keys)
+            controls.keeps_record = bool(plan.steps) or record is not None
+            until = None if deadline is None else anyio.current_time() + deadline
+            return await Down(plan, controls, deadline=until, record=record).run()
+
+    async def drill(self, names: Iterable[str] | None = None) -> Any:
+        """See ``Engine.drill``."""
+        from engine.shutdown.drill import run_drill
+
+        return await run_drill(self.plan("down", names), _Controls(self))
 
     async def resume(self) -> None:
-        pass
+        """Go on, in the background, with a ``down`` that was interrupted."""
+        record = await self.interrupted()
+        if record is not None:
+            self._owner.start_soon(self._go_on, record, name="the interrupted down")
 
-    async def down(self) -> None:
-        pass
+    async def interrupted(self) -> Record | None:
+        """The record of a ``down`` that did not come to its end, or None."""
+        record = await self._load_record()
+        return record if record is not None and not record.finished and record.left else None
 
-    def domain_started(self, domain: Any) -> None:
-        domain.passed_gate("running")
+    async def _go_on(self, record: Record) -> None:
+        await self.down(record=record)
 
-    async def create_scope(self, domain: Any, leader: int, interfaces: Any) -> ScopeInfo:
-        return ScopeInfo(reason="no systemd")
+    async def _load_record(self) -> Record | None:
+        return Record.load(await self._owner.store.load_record(_RECORD))
+
+    async def save_record(self, record: Any) -> None:
+        """Keep what ``down`` did; None: forget it."""
+        await self._owner.store.save_record(_RECORD, record)
+
+    # ------------------------------------------------------------------ gates
+
+    def domain_started(self, domain: Domain) -> None:
+        """A domain has begun to run: see it through its gates."""
+        gates = self.of(domain).gates
+        if all(gate.kind == "running" for gate in gates):
+            domain.passed_gate("running")
+        else:
+            self._owner.start_soon(self._pass_gates, domain, name=f"the gates of {domain.name}")
+
+    async def _pass_gates(self, domain: Domain) -> None:
+        began = domain.started_at
+        result = await wait_gates(Target(domain), self.of(domain).gates)
+        if domain.started_at != began:
+            return  # it stopped; if it runs, it does so anew
+        if result.error is not None:
+            domain.failed_gate(result.error, going_on=result.going_on and domain.active)
+            return
+        domain.passed_gate(result.gate)
+        if self._owner.store.persistent:
+            await domain.save_status()
+
+    # ------------------------------------------------------------------ scopes
+
+    async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
+        """Put a domain's processes into a scope that is ordered as the graph says."""
+        if self.scopes is None:
+            return ScopeInfo(reason="scopes are turned off")
+        request = self._request(domain, leader, tuple(interfaces))
+        info = await self.scopes.create(request)
+        if info.unit:
+            self._told[key_of(domain)] = request.after
+        return info
+
+    def _request(self, domain: Domain, leader: int, interfaces: tuple[int, ...] = ()) -> ScopeRequest:
+        from engine.systemd.limits import parse_limits
+        from engine.systemd.scope import ScopeRequest
+
+        definition = domain.live_definition
+        return ScopeRequest(
+            domain=domain.name,
+            uuid=domain.uuid,
+            connection=domain.connection,
+            leader=leader,
+            after=self._scopes_after(domain),
+            partition=definition.partition,
+            stop_timeout=sum(step.timeout for step in self.of(domain).ladder),
+            limits=parse_limits(definition),
+            interfaces=interfaces,
+        )
+
+    def _scopes_after(self, domain: Domain) -> tuple[str, ...]:
+        from engine.systemd.scope import scope_units
+
+        units: list[str] = []
+        for key in self._declared.scopes_after(key_of(domain)):
+            other = self._domains[key]
+            units += (other.scope,) if other.scope else scope_units(other.connection, other.name, other.uuid)
+        return tuple(units)
+
+    def _mend_scopes(self) -> None:
+        """The order changed: live scopes have to follow."""
+        if self.scopes is not None and any(domain.scope for domain in self._domains.values()):
+            self._owner.start_soon(self._reorder, name="the order of live scopes")
+
+    async def _reorder(self) -> None:
+        from engine.systemd.scope import UnitOrder, order_units
+
+        assert self.scopes is not None
+        orders: dict[str, UnitOrder] = {}
+        told: dict[str, tuple[str, ...]] = {}
+        for key, domain in self._domains.items():
+            if domain.scope and (after := self._scopes_after(domain)) != self._told.get(key):
+                request = self._request(domain, 0)
+                told[key] = after
+                orders[domain.scope] = UnitOrder(
+                    after=order_units(request, domain.scope), stop_timeout=request.stop_timeout
+                )
+        if orders:
+            await self.scopes.reorder(orders)
+            self._told.update(told)
+
+    def domain_stopped(self, domain: Domain, unit: str) -> None:
+        """A domain has stopped; ``unit`` held it."""
+        self._told.pop(key_of(domain), None)
+        if self.scopes is not None and unit:
+            self._owner.start_soon(self.scopes.forget, unit, name=f"the scope of {domain.name}")
+
+    # ------------------------------------------------------------------ doctor
+
+    async def doctor(
+        self, *, units: Mapping[str, str], folder: Path, fix: bool = False, dry_run: bool = False
+    ) -> tuple[list[Finding], list[str]]:
+        """See ``Engine.doctor``."""
+        from engine.systemd import doctor
+        from engine.systemd.machines import ScopeManager
+
+        async with AsyncExitStack() as stack:
+            manager = self.scopes if self.scopes is not None else await stack.enter_async_context(ScopeManager())
+            domains = [await self._facts(domain) for domain in self._domains.values() if domain.active]
+            worst_case = self._plan("down", None).seconds
+            host = await doctor.gather(manager, units, folder)
+            findings = doctor.examine(domains, host, worst_case=worst_case)
+            done: list[str] = []
+            if fix:
+                done = await doctor.repair(
+                    findings, domains, host, manager, worst_case=worst_case, user=manager.user, dry_run=dry_run
+                )
+            return findings, done
+
+    async def _facts(self, domain: Domain) -> DomainFacts:
+        from engine.systemd.doctor import DomainFacts
+
+        refused = [self.refuses(domain, step.method) for step in self.of(domain).ladder]
+        try:
+            pid = (await domain.info()).pid
+        except EngineError:
+            pid = None
+        return DomainFacts(
+            name=domain.name,
+            request=self._request(domain, pid) if pid is not None else None,
+            unit=domain.scope,
+            reason="" if domain.scope else "it was started without one",
+            unstoppable="; ".join(dict.fromkeys(refused)) if refused and all(refused) else "",
+        )
+
+
+class Target:
+    """A domain as gates see it (``engine.shutdown.gates.GateTarget``)."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+
+    @property
+    def name(self) -> str:
+        return self._domain.name
+
+    async def agent_sync(self) -> None:
+        await self._domain.wait_agent()
+
+    async def console(self) -> Console | None:
+        info = await self._domain.info()
+        return Console(info.console, info.console_offset) if info.console is not None else None
+
+    async def wait_stopped(self) -> None:
+        await self._domain.wait_stopped()
+
+
+class _Controls:
+    """The domains as ``up`` and ``down`` see them (``engine.shutdown.executor.Controls``)."""
+
+    def __init__(self, ordering: Ordering) -> None:
+        self._ordering = ordering
+        self._domains = dict(ordering._domains)
+        #: A ``down`` that has nothing to stop leaves the record of the one before alone.
+        self.keeps_record = True
+
+    def is_active(self, key: str) -> bool:
+        return self._domains[key].active
+
+    def refuses(self, key: str, method: str) -> str:
+        return Ordering.refuses(self._domains[key], method)
+
+    def target(self, key: str) -> GateTarget:
+        return Target(self._domains[key])
+
+    async def start(self, key: str) -> None:
+        await self._domains[key].start()
+
+    async def wait_ready(self, key: str) -> bool:
+        domain = self._domains[key]
+        try:
+            await domain.wait_ready()
+        except GateFailed:
+            if domain.going_on:
+                return False
+            raise
+        return True
+
+    async def ask_stop(self, key: str, method: str) -> None:
+        domain = self._domains[key]
+        if method == "save":
+            await domain.managed_save()
+        elif method == "destroy":
+            await domain.destroy()
+        else:
+            await domain.shutdown(method="agent" if method == "agent" else "acpi")
+
+    async def wait_gone(self, key: str) -> None:
+        await self._domains[key].wait_stopped()
+
+    async def remember(self, record: Any) -> None:
+        if self.keeps_record:
+            await self._ordering.save_record(record)
+
+    def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
+        if key is None:
+            self._ordering._owner.bus.publish(event_type, **facts)
+        else:
+            assert issubclass(event_type, DomainEvent)
+            self._domains[key].publish(event_type, **facts)

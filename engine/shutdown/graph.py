@@ -1,12 +1,12 @@
 """The order as one graph, from its three sources: domain documents, the policy, and code. Pure.
 
 An edge ``web after db`` says two things: db is ready before web starts, and web is gone before db is asked to stop. So
-there are two graphs over the same domains, for start and for stop; an edge with ``when`` is in one of them only. Neither
-may run in a circle.
+there are two graphs over the same domains, for start and for stop; an edge with ``when`` is in one of them only.
+Neither may run in a circle.
 
-Order passes *through* a domain that is not concerned (it is shut off, say): with ``web after app`` and ``app after db``,
-web is gone before db stops whether app runs or not. What the plan does and what systemd is told (``scopes_after``)
-follow that one rule.
+Order passes *through* a domain that is not concerned (it is shut off, say): with ``web after app`` and ``app after
+db``, web is gone before db stops whether app runs or not. What the plan does and what systemd is told
+(``scopes_after``) follow that one rule.
 """
 
 from __future__ import annotations
@@ -95,6 +95,11 @@ class Declarations:
             if not places:
                 del self._by_name[member.name]
 
+    def add(self, name: str, edge: Edge) -> None:
+        """Put in an edge from code: ``name`` is ordered after the edge's ``domain``."""
+        self._graph = None
+        self._extra.setdefault(name, []).append(edge)
+
     def __contains__(self, key: object) -> bool:
         return key in self._members
 
@@ -109,6 +114,10 @@ class Declarations:
         """
         member = self._members[key]
         return self.policy.complete(member.order, member.name, member.connection)
+
+    def stop_seconds(self, key: str) -> float:
+        """The longest its whole ladder may take: what its scope should be given. Raises KeyError."""
+        return sum(step.timeout for step in self.order(key).ladder)
 
     def graph(self) -> OrderGraph:
         """The graph of all of it.

@@ -275,9 +275,9 @@ async def check_cancelled_start(setup: DriverSetup) -> None:
                     await anyio.lowlevel.checkpoint()
                 tasks.cancel_scope.cancel()
             assert web.state in (State.RUNNING, State.SHUTOFF), web.state
-            if web.state is State.RUNNING:
+            if web.active:
                 await web.destroy()
-            assert web.state is State.SHUTOFF
+            assert not web.active
         await web.start()
         assert web.state is State.RUNNING
 
