@@ -1,0 +1,367 @@
+"""``up`` and ``down``: a domain begins the moment the last one it waits for is done. No polling, no waves.
+
+The executor sees the world through ``Controls`` alone. Domains that start while a ``down`` runs are not part of it: the
+plan is of the moment it was made.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from engine.errors import DependencyFailed, EngineError, InvalidState
+from engine.events.types import CommandFailed, DomainStopFailed, Event, PlanFinished, PlanStarted
+from engine.shutdown.gates import GateTarget
+from engine.shutdown.graph import Direction
+from engine.shutdown.ladder import Climb
+from engine.shutdown.plan import Plan, PlanStep
+from engine.shutdown.report import DONE, Entry, Record, RecordEntry, Report
+from engine.shutdown.words import duration, listed
+
+__all__ = ["Controls", "Down", "Up"]
+
+log = logging.getLogger("engine.order")
+
+
+class Controls(Protocol):
+    """What ``up`` and ``down`` need of the domains. Keys are those of the graph; only EngineError is expected."""
+
+    def is_active(self, key: str) -> bool:
+        """It has a process."""
+
+    def refuses(self, key: str, method: str) -> str:
+        """Why the stop method can't work on the domain as it is now (the driver has none, it is paused), or ""."""
+
+    def target(self, key: str) -> GateTarget:
+        """The domain, as gates see it."""
+
+    async def start(self, key: str) -> None:
+        """Start it; from its managed save when there is one."""
+
+    async def wait_ready(self, key: str) -> bool:
+        """Wait for its gates. True: it is ready; False: it is not, and its order says to go on.
+
+        Raises:
+            GateFailed: it is not, or it stopped.
+        """
+
+    async def ask_stop(self, key: str, method: str) -> None:
+        """``agent``, ``acpi``: return once the guest is asked; ``save`` (managed), ``destroy``: once it is gone."""
+
+    async def wait_gone(self, key: str) -> None:
+        """Return once it has no process; at once when it has none."""
+
+    async def remember(self, record: Any) -> None:
+        """Persist what ``down`` did (plain JSON data); None: forget it. Raises StoreError."""
+
+    def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
+        """Publish an event, about the domain if ``key`` is given."""
+
+
+class _Run(ABC):
+    """One run of one plan. Use it once."""
+
+    direction: ClassVar[Direction]
+
+    def __init__(self, plan: Plan, controls: Controls, *, deadline: float | None = None) -> None:
+        if plan.direction != self.direction:
+            raise ValueError(f"a plan for '{plan.direction}' can't be run as '{self.direction}'")
+        self.plan = plan
+        self._controls = controls
+        self._deadline = deadline
+        self._entries = {
+            step.key: Entry(key=step.key, name=step.name, connection=step.connection) for step in plan.steps
+        }
+        self._followers: dict[str, list[PlanStep]] = {}
+        self._missing = {step.key: len(step.waits_for) for step in plan.steps}
+        for step in plan.steps:
+            for wait in step.waits_for:
+                self._followers.setdefault(wait.key, []).append(step)
+        self._place = {step.key: index for index, step in enumerate(plan.steps)}
+        self._ready: list[tuple[float, int, PlanStep]] = []
+        self._under_way = 0
+        self._tasks: TaskGroup
+        self._began_at = 0.0  # seconds since 1970
+        self._began: float | None = None  # in the clock of the event loop
+        self._seconds: float | None = None
+        self._interrupted = False
+        self._late = False
+        self._problems: list[str] = []
+
+    # ------------------------------------------------------------------ what the two differ in
+
+    @abstractmethod
+    async def _do(self, step: PlanStep, entry: Entry) -> None:
+        """Take one domain where it should be, and set the outcome."""
+
+    @abstractmethod
+    def _held(self, step: PlanStep, entry: Entry) -> bool:
+        """Whether another's failure keeps this one from beginning; if so the outcome is set."""
+
+    @abstractmethod
+    async def _note(self, *, final: bool = False) -> None:
+        """Persist how far it is."""
+
+    # ------------------------------------------------------------------ the run
+
+    @property
+    def report(self) -> Report:
+        """How it went; while it runs or when it was cancelled, how far it is."""
+        seconds = self._seconds
+        if seconds is None:
+            seconds = self._elapsed()
+        return Report(
+            direction=self.plan.direction,
+            began=self._began_at,
+            seconds=seconds,
+            planned=self.plan.seconds,
+            budget=self.plan.budget,
+            entries=tuple(self._entries.values()),
+            interrupted=self._interrupted,
+            late=self._late,
+            problems=tuple(self._problems),
+        )
+
+    def _elapsed(self) -> float:
+        return 0.0 if self._began is None else anyio.current_time() - self._began
+
+    async def run(self) -> Report:
+        """Do it. Every domain has an outcome in ``report`` afterwards, also when this was cancelled."""
+        self._began_at, self._began = time.time(), anyio.current_time()
+        names = tuple(step.name for step in self.plan.steps)
+        self._controls.publish(None, PlanStarted, direction=self.direction, domains=names, resumed=self._resumed)
+        ended = False
+        try:
+            deadline = self._deadline if self._deadline is not None else float("inf")
+            with anyio.CancelScope(deadline=deadline) as limit:
+                await self._note()
+                await self._run_steps()
+            self._late = limit.cancelled_caught
+            ended = True
+        finally:
+            self._interrupted = not ended
+            self._seconds = self._elapsed()
+            self._account_for_the_rest()
+            with anyio.CancelScope(shield=True):
+                await self._note(final=ended)
+            report = self.report
+            self._controls.publish(
+                None,
+                PlanFinished,
+                direction=self.direction,
+                done=report.done,
+                failed=report.failed,
+                seconds=report.seconds,
+            )
+        return report
+
+    @property
+    def _resumed(self) -> bool:
+        return False
+
+    async def _run_steps(self) -> None:
+        async with anyio.create_task_group() as self._tasks:
+            for step in self.plan.steps:
+                if not self._missing[step.key]:
+                    self._push(step)
+            self._begin_some()
+
+    def _push(self, step: PlanStep) -> None:
+        # of those that may begin, the one with the longest way after it goes first
+        share = self.plan.shares[step.key]
+        heapq.heappush(self._ready, (-(share.full + share.full_after), self._place[step.key], step))
+
+    def _begin_some(self) -> None:
+        limit = self.plan.parallel
+        while self._ready and (limit is None or self._under_way < limit):
+            step = heapq.heappop(self._ready)[2]
+            entry = self._entries[step.key]
+            if self._held(step, entry):
+                self._done(step)
+                continue
+            entry.outcome = "under way"
+            entry.began = self._elapsed()
+            self._under_way += 1
+            self._tasks.start_soon(self._task, step, entry, name=f"{self.direction} {step.name}")
+
+    async def _task(self, step: PlanStep, entry: Entry) -> None:
+        began = anyio.current_time()
+        try:
+            await self._do(step, entry)
+        except EngineError as exc:
+            _fail(entry, exc)
+        except Exception as exc:  # one driver's bug must not keep the others from being stopped
+            log.exception("%s of domain %s failed", self.direction, step.name)
+            _fail(entry, exc)
+        finally:
+            entry.seconds = anyio.current_time() - began
+        self._under_way -= 1
+        self._done(step)
+        self._begin_some()
+
+    def _done(self, step: PlanStep) -> None:
+        """An outcome was set: those that waited for no more than this may begin."""
+        for follower in self._followers.get(step.key, ()):
+            self._missing[follower.key] -= 1
+            if not self._missing[follower.key]:
+                self._push(follower)
+
+    def _account_for_the_rest(self) -> None:
+        why = f"the deadline passed after {duration(self._seconds or 0.0)}" if self._late else "it was interrupted"
+        for entry in self._entries.values():
+            if entry.outcome in ("waiting", "under way"):
+                begun = entry.outcome == "under way"
+                entry.outcome = "failed" if self._late else "interrupted"
+                entry.reason = why if begun else f"{why}, and its turn had not come"
+
+
+def _fail(entry: Entry, error: BaseException) -> None:
+    entry.outcome = "failed"
+    entry.error = type(error).__name__
+    entry.reason = str(error) if isinstance(error, EngineError) else f"internal error: {error!r}"
+
+
+class Down(_Run):
+    """Stops the domains of a plan in order.
+
+    Args:
+        deadline: when all must be done, in the clock of the event loop (``anyio.current_time()``); as it nears, ladders
+            skip to their last step. None: ladders take what they may.
+        record: of an earlier ``down`` that was interrupted: this one goes on with it.
+    """
+
+    direction = "down"
+
+    def __init__(
+        self, plan: Plan, controls: Controls, *, deadline: float | None = None, record: Record | None = None
+    ) -> None:
+        super().__init__(plan, controls, deadline=deadline)
+        self._previous = record
+        self.record = record or Record(began=time.time())
+        known = set(self.record.keys)
+        self.record.domains += [
+            RecordEntry(key=step.key, name=step.name, connection=step.connection)
+            for step in plan.steps
+            if step.key not in known
+        ]
+        self.record.finished = False
+        self._wake = anyio.Event()
+
+    @property
+    def _resumed(self) -> bool:
+        return self._previous is not None
+
+    async def _run_steps(self) -> None:
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(self._keep_noting)
+            await super()._run_steps()
+            writing.cancel_scope.cancel()
+
+    async def _keep_noting(self) -> None:
+        """Write the record whenever it changed; changes that come while it is written make one further write."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            await self._note()
+
+    def _done(self, step: PlanStep) -> None:
+        self._wake.set()
+        super()._done(step)
+
+    async def _note(self, *, final: bool = False) -> None:
+        self.record.update({key: entry.outcome for key, entry in self._entries.items()})
+        self.record.finished = final
+        try:
+            await self._controls.remember(self.record.dump())
+        except EngineError as exc:
+            problem = f"what was stopped could not be written down: {exc}"
+            if problem not in self._problems:
+                self._problems.append(problem)  # stopping guests in order matters more
+
+    def _held(self, step: PlanStep, entry: Entry) -> bool:
+        by = [
+            wait.name
+            for wait in step.waits_for
+            if self._entries[wait.key].outcome not in DONE
+            and self.plan.by_key[wait.key].on_stop_failure == "hold"
+            and self._controls.is_active(wait.key)
+        ]
+        if not by or not self._controls.is_active(step.key):
+            return False
+        entry.outcome = "held"
+        entry.reason = f"{listed(by)} did not stop"
+        self._controls.publish(step.key, DomainStopFailed, reason=f"held back: {entry.reason}")
+        return True
+
+    async def _do(self, step: PlanStep, entry: Entry) -> None:
+        now = anyio.current_time()
+        left = float("inf") if self._deadline is None else self._deadline - now
+        seconds, keep = self.plan.shares[step.key].allot(left)
+        climb = Climb(self._controls, step.key, step.ladder, entry.tries)
+        try:
+            entry.outcome = await climb.run(now + seconds, keep)
+        finally:
+            entry.method = climb.method
+        if entry.outcome == "failed":
+            entry.reason = step.note or "the ladder is at its end and it still runs"
+            self._controls.publish(step.key, DomainStopFailed, reason=entry.reason)
+
+
+class Up(_Run):
+    """Starts the domains of a plan in order; those that run already only have to become ready.
+
+    Args:
+        record: what a ``down`` stopped: those that are back are struck off it.
+    """
+
+    direction = "up"
+
+    def __init__(self, plan: Plan, controls: Controls, *, record: Record | None = None) -> None:
+        super().__init__(plan, controls)
+        self.record = record
+
+    @property
+    def _resumed(self) -> bool:
+        return self.record is not None
+
+    async def _note(self, *, final: bool = False) -> None:
+        if self.record is None or self._seconds is None:
+            return
+        back = [entry.key for entry in self._entries.values() if entry.outcome in DONE]
+        self.record = self.record.without(back)
+        try:
+            await self._controls.remember(self.record.dump() if self.record else None)
+        except EngineError as exc:
+            self._problems.append(f"what is back could not be written down: {exc}")
+
+    def _held(self, step: PlanStep, entry: Entry) -> bool:
+        for wait in step.waits_for:
+            other = self._entries[wait.key]
+            if wait.kind == "requires" and other.outcome not in DONE and not self._controls.is_active(step.key):
+                error = DependencyFailed(step.name, wait.name, other.reason)
+                _fail(entry, error)
+                self._controls.publish(step.key, CommandFailed, command="start", error=str(error))
+                return True
+        return False
+
+    async def _do(self, step: PlanStep, entry: Entry) -> None:
+        active = self._controls.is_active(step.key)
+        if not active:
+            try:
+                await self._controls.start(step.key)
+            except InvalidState:
+                if not self._controls.is_active(step.key):
+                    raise
+                # someone else has just started it: as good
+        ready = await self._controls.wait_ready(step.key)
+        if ready and active and step.note:
+            entry.outcome = "already"
+        else:
+            entry.outcome = "ready" if ready else "started"
+            entry.reason = "" if ready else "it is not ready, and its order says to go on"

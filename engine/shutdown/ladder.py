@@ -1,0 +1,154 @@
+"""Stopping one domain: the steps of its ladder in turn, until it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from engine.conf.order import StopStep
+from engine.errors import EngineError
+from engine.events.types import DomainStopTried
+from engine.shutdown.report import Outcome, Try
+from engine.shutdown.words import duration
+
+if TYPE_CHECKING:
+    from engine.shutdown.executor import Controls
+
+__all__ = ["AGENT_ANSWERS", "Climb", "until_gone"]
+
+#: Seconds an agent has to say that it is there, before its step is skipped: one that lives answers in milliseconds.
+AGENT_ANSWERS = 3.0
+_OUTCOMES: dict[str, Outcome] = {"agent": "stopped", "acpi": "stopped", "save": "saved", "destroy": "destroyed"}
+# less is not worth asking for
+_LEAST = 0.01
+
+
+class Climb:
+    """One climb of one ladder.
+
+    Attributes:
+        tries: the steps as they went.
+        method: what the domain stopped by; "" when it stopped by itself.
+    """
+
+    def __init__(self, controls: Controls, key: str, ladder: tuple[StopStep, ...], tries: list[Try]) -> None:
+        self._controls = controls
+        self._key = key
+        self._ladder = ladder
+        self.tries = tries
+        self.method = ""
+
+    async def run(self, until: float, keep: float) -> Outcome:
+        """Climb until the domain is gone or the ladder ends.
+
+        A domain that stops while it is waited for has stopped, whyever it did. A save or destroy that has begun is
+        never given up because the domain is gone: it has its own end to come to.
+
+        Args:
+            until: when it must be done, in the clock of the event loop; keep: seconds of that kept for the last step.
+
+        Returns:
+            ``stopped``, ``saved``, ``destroyed``, or ``failed``: it still runs.
+        """
+        if not self._controls.is_active(self._key):
+            return "already"
+        for step in self._ladder:
+            last = step is self._last()
+            left = until - anyio.current_time() - (0.0 if last else keep)
+            await self._step(step, min(step.timeout, max(left, keep if last else 0.0)))
+            if not self._controls.is_active(self._key):
+                return _OUTCOMES.get(self.method, "stopped")
+        return "failed"
+
+    def _last(self) -> StopStep | None:
+        """The last step that can work as things are now."""
+        return next((step for step in reversed(self._ladder) if not self._refuses(step)), None)
+
+    def _refuses(self, step: StopStep) -> str:
+        return self._controls.refuses(self._key, step.method)
+
+    async def _step(self, step: StopStep, seconds: float) -> None:
+        attempt = Try(method=step.method)
+        self.tries.append(attempt)
+        reason = self._refuses(step)
+        if not reason and seconds < min(_LEAST, step.timeout):
+            reason = "the deadline is near"
+        if not reason and step.method == "agent":
+            reason = await self._silent_agent(min(AGENT_ANSWERS, seconds / 2))
+        if not self._controls.is_active(self._key):
+            attempt.result = "not needed any more"
+            return
+        if reason:
+            attempt.result = f"skipped: {reason}"
+            self._controls.publish(
+                self._key, DomainStopTried, method=step.method, timeout=step.timeout, outcome="skipped", reason=reason
+            )
+            return
+        self._controls.publish(self._key, DomainStopTried, method=step.method, timeout=seconds)
+        began = anyio.current_time()
+        try:
+            attempt.result = await self._try(step, seconds)
+        finally:
+            attempt.seconds = anyio.current_time() - began
+            attempt.result = attempt.result or "given up"
+
+    async def _silent_agent(self, seconds: float) -> str:
+        """Why the agent is not worth asking, or ""."""
+        error: EngineError | None = None
+        with anyio.move_on_after(seconds) as waiting:
+            error = await until_gone(self._controls, self._key, self._controls.target(self._key).agent_sync)
+        if error is not None:
+            return str(error)
+        return f"the agent did not answer within {duration(seconds)}" if waiting.cancelled_caught else ""
+
+    async def _try(self, step: StopStep, seconds: float) -> str:
+        error: EngineError | None = None
+        asked = False
+        with anyio.move_on_after(seconds):
+            if step.method in ("save", "destroy"):
+                error = await _quietly(self._ask(step.method))
+                if error is None:
+                    await self._controls.wait_gone(self._key)
+            else:
+                while True:
+                    error = await until_gone(self._controls, self._key, self._ask(step.method))
+                    asked = asked or error is None
+                    if not asked:
+                        break  # not once was it heard: on with the next step
+                    with anyio.move_on_after(step.repeat or None):
+                        await self._controls.wait_gone(self._key)
+                        break
+        if not self._controls.is_active(self._key):
+            self.method = step.method if asked or step.method in ("save", "destroy") else ""
+            return "it stopped"
+        if error is not None and not asked:
+            return str(error)
+        return f"it did not stop within {duration(seconds)}"
+
+    def _ask(self, method: str) -> Callable[[], Awaitable[Any]]:
+        return lambda: self._controls.ask_stop(self._key, method)
+
+
+async def _quietly(call: Callable[[], Awaitable[Any]]) -> EngineError | None:
+    try:
+        await call()
+    except EngineError as exc:
+        return exc
+    return None
+
+
+async def until_gone(controls: Controls, key: str, call: Callable[[], Awaitable[Any]]) -> EngineError | None:
+    """Call it, and give it up when the domain is gone. The error it raised, if it did."""
+    error: EngineError | None = None
+
+    async def watch() -> None:
+        await controls.wait_gone(key)
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        error = await _quietly(call)
+        tasks.cancel_scope.cancel()
+    return error
