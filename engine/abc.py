@@ -99,6 +99,8 @@ class Discovered(msgspec.Struct, frozen=True, kw_only=True):
         definition: the domain.
         active: it runs (the driver's ``start`` state is taken over without calling ``start``).
         persistent, autostart: as in libvirt.
+        seed: it is what a connection that was never opened before begins with: with a state directory it is kept like
+            any other domain, and what the driver brings later does not count.
     """
 
     definition: DomainDefinition
@@ -106,6 +108,7 @@ class Discovered(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     persistent: bool = True
     autostart: bool = False
+    seed: bool = False
 
 
 class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from engine.abc import ConnectionURI, Driver, ScopeInfo
+from engine.abc import ConnectionURI, Discovered, Driver, ScopeInfo
 from engine.conf import DomainDefinition, parse_domain
 from engine.domain import Domain
 from engine.errors import ConfigError, DomainExists, EngineError, NoSuchDomain
@@ -110,17 +110,27 @@ class Connection:
             domain = self._add(Domain(self, item.definition))
             domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.uuid))
             self._hub.domain_known(domain)
+        known = await self.store.knows(self.uri)
         for found in await self.driver.discover():
-            if found.definition.uuid in self.domains or found.definition.name in self.names:
-                continue  # it was changed here, and kept
-            domain = self._add(Domain(self, found.definition, persistent=found.persistent))
-            domain.load(autostart=found.autostart, saved=False)
-            self._hub.domain_known(domain)
-            if found.active:
-                domain.found_active(paused=found.paused)
+            definition = found.definition
+            # what is kept here counts, and of a connection that was open before the seed has been taken over already
+            if not (definition.uuid in self.domains or definition.name in self.names or (found.seed and known)):
+                await self._discovered(found)
         async with anyio.create_task_group() as adopting:
             for status in statuses:
                 adopting.start_soon(self._adopt, status)
+
+    async def _discovered(self, found: Discovered) -> None:
+        domain = self._add(Domain(self, found.definition, persistent=found.persistent))
+        domain.load(autostart=found.autostart, saved=False)
+        self._hub.domain_known(domain)
+        if found.active:
+            domain.found_active(paused=found.paused)
+        if found.seed and self.store.persistent:
+            if found.persistent:
+                await self.store.save_definition(self.uri, found.definition, None)
+            if found.active:
+                await domain.handle.remember({"paused": found.paused})
 
     async def _adopt(self, status: Status) -> None:
         try:

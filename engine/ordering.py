@@ -27,6 +27,7 @@ from engine.shutdown.report import Record, Report
 if TYPE_CHECKING:
     from engine.conf import DomainDefinition
     from engine.events.bus import Bus
+    from engine.shutdown.drill import Drill
     from engine.store import Store
     from engine.systemd.doctor import DomainFacts, Finding
     from engine.systemd.machines import ScopeManager
@@ -281,11 +282,13 @@ class Ordering:
             until = None if deadline is None else anyio.current_time() + deadline
             return await Down(plan, controls, deadline=until, record=record).run()
 
-    async def drill(self, names: Iterable[str] | None = None) -> Any:
+    async def drill(self, names: Iterable[str] | None = None) -> Drill:
         """See ``Engine.drill``."""
-        from engine.shutdown.drill import run_drill
+        from engine.shutdown.drill import drill
 
-        return await run_drill(self.plan("down", names), _Controls(self))
+        plan = self.plan("down", names)
+        gates = {step.key: self.of(self._domains[step.key]).gates for step in plan.steps}
+        return await drill(plan, _Controls(self), gates)
 
     async def resume(self) -> None:
         """Go on, in the background, with a ``down`` that was interrupted."""

@@ -103,6 +103,10 @@ class Store(ABC):
     async def aclose(self) -> None: ...
 
     @abstractmethod
+    async def knows(self, connection: str) -> bool:
+        """Domains of this connection were kept here before (they may all be gone by now)."""
+
+    @abstractmethod
     async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None: ...
 
     @abstractmethod
@@ -170,6 +174,9 @@ class MemoryStore(Store):
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="virengine-"))
         return self._folder
+
+    async def knows(self, connection: str) -> bool:
+        return False
 
     async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
         pass
@@ -309,6 +316,9 @@ class DiskStore(Store):
         if len(file) > 200 or file.startswith("."):
             file = uuid
         return self.path / "domains" / quote(connection, safe="") / f"{file}.xml"
+
+    async def knows(self, connection: str) -> bool:
+        return await anyio.Path(self.path / "domains" / quote(connection, safe="") / "connection").exists()
 
     async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
         path = self._definition_path(connection, definition.name, definition.uuid)

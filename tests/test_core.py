@@ -355,6 +355,18 @@ async def test_all_comes_back_with_the_state_directory(tmp_path: Path) -> None:
         assert not engine.domain("idle").saved
 
 
+async def test_what_a_connection_begins_with_is_kept_like_any_other(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert engine.domain("test").active
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        await engine.domain("test").destroy()
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert not engine.domain("test").active
+        await engine.domain("test").undefine()
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert engine.domains() == []
+
+
 async def test_without_a_state_directory_no_trace_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -382,7 +394,15 @@ async def test_no_command_holds_up_the_loop(tmp_path: Path) -> None:
     async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(tick)
         web = await engine.define(xml("web"))
-        for command in (web.start, web.suspend, web.resume, web.managed_save, web.start, web.destroy, web.set_autostart):
+        for command in (
+            web.start,
+            web.suspend,
+            web.resume,
+            web.managed_save,
+            web.start,
+            web.destroy,
+            web.set_autostart,
+        ):
             before = turns
             await command()
             assert turns > before + 1, command

@@ -78,9 +78,7 @@ class TestDriver(Driver):
 
     # ------------------------------------------------------------------ what a test can ask for
 
-    def fail(
-        self, command: str, *, domain: str = "*", error: EngineError | None = None, times: int = 1
-    ) -> None:
+    def fail(self, command: str, *, domain: str = "*", error: EngineError | None = None, times: int = 1) -> None:
         """Let the next ``times`` (-1: all) calls of ``command`` for domains matching the glob ``domain`` fail.
 
         Raises:
@@ -88,7 +86,9 @@ class TestDriver(Driver):
         """
         if command not in {known.value for known in Command}:
             raise ConfigError(f"there is no command '{command}' to let fail")
-        self._faults.append(_Fault(command, domain, error or DriverError(f"{command} failed, as it was told to"), times))
+        self._faults.append(
+            _Fault(command, domain, error or DriverError(f"{command} failed, as it was told to"), times)
+        )
 
     def guest(self, uuid: str) -> Guest:
         """The running guest of a domain; its attributes may be changed. KeyError when it does not run."""
@@ -107,7 +107,9 @@ class TestDriver(Driver):
 
     def check(self, definition: DomainDefinition) -> None:
         if definition.type != "test":
-            raise ConfigError(f"the test driver can't run a domain of type '{definition.type}'", source=definition.source)
+            raise ConfigError(
+                f"the test driver can't run a domain of type '{definition.type}'", source=definition.source
+            )
         read_guest(definition)
 
     async def discover(self) -> Sequence[Discovered]:

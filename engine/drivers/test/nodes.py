@@ -33,7 +33,7 @@ _DEFAULT = """\
 
 def default_node() -> list[Discovered]:
     """One running domain called test."""
-    return [Discovered(definition=parse_domain(_DEFAULT), active=True)]
+    return [Discovered(definition=parse_domain(_DEFAULT), active=True, seed=True)]
 
 
 def read_node(path: Path) -> list[Discovered]:
@@ -60,6 +60,7 @@ def read_node(path: Path) -> list[Discovered]:
                 active=state != _SHUTOFF,
                 paused=state == _PAUSED,
                 persistent=element.find(f"{{{_NAMESPACE}}}transient") is None,
+                seed=True,
             )
         )
     return found

@@ -1,0 +1,308 @@
+"""Order as an embedder meets it: up, down, gates and their record, on the in-memory driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from engine import (
+    ConfigError,
+    CycleError,
+    DomainNotReady,
+    DomainReady,
+    DomainStarted,
+    DomainStopped,
+    Engine,
+    Event,
+    GateFailed,
+    LifecycleEvent,
+    OrderError,
+    PlanFinished,
+    PlanStarted,
+    State,
+    UnknownDomain,
+)
+from engine.drivers.test import TestDriver
+
+DEFAULT = "test:///default"
+
+
+def xml(name: str, order: str = "", guest: str = "") -> str:
+    return f"""<domain type='test'><name>{name}</name><metadata>
+<order:order xmlns:order="urn:virengine:order:1">{order}</order:order>
+<test:guest xmlns:test="urn:virengine:test:1" {guest}/></metadata></domain>"""
+
+
+def after(*names: str, kind: str = "after") -> str:
+    return "".join(f"<order:{kind} domain='{name}'/>" for name in names)
+
+
+def fresh(state_dir: Path | None = None, **options: object) -> Engine:
+    return Engine(DEFAULT, state_dir=state_dir, on_close="leave", systemd=False, **options)  # type: ignore[arg-type]
+
+
+async def stack(engine: Engine, **guests: str) -> None:
+    """db; app1 and app2 after db; lb after both; a free-standing batch."""
+    orders = {"db": "", "app1": after("db"), "app2": after("db"), "lb": after("app1", "app2"), "batch": ""}
+    for name, order in orders.items():
+        await engine.define(xml(name, order, guests.get(name, "")))
+    await engine.domain("test").destroy()
+
+
+STACK = ["db", "app1", "app2", "lb", "batch"]
+
+
+def order_of(events: list[Event], event_type: type[LifecycleEvent]) -> list[str]:
+    return [event.domain for event in events if isinstance(event, event_type)]
+
+
+async def test_up_and_down_keep_the_order_and_tell_of_it() -> None:
+    async with fresh() as engine:
+        await stack(engine, lb="shutdown='0.02'", app1="shutdown='0.01'")
+        async with engine.subscribe(Event) as subscription:
+            up = await engine.up(STACK)
+            assert up.ok
+            assert [engine.domain(name).ready for name in STACK] == [True] * 5
+            plan = engine.plan("down")
+            assert {step.name for step in plan.steps} == set(STACK)
+            assert [step.name for step in plan.steps][-1] == "db"
+            down = await engine.down()
+            assert down.ok, str(down)
+            assert sorted(down.done) == sorted(STACK)
+            events: list[Event] = []
+            async for event in subscription:
+                events.append(event)
+                if isinstance(event, PlanFinished) and event.direction == "down":
+                    break
+        started, stopped = order_of(events, DomainStarted), order_of(events, DomainStopped)
+        assert started.index("db") < min(started.index("app1"), started.index("app2"))
+        assert started.index("lb") > max(started.index("app1"), started.index("app2"))
+        assert stopped.index("lb") < min(stopped.index("app1"), stopped.index("app2"))
+        assert stopped.index("db") > max(stopped.index("app1"), stopped.index("app2"))
+        assert [e.direction for e in events if isinstance(e, PlanStarted)] == ["up", "down"]
+
+
+async def test_a_guest_that_ignores_everything_is_saved_not_killed() -> None:
+    ladder = "<order:stop><order:try method='acpi' timeout='0.05'/><order:try method='save' timeout='5'/></order:stop>"
+    async with fresh() as engine:
+        db = await engine.define(xml("db", ladder, "ignore='acpi agent' agent='no'"))
+        await db.start()
+        report = await engine.down(["db"])
+        assert report["db"].outcome == "saved"
+        assert [attempt.method for attempt in report["db"].tries] == ["acpi", "save"]
+        assert (db.state, db.reason, db.saved) == (State.SHUTOFF, "saved", True)
+
+
+async def test_no_guest_is_destroyed_unless_its_ladder_says_so() -> None:
+    ladder = "<order:stop><order:try method='acpi' timeout='0.05'/></order:stop>"
+    async with fresh() as engine:
+        db = await engine.define(xml("db", ladder, "ignore='acpi'"))
+        web = await engine.define(xml("web", after("db") + ladder, "ignore='acpi'"))
+        await engine.up(["web", "db"])
+        report = await engine.down(["db", "web"])
+        assert not report.ok
+        assert (report["web"].outcome, report["db"].outcome) == ("failed", "held")
+        assert "web" in report["db"].reason
+        assert db.state is web.state is State.RUNNING
+
+
+async def test_a_failed_start_fails_what_requires_it_and_nothing_else() -> None:
+    async with fresh() as engine:
+        for name, order in {"db": "", "web": after("db", kind="requires"), "log": after("db")}.items():
+            await engine.define(xml(name, order))
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        driver.fail("start", domain="db")
+        report = await engine.up(["web", "log", "db"])
+        assert {entry.name: entry.outcome for entry in report.entries} == {
+            "db": "failed",
+            "web": "failed",
+            "log": "ready",
+        }
+        assert report["web"].error == "DependencyFailed"
+        assert "'db'" in report["web"].reason
+
+
+async def test_gates_make_ready_and_dependents_wait_for_them() -> None:
+    async with fresh() as engine, engine.subscribe(Event) as subscription:
+        await engine.define(xml("db", "<order:ready gate='agent' timeout='30'/>", "boot='0.02'"))
+        await engine.define(xml("web", after("db")))
+        assert (await engine.up(["web", "db"])).ok
+        seen = []
+        async for event in subscription:
+            if isinstance(event, DomainStarted | DomainReady):
+                seen.append(f"{type(event).__name__} {event.domain}")
+            if isinstance(event, PlanFinished):
+                break
+        assert seen == ["DomainStarted db", "DomainReady db", "DomainStarted web", "DomainReady web"]
+
+
+@pytest.mark.parametrize(("on_timeout", "web"), [("fail", "failed"), ("go-on", "ready")])
+async def test_a_gate_that_stays_shut(on_timeout: str, web: str) -> None:
+    gate = f"<order:ready gate='agent' timeout='0.05' on-timeout='{on_timeout}'/>"
+    async with fresh() as engine, engine.subscribe(DomainNotReady) as events:
+        db = await engine.define(xml("db", gate, "boot='3600'"))
+        await engine.define(xml("web", after("db", kind="requires")))
+        report = await engine.up(["web"])
+        assert report["web"].outcome == web
+        assert (await anext(events)).going_on is (on_timeout == "go-on")
+        assert db.state is State.RUNNING
+        with pytest.raises(GateFailed):
+            await db.wait_ready()
+
+
+async def test_a_domain_that_dies_before_it_is_ready_fails_its_gate_at_once() -> None:
+    async with fresh() as engine:
+        db = await engine.define(xml("db", "<order:ready gate='agent' timeout='3600'/>", "boot='3600'"))
+        await db.start()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(db.destroy)
+                with pytest.raises(GateFailed):
+                    await db.wait_ready()
+
+
+async def test_down_ends_an_up_that_is_under_way() -> None:
+    async with fresh() as engine:
+        await engine.define(xml("db", "<order:ready gate='agent' timeout='3600'/>", "boot='3600' agent='yes'"))
+        await engine.define(xml("web", after("db")))
+        reports = []
+
+        async def up() -> None:
+            reports.append(await engine.up(["web", "db"]))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(up)
+            await engine.domain("db").wait_for(State.RUNNING)
+            await anyio.wait_all_tasks_blocked()
+            ladder_report = await engine.down(["db"], deadline=5)
+        assert ladder_report["db"].outcome in ("stopped", "saved")
+        assert reports[0]["web"].outcome == "interrupted"
+
+
+# ---------------------------------------------------------------------------- what makes no sense
+
+
+async def test_a_circle_is_refused_when_it_would_be_closed() -> None:
+    async with fresh() as engine:
+        await engine.define(xml("db", after("web")))
+        await engine.define(xml("app", after("db")))
+        with pytest.raises(CycleError) as caught:
+            await engine.define(xml("web", after("app")))
+        assert set(caught.value.path) == {"web", "app", "db"}
+        assert caught.value.path[0] == caught.value.path[-1]
+        with pytest.raises(OrderError, match="after itself"):
+            await engine.define(xml("self", after("self")))
+        assert {domain.name for domain in engine.domains()} == {"test", "db", "app"}
+
+
+async def test_opposite_edges_for_start_and_stop_are_no_circle() -> None:
+    async with fresh() as engine:
+        await engine.define(xml("a", "<order:after domain='b' when='start'/>"))
+        await engine.define(xml("b", "<order:after domain='a' when='stop'/>"))
+        await engine.up(["a", "b"])
+        plan = engine.plan("down", ["a", "b"])
+        assert [wait.name for step in plan.steps if step.name == "a" for wait in step.waits_for] == ["b"]
+
+
+async def test_an_unknown_name_is_told_when_it_matters() -> None:
+    async with fresh() as engine:
+        await engine.define(xml("web", after("ghost")))
+        with pytest.raises(UnknownDomain, match="the order of 'web' names 'ghost'"):
+            engine.plan("up")
+
+
+async def test_a_policy_and_code_feed_the_same_graph(tmp_path: Path) -> None:
+    (tmp_path / "order.toml").write_text('[[rule]]\nmatch = {name = "app*"}\nrequires = ["db"]\n')
+    async with fresh(tmp_path) as engine:
+        for name in ("db", "app1", "lb"):
+            await engine.define(xml(name))
+        engine.order.add("lb", after="app1")
+        plan = engine.plan("up", ["lb"])
+        waits = {step.name: [(wait.name, wait.kind) for wait in step.waits_for] for step in engine.plan("up").steps}
+        assert waits["app1"] == [("db", "requires")]
+        assert waits["lb"] == [("app1", "after")]
+        assert [step.name for step in plan.steps] == ["lb"]
+
+
+async def test_a_wrong_policy_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "order.toml").write_text('[[rule]]\nmatch = {name = "a"}\n\nrequire = ["db"]\n')
+    with pytest.raises(ConfigError, match=r"order\.toml:4: .*did you mean 'requires'"):
+        async with fresh(tmp_path):
+            pass
+
+
+# ---------------------------------------------------------------------------- the record
+
+
+async def test_up_resume_brings_back_just_what_down_stopped(tmp_path: Path) -> None:
+    async with fresh(tmp_path) as engine:
+        await stack(engine)
+        await engine.up(["lb", "app1", "db"])
+        running = {domain.name for domain in engine.domains() if domain.active}
+        assert (await engine.down()).ok
+        assert (await engine.down()).ok  # nothing to stop: the record stays
+    async with fresh(tmp_path) as engine:
+        report = await engine.up(resume=True)
+        assert set(report.done) == running
+        assert {domain.name for domain in engine.domains() if domain.active} == running
+        assert (await engine.up(resume=True)).entries == ()
+
+
+async def test_an_interrupted_down_goes_on_with_the_next_engine(tmp_path: Path) -> None:
+    async with fresh(tmp_path) as engine:
+        await stack(engine, lb="shutdown='3600'")
+        await engine.up(STACK)
+        with anyio.move_on_after(0.5) as scope:
+            await engine.down()
+        assert scope.cancelled_caught
+        assert engine.domain("db").state is State.RUNNING
+        assert engine.domain("batch").state is State.SHUTOFF
+    async with fresh(tmp_path) as engine:
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        driver.guest(engine.domain("lb").uuid).shutdown = 0.0
+        with anyio.fail_after(30):
+            await engine.domain("db").wait_stopped()
+            for name in STACK:
+                await engine.domain(name).wait_stopped()
+
+
+async def test_engine_without_a_state_directory_stops_its_guests_in_order_when_it_closes() -> None:
+    stopped: list[str] = []
+    async with Engine(DEFAULT, systemd=False) as engine:
+        await stack(engine)
+        await engine.up(STACK)
+        engine.subscribe(LifecycleEvent)
+
+        async def note(command: object, call_next: object) -> object:
+            stopped.append(command.domain)  # type: ignore[attr-defined]
+            return await call_next(command)  # type: ignore[operator]
+
+        engine.add_interceptor(note)
+    assert stopped.index("lb") < stopped.index("app1") < stopped.index("db")
+
+
+async def test_drill_changes_nothing() -> None:
+    async with fresh() as engine:
+        await stack(engine, app1="agent='no'")
+        await engine.up(STACK)
+        before = engine.bus.journal.newest
+        drill = await engine.drill()
+        assert {check.name for check in drill.checks if not check.ok} <= {"app1"}
+        assert engine.bus.journal.newest == before
+        assert all(engine.domain(name).active for name in STACK)
+
+
+async def test_order_crosses_connections(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+    other = f"test://{node}"
+    async with Engine(DEFAULT, other, on_close="leave", systemd=False) as engine:
+        await engine.define(xml("db"), connection=other)
+        await engine.define(xml("web", after("db", kind="requires")), connection=DEFAULT)
+        assert (await engine.up(["web"])).ok
+        assert engine.domain("db").active
+        assert [step.name for step in engine.plan("down", ["db"]).steps] == ["web", "db"]
