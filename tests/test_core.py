@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import anyio
@@ -167,7 +168,7 @@ async def test_redefining_a_running_domain_counts_from_its_next_start() -> None:
 
 async def test_a_domain_that_could_not_be_defined_never_was(tmp_path: Path) -> None:
     async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
-        (tmp_path / "domains").rmdir()
+        shutil.rmtree(tmp_path / "domains")
         (tmp_path / "domains").touch()  # a file: nothing can be written below it
         with pytest.raises(Exception, match="domains"):
             await engine.define(xml("web"))
