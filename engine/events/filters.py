@@ -114,6 +114,8 @@ def _compile(patterns: Patterns, what: str) -> tuple[set[str], Callable[[str], o
     """The patterns as plain texts and one expression. Each text counts as itself too: URIs hold ``?`` and ``[``."""
     if patterns is None or isinstance(patterns, str | UUID):
         patterns = (patterns,) if patterns is not None else ()
+    if not isinstance(patterns, Iterable):
+        raise ConfigError(f"{patterns!r} is not a {what} to filter by")
     exact: set[str] = set()
     for pattern in patterns:
         if not isinstance(pattern, str | UUID):

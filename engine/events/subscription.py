@@ -169,12 +169,11 @@ class Subscription:
 
     async def aclose(self) -> None:
         """Stop receiving and forget what is queued."""
-        self._error = None
-        self.end()
         self._queue.clear()
         self._snapshot.clear()
-        self._folded = self._cursor = None
+        self._error = self._folded = self._cursor = None
         self._dropped = self._lost = self._refused = 0
+        self.end()
 
     def __aiter__(self) -> Self:
         return self
