@@ -39,17 +39,18 @@ text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 .back{fill:#ffffff}.title{font-size:20px;font-weight:650}.soft{fill:#616e7c}.small{font-size:11px}
 .name{font-weight:550}.halo{paint-order:stroke;stroke:#ffffff;stroke-width:4px;stroke-linejoin:round}
 .grid{stroke:#e4e7eb;stroke-width:1}.track{fill:#f1f4f8}
-.bar{fill:#7b93b4}.critical .bar{fill:#d9480f}.bar.s1{opacity:.55}.bar.s2{opacity:.75}.bar.s3{opacity:1}
-.bar.destroy{fill:#7a0c2e;opacity:1}.critical .name,.crit{fill:#c2410c;font-weight:700}
-.on{fill:#ffffff;font-size:11px;font-weight:600}
+.s1{fill:#c3cddb}.s2{fill:#9fb1ca}.s3{fill:#7189ab}.critical .s1{fill:#f2b49b}.critical .s2{fill:#e57f55}
+.critical .s3{fill:#d9480f}.destroy,.critical .destroy{fill:#7a0c2e}.critical .name,.crit{fill:#c2410c;font-weight:700}
+.on{fill:#ffffff;font-size:11px;font-weight:600}.dark{fill:#323f4b}
 .line{fill:none;stroke:#9aa5b1;stroke-width:1.25}.line.critical{stroke:#d9480f;stroke-width:2}
 .tip{fill:#9aa5b1}.tip.critical{fill:#d9480f}
 .budget{stroke:#2f8132;stroke-width:1.5;stroke-dasharray:5 4}.fits{fill:#2f8132;font-weight:600}
 .late{fill:#c81e1e;font-weight:600}.budget.over{stroke:#c81e1e}.beyond{fill:#c81e1e;opacity:.07}
 @media (prefers-color-scheme:dark){
 text{fill:#e6eaf0}.back{fill:#14181f}.soft{fill:#9aa7b8}.halo{stroke:#14181f}
-.grid{stroke:#2a313c}.track{fill:#1d232d}.bar{fill:#6f8fbf}.critical .bar{fill:#e8590c}
-.bar.destroy{fill:#e64980}.critical .name,.crit{fill:#ff922b}
+.grid{stroke:#2a313c}.track{fill:#1d232d}.s1{fill:#394b66}.s2{fill:#4d668d}.s3{fill:#6485b8}.critical .s1{fill:#7d3610}
+.critical .s2{fill:#b4480d}.critical .s3{fill:#e8590c}.destroy,.critical .destroy{fill:#c2255c}
+.dark{fill:#ffffff}.critical .name,.crit{fill:#ff922b}
 .line{stroke:#5c6b7f}.line.critical{stroke:#ff922b}.tip{fill:#5c6b7f}.tip.critical{fill:#ff922b}
 .budget{stroke:#69db7c}.fits{fill:#69db7c}.late{fill:#ff8787}.budget.over{stroke:#ff8787}.beyond{fill:#ff8787}
 }
@@ -69,6 +70,9 @@ class _Chart:
         self.shows_budget = plan.budget is not None and 0 < plan.budget <= 1.6 * self.length
         span = max(self.length, (plan.budget or 0.0) * 1.02 if self.shows_budget else 0.0)
         self.scale = _INNER / span if span else 0.0
+        # times stand at the right, unless the budget's line runs there
+        line = self.x(plan.budget) if plan.budget is not None and self.shows_budget else 0.0
+        self.times_end = _number(line - 8 if line > _WIDTH - _MARGIN - 90 else _WIDTH - _MARGIN)
         self.rows = {step.key: _TOP + index * _ROW for index, step in enumerate(plan.steps)}
         self.bottom = _TOP + len(plan.steps) * _ROW
         self.several = len({step.connection for step in plan.steps}) > 1
@@ -88,9 +92,10 @@ class _Chart:
             f'<rect class="back" width="{_WIDTH}" height="{height}" rx="10"/>',
             *self._head(title),
             *self._axis(),
+            *(self._track(step) for step in self.plan.steps),
+            *self._budget(),
             *self._lines(),
             *(self._row(step) for step in self.plan.steps),
-            *self._budget(),
             *self._legend(),
             "</svg>",
         ]
@@ -134,11 +139,15 @@ class _Chart:
             label = duration(index * tick) if index else "0"
             yield f'<text class="soft small" x="{x}" y="{_TOP - 16}" text-anchor="{anchor}">{label}</text>'
 
+    def _track(self, step: PlanStep) -> str:
+        y = self.rows[step.key] + _BAR_DOWN
+        return f'<rect class="track" x="{_MARGIN}" y="{y}" width="{_INNER}" height="{_BAR}" rx="4"/>'
+
     def _row(self, step: PlanStep) -> str:
         top = self.rows[step.key]
         bar = top + _BAR_DOWN
         name = step.name if len(step.name) <= _LONGEST_NAME else step.name[: _LONGEST_NAME - 1] + "…"
-        place = f' <tspan class="soft small">{escape(step.connection)}</tspan>' if self.several else ""
+        place = f'<tspan class="soft small" dx="8">{escape(step.connection)}</tspan>' if self.several else ""
         mark = "◆ " if step.critical else ""
         time = step.note or (duration(step.seconds) if step.seconds else "at once")
         details = f"{step.name}: begins after {duration(step.begin)}, at most {duration(step.seconds)}; "
@@ -148,9 +157,9 @@ class _Chart:
         return "\n".join(
             [
                 f'<g class="{"critical" if step.critical else "row"}"><title>{escape(details)}</title>',
-                f'<text class="name halo" x="{_MARGIN}" y="{top + 15}">{mark}{escape(name)}{place}</text>',
-                f'<text class="soft halo" x="{_WIDTH - _MARGIN}" y="{top + 15}" text-anchor="end">{escape(time)}</text>',
-                f'<rect class="track" x="{_MARGIN}" y="{bar}" width="{_INNER}" height="{_BAR}" rx="4"/>',
+                f'<text class="halo" x="{_MARGIN}" y="{top + 15}"><tspan class="name">{mark}{escape(name)}</tspan>'
+                f"{place}</text>",
+                f'<text class="soft halo" x="{self.times_end}" y="{top + 15}" text-anchor="end">{escape(time)}</text>',
                 *self._bar(step, bar),
                 "</g>",
             ]
@@ -160,17 +169,16 @@ class _Chart:
         pieces = self._pieces(step)
         if not pieces:
             x, y = self.x(step.begin), top + _BAR / 2
-            yield f'<circle class="bar" cx="{_number(x)}" cy="{_number(y)}" r="4"/>'
+            yield f'<circle class="s3" cx="{_number(x)}" cy="{_number(y)}" r="4"/>'
             return
         at = step.begin
         for seconds, label, kind in pieces:
             # a hair of space between the pieces; never thinner than can be seen
             x, width = self.x(at), max(2.0, seconds * self.scale - 1)
-            yield (
-                f'<rect class="bar {kind}" x="{_number(x)}" y="{top}" width="{_number(width)}" height="{_BAR}" rx="4"/>'
-            )
+            yield (f'<rect class="{kind}" x="{_number(x)}" y="{top}" width="{_number(width)}" height="{_BAR}" rx="4"/>')
             if len(label) * _LETTER + 10 <= width:
-                yield f'<text class="on" x="{_number(x + 6)}" y="{top + 12}">{escape(label)}</text>'
+                ink = "on dark" if kind in ("s1", "s2") else "on"
+                yield f'<text class="{ink}" x="{_number(x + 6)}" y="{top + 12}">{escape(label)}</text>'
             at += seconds
 
     def _pieces(self, step: PlanStep) -> list[tuple[float, str, str]]:
@@ -216,10 +224,8 @@ class _Chart:
         x = self.x(plan.budget)
         over = "" if plan.fits else " over"
         if over:
-            width = _number(_WIDTH - _MARGIN - x)
-            yield (
-                f'<rect class="beyond" x="{_number(x)}" y="{_TOP - 10}" width="{width}" height="{self.bottom - _TOP + 10}"/>'
-            )
+            width, height = _number(_WIDTH - _MARGIN - x), self.bottom - _TOP + 10
+            yield f'<rect class="beyond" x="{_number(x)}" y="{_TOP - 10}" width="{width}" height="{height}"/>'
         yield (
             f'<line class="budget{over}" x1="{_number(x)}" y1="{_TOP - 10}" x2="{_number(x)}" y2="{self.bottom + 6}"/>'
         )

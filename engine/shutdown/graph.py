@@ -70,13 +70,31 @@ class Declarations:
     """
 
     def __init__(self, policy: Policy | None = None, extra: Iterable[tuple[str, Edge]] = ()) -> None:
-        self.policy = policy or Policy()
+        self._policy = policy or Policy()
         self._members: dict[str, Member] = {}
         self._by_name: dict[str, dict[str, str]] = {}  # name -> connection -> key
         self._extra: dict[str, list[Edge]] = {}
-        for name, edge in extra:
-            self._extra.setdefault(name, []).append(edge)
         self._graph: OrderGraph | None = None
+        for name, edge in extra:
+            self.add(name, edge)
+
+    @property
+    def policy(self) -> Policy:
+        """The rules for many domains; may be set anew."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        self._graph = None
+
+    def add(self, name: str, edge: Edge) -> None:
+        """Declare in code that the domain ``name`` is ordered after the edge's ``domain``.
+
+        Neither need be there until the graph is made. A name that several connections have means all of them.
+        """
+        self._extra.setdefault(name, []).append(edge)
+        self._graph = None
 
     def put(self, member: Member) -> None:
         """Add a domain, or replace the one with its key."""
@@ -94,11 +112,6 @@ class Declarations:
                 del places[member.connection]
             if not places:
                 del self._by_name[member.name]
-
-    def add(self, name: str, edge: Edge) -> None:
-        """Put in an edge from code: ``name`` is ordered after the edge's ``domain``."""
-        self._graph = None
-        self._extra.setdefault(name, []).append(edge)
 
     def __contains__(self, key: object) -> bool:
         return key in self._members
@@ -215,7 +228,7 @@ class Declarations:
 
     def _build(self) -> OrderGraph:
         for name, edges in self._extra.items():
-            if self._find(name, "") is None:
+            if name not in self._by_name and self._find(name, "") is None:
                 raise UnknownDomain(name, f"{name} after {edges[0].domain}")
         links: dict[Direction, _Links] = {"up": {}, "down": {}}
         for member in self._members.values():

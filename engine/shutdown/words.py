@@ -30,7 +30,7 @@ def gate_name(gate: Gate) -> str:
         case "tcp":
             return f"tcp [{gate.host}]:{gate.port}" if ":" in gate.host else f"tcp {gate.host}:{gate.port}"
         case "http":
-            return f"http {_plain_url(gate.url)}" + (f" = {gate.status}" if gate.status != 200 else "")
+            return _plain_url(gate.url) + (f" = {gate.status}" if gate.status != 200 else "")
         case "serial":
             return f"serial /{gate.pattern}/"
         case "delay":
