@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Generator
 
 import pytest
-from support import guests
+from support import guests, hostbox
 
 CI = os.environ.get("CI") == "true"
 
@@ -25,6 +25,7 @@ def _no_qemu() -> str | None:
 REAL: dict[str, Callable[[], str | None]] = {
     "qemu": _no_qemu,
     "linux_guest": guests.linux_guest_unavailable,
+    "systemd": hostbox.unavailable,
 }
 """The marks of tests that need something real, each with what says why it can't be had (None: it can)."""
 

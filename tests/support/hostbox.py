@@ -26,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -156,14 +157,21 @@ class Hostbox:
         What lay in /run, /tmp, /dev and /proc is as far away then as on any host that is off.
         """
         up = self.pid and self.ended is None
-        return (Path(f"/proc/{self.pid}/root") if up else self._laid) / os.fspath(path).lstrip("/")
+        return _within(Path(f"/proc/{self.pid}/root") if up else self._laid, os.fspath(path))
 
-    def put(self, path: str | os.PathLike[str], content: str | bytes, mode: int = 0o644) -> None:
-        """Writes a file in the host, with the folders it takes."""
-        target = self.path(path)
+    def put(self, path: str | os.PathLike[str], content: str | bytes) -> None:
+        """Writes a file in the host, with the folders it takes, in the place of what is there (also of a link).
+
+        A script (what begins with ``#!``) can be executed.
+        """
+        code = content.encode() if isinstance(content, str) else content
+        folder, name = os.path.split(path)
+        target = self.path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.encode() if isinstance(content, str) else content)
-        target.chmod(mode)
+        if target.is_symlink():
+            target.unlink()
+        target.write_bytes(code)
+        target.chmod(0o755 if code.startswith(b"#!") else 0o644)
 
     def read(self, path: str | os.PathLike[str]) -> str:
         """The text of a file of the host, up or down."""
@@ -190,6 +198,7 @@ class Hostbox:
         return rest
 
 
+@cache
 def unavailable() -> str | None:
     """Why no host can be booted here, or None."""
     if os.geteuid() != 0:
@@ -216,6 +225,24 @@ def cgroup_mount() -> Path:
         if kind.startswith("cgroup2 "):
             return Path(fields.split()[4])
     raise HostboxError("cgroup2 is not mounted")
+
+
+def _within(root: Path, path: str) -> Path:
+    """A path as a process with that root would find it: a link in it must not lead to this machine's files."""
+    found, todo = root, path.split("/")[::-1]
+    while todo:
+        name = todo.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            found = root if found == root else found.parent
+        elif (found / name).is_symlink():
+            link = os.readlink(found / name)
+            found = root if link.startswith("/") else found
+            todo += link.split("/")[::-1]
+        else:
+            found /= name
+    return found
 
 
 def _hidden() -> list[str]:
