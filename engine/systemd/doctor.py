@@ -19,7 +19,8 @@ from engine.systemd import install
 from engine.systemd.scope import GUESTS_SERVICE, SHUTDOWN_TARGET, ScopeRequest, UnitOrder, order_units
 
 if TYPE_CHECKING:
-    from engine.systemd.machines import ScopeManager, UnitState
+    from engine.systemd.machines import ScopeManager
+    from engine.systemd.state import UnitState
 
 __all__ = ["DomainFacts", "Finding", "HostFacts", "cycle_in", "examine", "gather", "repair"]
 

@@ -3,8 +3,10 @@
 Sources: systemd's "D-Bus interface of systemd" (scope properties, transient units), systemd.unit(5) (escaping),
 machinectl(1) "Machine and image names", org.freedesktop.machine1(5).
 
-Unlike libvirt's ``qemu-3-web`` our names hold no running number: ``After=`` of one scope must name the scope of another
-domain that may not run yet, so a name has to follow from the definition alone.
+Unlike libvirt's ``qemu-3-web`` a first name holds no running number: ``After=`` of one scope can then name the scope of
+a domain that is about to start. It can't stay with that one name, though: systemd keeps a scope that ended in memory as
+long as a living unit is ordered by it, and starts no scope twice. So a domain that is started again while others live
+that are ordered by it gets another name, and its order to those is told from its side (``before``).
 """
 
 from __future__ import annotations
@@ -71,13 +73,14 @@ class ScopeRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         domain, uuid: of the domain; connection: its URI.
         leader: PID of the hypervisor's process.
-        after: units of the domains it is ordered after: those that must be gone only after it (see ``scope_units``).
+        after: units of the domains it is ordered after, which stop only when it is gone: the living unit of one that
+            runs, ``scope_units`` of one that does not.
+        before: living units of the domains that are ordered after it.
         partition: ``<resource><partition>``, or "".
         stop_timeout: seconds the plan gives it to stop; 0: systemd's default.
         limits: of cpu, memory and io.
         interfaces: indexes of the host's network interfaces that belong to it.
-        engine_unit: the service the engine runs in, "" when it runs in none.
-        user: it belongs to the user's own service manager.
+        engine_unit: the service the engine runs in, "" when it runs in none (or the manager is to find out).
     """
 
     domain: str
@@ -85,12 +88,12 @@ class ScopeRequest(msgspec.Struct, frozen=True, kw_only=True):
     connection: str
     leader: int
     after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     partition: str = ""
     stop_timeout: float = 0.0
     limits: Limits = NO_LIMITS
     interfaces: tuple[int, ...] = ()
     engine_unit: str = ""
-    user: bool = False
 
 
 class UnitOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +135,7 @@ def valid_machine_name(name: str) -> bool:
 
 
 def machine_names(connection: str, domain: str, uuid: str) -> tuple[str, str]:
-    """The domain's machine name, and the one it takes when another machine on the host has that name.
+    """The domain's machine name, and the one it takes when that is not free.
 
     ``qemu-web``, then ``qemu-web-1f2e3d4c``; the digits follow from connection and UUID. A domain whose name can't be a
     machine's name has the digits in both.
@@ -186,7 +189,7 @@ def scope_properties(request: ScopeRequest, unit: str) -> tuple[Property, ...]:
         Property("Description", "s", f"Virtual machine {request.domain} ({request.connection})", True),
         Property("Slice", "s", slice_unit(request.partition), bool(request.partition)),
         Property("After", "as", list(order_units(request, unit))),
-        Property("Before", "as", [SHUTDOWN_TARGET]),
+        Property("Before", "as", [SHUTDOWN_TARGET, *(name for name in request.before if name != unit)]),
         *((Property("TimeoutStopUSec", "t", microseconds),) if microseconds > 0 else ()),
         *(Property(name, signature, value, True) for name, signature, value in request.limits.properties()),
     )

@@ -1,0 +1,243 @@
+"""Scopes for domains, and how they are ordered: asked of machined and systemd over D-Bus.
+
+``After`` can't be set on a live unit; a drop-in and a reload can (``reorder``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from engine.abc import ScopeInfo
+from engine.errors import CommandTimeout, DBusError, EngineError, HostError, ScopeError
+from engine.systemd import state
+from engine.systemd.creation import Attempt
+from engine.systemd.link import BusLink, Opener
+from engine.systemd.scope import ScopeRequest, UnitOrder, render_order
+from engine.systemd.state import SYSTEMD, UnitState
+from engine.util.files import remove_file, write_atomic
+
+__all__ = ["ScopeManager"]
+
+T = TypeVar("T")
+_DROPIN = "50-virengine-order.conf"
+#: A reload reads every unit of the host anew; seconds.
+_RELOAD_TIMEOUT = 90.0
+
+
+class ScopeManager:
+    """``async with ScopeManager() as scopes``: puts domains into scopes and reads how they are ordered.
+
+    The bus is opened on first use, and again after it was lost. Any number of calls at once.
+
+    Args:
+        user: ask the user's own service manager; None: unless we are root.
+        timeout: seconds until a start goes on without a scope.
+        engine_unit: the service the engine runs in; None: ask systemd.
+        address: of the bus; None: the system's, or the user's session bus.
+        runtime_dir: systemd's folder below /run (or ``$XDG_RUNTIME_DIR``); where it is missing, no systemd runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        user: bool | None = None,
+        timeout: float = 10.0,
+        engine_unit: str | None = None,
+        address: str | None = None,
+        runtime_dir: Path | None = None,
+        opener: Opener | None = None,
+    ) -> None:
+        self.user = os.geteuid() != 0 if user is None else user
+        self.timeout = timeout
+        base = (os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") if self.user else "/run"
+        self.runtime_dir = runtime_dir or Path(base) / "systemd"
+        self.link = BusLink(address or ("session" if self.user else "system"), opener=opener)
+        self._engine_unit = engine_unit
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> ScopeManager:
+        await self._stack.enter_async_context(self.link)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(exc_type, exc, traceback)
+
+    def missing(self) -> str:
+        """Why no service manager can be asked; "" when one should answer (cf. sd_booted(3))."""
+        whose = "of this user" if self.user else "on this host"
+        return "" if self.runtime_dir.is_dir() else f"no systemd {whose} ({self.runtime_dir} is not there)"
+
+    # ------------------------------------------------------------------ a domain comes and goes
+
+    async def create(self, request: ScopeRequest) -> ScopeInfo:
+        """Put the domain into a scope.
+
+        Never raises but for cancellation. ``reason`` is set when there is none, and also when there is one that had to
+        do without something (a limit the host does not know).
+        """
+        if missing := self.missing():
+            return ScopeInfo(reason=missing)
+        reasons: list[str] = []
+        attempt = Attempt(self, request)
+        for asked in (attempt.systemd,) if self.user else (attempt.machined, attempt.systemd):
+            try:
+                with anyio.fail_after(self.timeout / 2):
+                    if not attempt.prepared:
+                        await attempt.prepare()
+                    return await asked()
+            except TimeoutError:
+                reasons.append(f"{asked.__name__} did not answer within {self.timeout / 2:g} s")
+            except EngineError as exc:
+                reasons.append(f"{asked.__name__}: {exc}")
+        return ScopeInfo(reason="; ".join(dict.fromkeys(reasons)))
+
+    async def forget(self, unit: str) -> None:
+        """The domain is gone: so is its scope, by itself. Removes a drop-in of ours; never raises."""
+        path = self._dropin(unit)
+        if unit and path.exists():  # /run is memory: this never blocks
+            await anyio.to_thread.run_sync(_remove_dropin, path)
+
+    async def engine_unit(self) -> str:
+        """The service this process runs in; "" when in none, or while that is still starting.
+
+        A scope ordered after a service that waits for that very scope would wait for ever.
+        """
+        if self._engine_unit is None:
+            name, active = await state.unit_of_process(self.link, os.getpid())
+            if name.endswith(".service") and active not in ("active", "reloading"):
+                return ""
+            self._engine_unit = name if name.endswith(".service") and not name.startswith("user@") else ""
+        return self._engine_unit
+
+    # ------------------------------------------------------------------ the order changed
+
+    async def reorder(self, orders: Mapping[str, UnitOrder]) -> None:
+        """Order live scopes anew: drop-ins, and one reload for all. Drop-ins of ours of units that are gone go too.
+
+        Raises:
+            HostError: the drop-ins can't be written. ScopeError: systemd refuses the reload.
+        """
+        alive = {unit.name for unit in await self.live_scopes()}
+        try:
+            await anyio.to_thread.run_sync(self._write_dropins, orders, alive)
+        except OSError as exc:
+            raise HostError(f"{exc.filename or self._units_dir}: {exc.strerror or exc}") from exc
+        await self.reload()
+
+    async def reload(self) -> None:
+        """Have systemd read its units anew.
+
+        Raises:
+            ScopeError: it refuses, or can't be reached. CommandTimeout: no answer.
+        """
+        await self._ask("Reload", timeout=_RELOAD_TIMEOUT)
+
+    async def start_unit(self, unit: str) -> None:
+        """Start a unit and wait until it is up, however long that takes.
+
+        Raises:
+            ScopeError: it refuses, can't be reached, or the unit failed.
+        """
+        if missing := self.missing():
+            raise ScopeError(missing)
+        try:
+            await self.run_job(unit, "StartUnit", "ss", [unit, "replace"])
+        except DBusError as exc:
+            raise ScopeError(f"systemd does not start {unit}: {exc}") from exc
+
+    async def _ask(self, member: str, *, timeout: float) -> None:
+        if missing := self.missing():
+            raise ScopeError(missing)
+        try:
+            with anyio.fail_after(timeout):
+                await self.link.call(*SYSTEMD, member)
+        except TimeoutError:
+            raise CommandTimeout(f"systemd: {member}", timeout) from None
+        except DBusError as exc:
+            raise ScopeError(f"systemd refuses {member}: {exc}") from exc
+
+    def _write_dropins(self, orders: Mapping[str, UnitOrder], alive: set[str]) -> None:
+        for path in self._units_dir.glob(f"machine-*.scope.d/{_DROPIN}"):
+            if path.parent.name.removesuffix(".d") not in alive:
+                _remove_dropin(path)
+        for unit, order in orders.items():
+            path = self._dropin(unit)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, render_order(order).encode(), mode=0o644)
+
+    @property
+    def _units_dir(self) -> Path:
+        return self.runtime_dir / ("user" if self.user else "system")
+
+    def _dropin(self, unit: str) -> Path:
+        return self._units_dir / f"{unit}.d" / _DROPIN
+
+    # ------------------------------------------------------------------ what is
+
+    async def live_scopes(self) -> list[UnitState]:
+        """The scopes of machines, with their order.
+
+        Raises:
+            ScopeError: systemd can't be reached. DBusError: it refuses.
+        """
+        if missing := self.missing():
+            raise ScopeError(missing)
+        return await self._bounded(state.list_units, "machine-*.scope")
+
+    async def unit_state(self, unit: str) -> UnitState | None:
+        """One unit; None: there is none of this name.
+
+        Raises:
+            ScopeError: systemd can't be reached. DBusError: it refuses.
+        """
+        if missing := self.missing():
+            raise ScopeError(missing)
+        return await self._bounded(state.read_unit, unit)
+
+    async def host_timeouts(self) -> tuple[float | None, float | None]:
+        """Seconds: ``DefaultTimeoutStopSec``, ``InhibitDelayMaxSec``; None: nobody says."""
+        return await self._bounded(state.host_timeouts)
+
+    async def _bounded(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        try:
+            with anyio.fail_after(self.timeout):
+                return await function(self.link, *args)
+        except TimeoutError:
+            raise CommandTimeout("systemd", self.timeout) from None
+
+    # ------------------------------------------------------------------ jobs
+
+    async def run_job(self, unit: str, member: str, signature: str, body: list[Any]) -> None:
+        """Call what queues a job and wait for its end.
+
+        Raises:
+            DBusError: the call was refused. ScopeError: the job did not succeed.
+        """
+        async with self.link.signals(*SYSTEMD, "JobRemoved") as removed:
+            await self.link.call(*SYSTEMD, "Subscribe")
+            job = (await self.link.call(*SYSTEMD, member, signature, body))[0]
+            async for message in removed:
+                _id, path, _unit, result = message.body
+                if path == job:
+                    if result not in ("done", "skipped"):
+                        raise ScopeError(f"systemd could not start {unit}: the job ended as '{result}'")
+                    return
+        raise ScopeError(f"the bus was lost while {unit} was being started")
+
+
+def _remove_dropin(path: Path) -> None:
+    try:
+        remove_file(path)
+        path.parent.rmdir()
+    except OSError:
+        pass  # the folder holds others' drop-ins, or is gone already
