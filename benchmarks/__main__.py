@@ -1,0 +1,62 @@
+"""Runs every benchmark and writes what came of it: ``python -m benchmarks [NAME...]``, behind ``make bench``.
+
+Each ``bench_*.py`` has ``run()``, which gives rows: what, us, peer, floor, ratio, must. ``results.json`` holds them all,
+and the table in README.md is made of it. A figure that misses its target is shown as such; no test depends on one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def main(names: list[str]) -> None:
+    results = HERE / "results.json"
+    known: dict[str, Any] = json.loads(results.read_text()) if results.exists() and names else {}
+    for path in sorted(HERE.glob("bench_*.py")):
+        name = path.stem.removeprefix("bench_")
+        if names and name not in names:
+            continue
+        print(f"== {name}", flush=True)
+        known[name] = importlib.import_module(f"benchmarks.{path.stem}").run()
+        for row in known[name]:
+            print("  " + "  ".join(cells(row)), flush=True)
+    results.write_text(json.dumps(known, indent=1) + "\n")
+    readme = HERE / "README.md"
+    text = readme.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{table(known)}{END}{after}")
+
+
+def table(known: dict[str, Any]) -> str:
+    lines = [
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.\n",
+        "| what | us | peer | floor | ratio | must |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += ["| " + " | ".join(cells(row)) + " |" for rows in known.values() for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    unit = f" {row['unit']}" if row.get("unit") else ""
+    figures = [f"{number(row[name])}{unit}" if row.get(name) is not None else "-" for name in ("us", "peer", "floor")]
+    ratio = f"{row['ratio']:.2f}" if row.get("ratio") is not None else "-"
+    return [str(row["what"]), *figures, ratio, str(row["must"])]
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

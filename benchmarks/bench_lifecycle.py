@@ -1,0 +1,176 @@
+"""A domain's life in memory, and ten thousand domains: ours beside libvirt's in-process ``test:///default``.
+
+Each measurement is a process of its own, ours and libvirt's in turn, the median of the rounds counts. Peer: the bare
+calls of libvirt-python, without events. Ours: with every event delivered to a subscriber. Floor: what can't be left
+out: the document parsed by libxml2, and the events made and queued.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROUNDS = 3
+LIVES = 500
+MANY = 10_000
+ROOT = Path(__file__).resolve().parent.parent
+DOMAIN = (ROOT / "benchmarks" / "domain-42.xml").read_text()
+SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's libvirt binding belongs to Debian's Python
+
+COMMON = """
+import json, os, sys, time, uuid
+TEMPLATE = sys.argv[1]
+def document(name): return TEMPLATE.replace("@NAME@", name).replace("@UUID@", str(uuid.uuid4()))
+def rss(): return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+"""
+
+OURS = (
+    COMMON
+    + """
+import anyio
+from engine import DomainEvent, Engine
+async def main():
+    lives, many = int(sys.argv[2]), int(sys.argv[3])
+    result = {}
+    async with Engine("test:///default", on_close="leave", systemd=False) as engine:
+        async with engine.subscribe(DomainEvent, bound=1_000_000) as events:
+            texts = [document(f"web{n}") for n in range(lives)]
+            before = engine.bus.journal.newest
+            begun = time.perf_counter()
+            for text in texts:
+                domain = await engine.define(text)
+                await domain.start()
+                await domain.shutdown()
+                await domain.undefine()
+            due = engine.bus.journal.newest - before
+            async for batch in events.batches():
+                due -= len(batch)
+                if not due:
+                    break
+            result["life"] = (time.perf_counter() - begun) / lives
+        for count in (many // 10, many):
+            texts = [document(f"many{count}-{n}") for n in range(count)]
+            before = rss()
+            for text in texts:
+                await engine.define(text)
+            result[f"memory-{count}"] = (rss() - before) / count
+        begun = time.perf_counter()
+        names = sorted(domain.name for domain in engine.domains())
+        result["list"] = time.perf_counter() - begun
+    print(json.dumps(result))
+anyio.run(main, backend=sys.argv[4])
+"""
+)
+
+PEER = (
+    COMMON
+    + """
+import libvirt
+lives, many = int(sys.argv[2]), int(sys.argv[3])
+result = {}
+conn = libvirt.open("test:///default")
+texts = [document(f"web{n}") for n in range(lives)]
+begun = time.perf_counter()
+for text in texts:
+    domain = conn.defineXML(text)
+    domain.create()
+    domain.shutdown()
+    domain.undefine()
+result["life"] = (time.perf_counter() - begun) / lives
+for count in (many // 10, many):
+    texts = [document(f"many{count}-{n}") for n in range(count)]
+    before = rss()
+    for text in texts:
+        conn.defineXML(text)
+    result[f"memory-{count}"] = (rss() - before) / count
+begun = time.perf_counter()
+names = sorted(domain.name() for domain in conn.listAllDomains())
+result["list"] = time.perf_counter() - begun
+print(json.dumps(result))
+"""
+)
+
+FLOOR = (
+    COMMON
+    + """
+import asyncio
+from collections import deque
+from lxml import etree
+from engine.events.types import DomainStarted
+from engine.lifecycle import State
+lives = int(sys.argv[2])
+async def main():
+    queue, wake = deque(), asyncio.Event()
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    texts = [document(f"web{n}") for n in range(lives)]
+    begun = time.perf_counter()
+    for text in texts:
+        root = etree.fromstring(text.encode(), parser)
+        facts = dict(connection="test:///default", domain=root.findtext("name"), uuid=root.findtext("uuid"))
+        for number in range(5):  # defined, started, ready, stopped, undefined
+            queue.append(DomainStarted(host="h", epoch="e", sequence=number, time=time.time(), detail="booted",
+                                       state=State.RUNNING, reason="booted", **facts))
+        wake.set()
+        queue.clear()
+    print(json.dumps({"life": (time.perf_counter() - begun) / lives}))
+asyncio.run(main())
+"""
+)
+
+
+def measure(python: str, program: str, *arguments: object) -> dict[str, float] | None:
+    """What one process measured; None when it could not run."""
+    command = [python, "-c", program, DOMAIN, *map(str, arguments)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)} if python == sys.executable else None
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    if done.returncode:
+        sys.stderr.write(f"left out: {done.stderr.strip().splitlines()[-1]}\n")
+        return None
+    return dict(json.loads(done.stdout))
+
+
+def medians(results: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(result[name] for result in results) for name in results[0]}
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows: what, unit, us, peer, floor, ratio (us/peer), must."""
+    rows: list[dict[str, Any]] = []
+    for backend in ("asyncio", "trio"):
+        us, peer, floor = [], [], []
+        for _ in range(ROUNDS):
+            us.append(measure(sys.executable, OURS, LIVES, MANY, backend))
+            peer.append(measure(SYSTEM_PYTHON, PEER, LIVES, MANY))
+            floor.append(measure(sys.executable, FLOOR, LIVES))
+        ours = medians([result for result in us if result])
+        theirs = medians(found) if (found := [result for result in peer if result]) else {}
+        bare = medians([result for result in floor if result])
+
+        def row(what: str, name: str, unit: str, scale: float, must: str) -> None:
+            mine, other = ours[name] * scale, theirs.get(name)
+            rows.append(
+                {
+                    "what": f"{what} ({backend})",
+                    "unit": unit,
+                    "us": mine,
+                    "peer": other * scale if other is not None else None,
+                    "floor": bare[name] * scale if name in bare else None,
+                    "ratio": ours[name] / other if other else None,
+                    "must": must,
+                }
+            )
+
+        row("define + start + shutdown + undefine, events delivered", "life", "us", 1e6, "<= 1.0x libvirt")
+        row("memory of a defined domain, 1,000 of them", f"memory-{MANY // 10}", "KiB", 1 / 1024, "<= 9.5 KiB")
+        row("memory of a defined domain, 10,000 of them", f"memory-{MANY}", "KiB", 1 / 1024, "<= 9.5 KiB")
+        row("list 10,000 names", "list", "ms", 1e3, "<= 26 ms")
+    return rows
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(), indent=2))
