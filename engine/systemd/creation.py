@@ -133,7 +133,7 @@ class Attempt:
         False: it is alive, takes too long, or has ended and is kept in memory because others are ordered by it.
         """
         with anyio.move_on_after(self.manager.timeout / 4):
-            await self.link.call(*SYSTEMD, "Subscribe")
+            await state.subscribe(self.link)
             path, active = await state.loaded_unit(self.link, unit)
             if active == "failed":
                 await self.link.call(*SYSTEMD, "ResetFailedUnit", "s", [unit])

@@ -9,7 +9,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
@@ -67,10 +66,12 @@ class ScopeManager:
         await self._stack.enter_async_context(self.link)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(exc_type, exc, traceback)
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the bus. May be called twice; scopes stay."""
+        await self._stack.aclose()
 
     def missing(self) -> str:
         """Why no service manager can be asked; "" when one should answer (cf. sd_booted(3))."""
@@ -224,7 +225,7 @@ class ScopeManager:
             DBusError: the call was refused. ScopeError: the job did not succeed.
         """
         async with self.link.signals(*SYSTEMD, "JobRemoved") as removed:
-            await self.link.call(*SYSTEMD, "Subscribe")
+            await state.subscribe(self.link)
             job = (await self.link.call(*SYSTEMD, member, signature, body))[0]
             async for message in removed:
                 _id, path, _unit, result = message.body

@@ -18,6 +18,7 @@ __all__ = [
     "list_units",
     "loaded_unit",
     "read_unit",
+    "subscribe",
     "unit_of_process",
 ]
 
@@ -104,6 +105,15 @@ async def loaded_unit(link: BusLink, name: str) -> tuple[str, str]:
         if exc.name in _NO_UNIT:
             return "", ""
         raise
+
+
+async def subscribe(link: BusLink) -> None:
+    """Have systemd send its signals to us (it does to nobody who has not asked)."""
+    try:
+        await link.call(*SYSTEMD, "Subscribe")
+    except DBusError as exc:
+        if exc.name != "org.freedesktop.systemd1.AlreadySubscribed":
+            raise
 
 
 async def unit_of_process(link: BusLink, pid: int) -> tuple[str, str]:
