@@ -131,7 +131,7 @@ def _by_type_name(known: tuple[type[Event], ...]) -> dict[str, type[Event]]:
 
 
 def _decode_unknown(data: bytes) -> Event:
-    fields = msgspec.json.decode(data)
+    fields = msgspec.json.decode(data, type=dict[str, Any])
     if fields.get("type") in event_types():
         raise TypeError("a known type, with wrong fields")
     plain = DomainEvent if all(name in fields for name in DomainEvent.__struct_fields__) else Event

@@ -115,6 +115,9 @@ class JournalFile:
                 "INSERT INTO events (sequence, time, body) VALUES (?, ?, ?)",
                 ((event.sequence, event.time, encode(event)) for event in events),
             )
+        # who follows the file sleeps in inotify: sqlite's last write comes before what it wrote can be seen, this after
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
 
     def expired(self, before: float) -> int:
         """The newest number of which it and all older ones are from before that time; 0: none."""
@@ -287,7 +290,9 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection:
 
 
 def _load(db: sqlite3.Connection, path: Path) -> Stored:
-    oldest, newest = db.execute("SELECT min(sequence), max(sequence) FROM events").fetchone()
+    # two queries take one look each at an end of the tree, one for both walks through all of it
+    oldest = db.execute("SELECT min(sequence) FROM events").fetchone()[0]
+    newest = db.execute("SELECT max(sequence) FROM events").fetchone()[0]
     closed = db.execute("SELECT max(newest) FROM closed").fetchone()[0]
     epochs = tuple(
         (str(epoch), int(first)) for epoch, first in db.execute("SELECT epoch, first FROM epochs ORDER BY first")

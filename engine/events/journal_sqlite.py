@@ -77,8 +77,8 @@ class SqliteJournal(Journal):
         self._stable = 0  # what durable readers were given
         self._written = 0  # what is in the file: the same, except after the file was replaced
         self._file = JournalFile(self.path)
-        self._files = 0  # how many there have been, to tell an old damage from a new one
-        self._discard = False  # what is at the path is no part of this journal: it is set aside before the next write
+        # which file is wanted, counting up, and which is at the path: while they differ, the next write sets it aside
+        self._wanted = self._files = 0
         self._age_checked = 0.0
         self._tasks: anyio.abc.TaskGroup | None = None
         self._closing = False
@@ -119,17 +119,21 @@ class SqliteJournal(Journal):
             return ()
         if self._ring and since + 1 >= self._ring[0].sequence:
             return self._recent(since, limit)
-        files = self._files
+        wanted = self._wanted
         try:
             # not by the writer's limiter: a commit must not hold up a reader
             events = await anyio.to_thread.run_sync(self._file.read, since, limit)
         except JournalDamaged as exc:
             if self._tasks is None:
                 raise
-            if files == self._files:
+            if wanted == self._wanted:
                 self._replace_file(exc)
+            while self._files != self._wanted and self._tasks is not None:
+                attempted = self._attempted
                 self._hurry()
-                await self._attempted.wait()
+                await attempted.wait()
+                if self.error is not None:
+                    break
             return self._recent(since, limit)
         return events or self._recent(since, limit)
 
@@ -160,7 +164,7 @@ class SqliteJournal(Journal):
             delay = _FIRST_RETRY
             while True:
                 try:
-                    if self._written < self.newest or self._discard:
+                    if self._written < self.newest or self._files != self._wanted:
                         await self._write_batch()
                         await self._forget_old()
                         delay = _FIRST_RETRY
@@ -180,13 +184,16 @@ class SqliteJournal(Journal):
                 self._failed(exc)
 
     async def _write_batch(self) -> None:
-        batch = self._batch()
+        wanted, batch = self._wanted, self._batch()
         try:
-            await self._in_thread(self._commit, batch, tuple(self._epochs))
+            await self._in_thread(self._commit, wanted, batch, tuple(self._epochs))
         except JournalDamaged as exc:
-            self._replace_file(exc)
-            batch = self._batch()
-            await self._in_thread(self._commit, batch, tuple(self._epochs))
+            if wanted == self._wanted:
+                self._replace_file(exc)
+            wanted, batch = self._wanted, self._batch()
+            await self._in_thread(self._commit, wanted, batch, tuple(self._epochs))
+        if wanted != self._wanted:
+            return  # a reader met damage meanwhile: the file that was just written is not the one to rely on
         self._written = batch[-1].sequence if batch else self.newest
         if self.error is not None:
             log.info("%s: the journal is written again", self.path)
@@ -274,7 +281,7 @@ class SqliteJournal(Journal):
     def _replace_file(self, damage: StoreError) -> None:
         """Give the file up; the next write begins a new one with all that is in memory."""
         log.warning("the journal is damaged and begun anew: %s", damage)
-        self._discard = True
+        self._wanted += 1
         self._written = 0
         self.oldest = self._ring[0].sequence if self._ring else self.newest + 1
 
@@ -297,7 +304,8 @@ class SqliteJournal(Journal):
             self.error = exc
             stored = file.peek() or Stored()
             if not stored.newest and os.path.lexists(self.path):
-                self._discard, reason = True, "corrupt"
+                reason = "corrupt"
+                self._wanted += 1
         self.newest = self._stable = self._written = stored.newest
         self.oldest = stored.oldest
         self._epochs = list(stored.epochs)
@@ -306,16 +314,15 @@ class SqliteJournal(Journal):
         else:
             self.begin("unclean" if stored.newest else reason)
 
-    def _commit(self, batch: Sequence[Event], epochs: Sequence[tuple[str, int]]) -> None:
-        if self._discard:
+    def _commit(self, wanted: int, batch: Sequence[Event], epochs: Sequence[tuple[str, int]]) -> None:
+        if self._files != wanted:
             if os.path.lexists(self.path):
                 log.warning("the old journal is set aside as %s", self._file.set_aside())
-            self._discard = False
-            self._files += 1
+            self._files = wanted
         if not self._file.is_open:
             self._file.open()
         self._file.append(batch, epochs)
 
     def _close(self) -> None:
-        complete = self._written == self.newest and not self._discard
+        complete = self._written == self.newest and self._files == self._wanted
         self._file.close(self.newest if complete else None)
