@@ -8,31 +8,25 @@ from typing import Any
 from urllib.parse import unquote
 
 import click
-from click.shell_completion import CompletionItem
 
 from engine.cli.session import state_dirs
 
-__all__ = ["as_json", "domain", "domains", "read_document", "some_domains"]
+__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "some_domains"]
 
 
-class DomainName(click.ParamType):
-    """A domain's name or UUID."""
-
-    name = "domain"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """From the names of files: no engine is opened, so this is quick and never in anybody's way."""
-        given = ctx.find_root().params.get("state_dir")
-        folder = (Path(given) if given else state_dirs()[0]) / "domains"
-        names = sorted({unquote(path.stem) for path in folder.glob("*/*.xml")})
-        taken: Any = ctx.params.get(param.name or "") or ()
-        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in taken]
+def complete_domain(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of domains, from the names of files: no engine is opened, so this is quick and in nobody's way."""
+    given = ctx.find_root().params.get("state_dir")
+    folder = (Path(given) if given else state_dirs()[0]) / "domains"
+    names = sorted({unquote(path.stem) for path in folder.glob("*/*.xml")})
+    taken: Any = ctx.params.get(param.name or "") or ()
+    return [name for name in names if name.startswith(incomplete) and name not in taken]
 
 
-domain = click.argument("name", metavar="DOMAIN", type=DomainName())
-domains = click.argument("names", metavar="DOMAIN...", nargs=-1, required=True, type=DomainName())
+domain = click.argument("name", metavar="DOMAIN", shell_complete=complete_domain)
+domains = click.argument("names", metavar="DOMAIN...", nargs=-1, required=True, shell_complete=complete_domain)
 #: None named: all of them.
-some_domains = click.argument("names", metavar="[DOMAIN]...", nargs=-1, type=DomainName())
+some_domains = click.argument("names", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_domain)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

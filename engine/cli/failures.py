@@ -39,7 +39,7 @@ _HINTS = {
 }
 
 
-class Failed(Exception):  # noqa: N818 - reads well where it is raised
+class Failed(Exception):
     """The command failed and has said so already, or says it with ``message``."""
 
     def __init__(self, message: str = "") -> None:
@@ -57,11 +57,8 @@ def report(exc: BaseException) -> int:
         output.flush()
     except BrokenPipeError:
         code = _gone()
-    except OSError as failure:
-        if failure.errno == errno.EPIPE:
-            return _gone()
-        output.discard()
-        output.error(f"the output can't be written: {_reason(failure)}")
+    except output.OutputError as failure:
+        code = _report(failure)
     return code
 
 
@@ -104,6 +101,10 @@ def _report(exc: BaseException) -> int:
         case errors.EngineError():
             output.error(_sentence(exc))
             return next((code for kind, code in _CODES if isinstance(exc, kind)), FAILED)
+        case output.OutputError():
+            output.discard()
+            output.error(f"the output can't be written: {_reason(exc)}")
+            return FAILED
         case OSError():
             output.error(_sentence(exc))
             return FAILED
@@ -119,8 +120,9 @@ def _sentence(exc: BaseException) -> str:
     if isinstance(exc, errors.StateDirLocked):
         return f"{text}: wait until it is done, or choose another with --state-dir"
     number = _errno(exc)
-    # an engine's own sentence that says what to do needs no second advice
     hint = _HINTS.get(number) if number is not None else None
+    if hint is None and isinstance(exc, errors.StoreError):
+        hint = "choose another place with --state-dir"
     return f"{text}: {hint}" if hint else text
 
 

@@ -92,7 +92,7 @@ class Program(click.Group):
             with formatter.section(title):
                 formatter.write_dl(rows, col_max=16)
 
-    def main(  # type: ignore[override]  # click's own overloads tell by standalone_mode what comes back
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 __all__ = [
+    "OutputError",
     "begin",
     "data",
     "debugging",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 _quiet = False
+
+
+class OutputError(OSError):
+    """What was asked for can't be written to where it should go."""
 
 
 def begin(*, quiet: bool) -> None:
@@ -50,8 +55,13 @@ def fancy() -> bool:
 
 
 def data(text: str) -> None:
-    """Print what was asked for. Raises OSError (BrokenPipeError) when it can't be written."""
-    click.echo(text)
+    """Print what was asked for.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more. OutputError: it can't be written for another reason.
+    """
+    with _output_errors():
+        click.echo(text)
 
 
 def say(text: str) -> None:
@@ -83,8 +93,19 @@ def end_line() -> None:
 
 
 def flush() -> None:
-    """Raises OSError when what was printed can't be written."""
-    sys.stdout.flush()
+    """Raises what ``data`` raises."""
+    with _output_errors():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise OutputError(exc.errno, exc.strerror) from exc
 
 
 def discard() -> None:
@@ -123,7 +144,8 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: d
     shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    Console().print(shown)
+    with _output_errors():
+        Console().print(shown)
 
 
 def log_to_stderr() -> None:

@@ -22,7 +22,15 @@ __all__ = ["managedsave", "restore", "save"]
 @with_engine
 async def save(engine: Engine, name: str, file: str) -> None:
     """Write the memory of a domain to FILE and stop it; 'restore' brings it back."""
+    import anyio
+
+    from engine.errors import ConfigError
+
     domain = find(engine, name)
+    target = anyio.Path(file)
+    # the file is written beside and renamed: that would put it in the place of a device or a folder
+    if await target.exists() and not await target.is_file():
+        raise ConfigError("is no regular file: name one, or a new one", source=file)
     await domain.save(file)
     output.say(f"Domain '{domain.name}' saved to {file}")
 

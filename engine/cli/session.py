@@ -27,7 +27,7 @@ BACKENDS = ("asyncio", "trio")
 P = ParamSpec("P")
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
+class Interrupted(Exception):
     """A signal ended the command. ``number`` is the signal's."""
 
     def __init__(self, number: int) -> None:
@@ -112,9 +112,7 @@ class Session:
             raise Interrupted(caught[0])
 
 
-async def _cancel_on_signal(
-    scope: CancelScope, caught: list[int], *, task_status: TaskStatus[None]
-) -> None:
+async def _cancel_on_signal(scope: CancelScope, caught: list[int], *, task_status: TaskStatus[None]) -> None:
     import anyio
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -1,0 +1,147 @@
+"""``events``: reads the journal, whether an engine holds the state directory or not, and never stands in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import Session
+
+if TYPE_CHECKING:
+    from engine.events.filters import EventFilter
+    from engine.events.journal_file import JournalReader
+    from engine.events.types import Event
+
+__all__ = ["events"]
+
+Show: TypeAlias = "Callable[[Iterable[Event]], None]"
+_BATCH = 1024
+
+
+def _event_types(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[type[Event], ...]:
+    """Each a class (``DomainStarted``, ``LifecycleEvent``) or a CloudEvents type, whole or its end."""
+    from engine.conf.document import suggest
+    from engine.events.encoding import type_name
+    from engine.events.types import event_types
+
+    if not names:
+        return ()
+    classes = event_types()
+    known: dict[str, type[Event]] = {}
+    for name, kind in classes.items():
+        dotted = type_name(kind)
+        known |= {name.lower(): kind, dotted: kind, dotted.removeprefix("org.virengine."): kind}
+    for name in names:
+        if name.lower() not in known:
+            near = suggest(name, tuple(classes))
+            raise click.BadParameter(f"there is no event type '{name}'{near}", ctx, param)
+    return tuple(known[name.lower()] for name in names)
+
+
+@click.command()
+@click.option("--since", metavar="N", help="Only events after this number, or this id (EPOCH/N).")
+@click.option("--follow", "-f", is_flag=True, help="Print new events as they come, until Ctrl-C.")
+@click.option("--type", "kinds", multiple=True, metavar="TYPE", callback=_event_types, help="Only this type of event.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN",
+    shell_complete=arguments.complete_domain,
+    help="Only events of this domain: name, UUID or pattern (web*).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print CloudEvents, one a line.")
+@click.pass_obj
+def events(
+    session: Session,
+    since: str | None,
+    follow: bool,
+    kinds: tuple[type[Event], ...],
+    domains: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the events in the journal: all that are kept, or those since a number.
+
+    --follow without --since begins with the next event. --type takes a class like DomainStarted or LifecycleEvent, or
+    a CloudEvents type like domain.started. --type and --domain may be given several times.
+
+    The journal is only read: it does not matter who holds the state directory. What a guest does by itself gets into it
+    while an engine runs, or when the next one looks.
+    """
+    from engine.events.filters import EventFilter
+
+    wanted = EventFilter(*kinds, domain=domains or None)
+    show = _show_json if as_json else _show
+    path = session.state_dir / "journal.db"
+    if follow:
+        from engine.cli.follow import follow as follow_journal
+
+        follow_journal(
+            path,
+            lambda reader: reader.newest if since is None else _begin(reader, since),
+            lambda reader, cursor: _print(reader, cursor, wanted, show),
+        )
+    with _open(path) as reader:
+        _print(reader, _begin(reader, since), wanted, show)
+
+
+def _open(path: Path) -> JournalReader:
+    from engine.errors import StoreError
+    from engine.events.journal_file import open_reader
+
+    if not path.exists():
+        raise StoreError(str(path), "there is no journal (nothing has been done with this state directory yet)")
+    return open_reader(path)
+
+
+def _begin(reader: JournalReader, since: str | None) -> int:
+    """The number to go on after; None: from the oldest that is kept.
+
+    Raises:
+        click.BadParameter: not a number or an id. ResyncRequired: it is no longer kept, or there was no such event.
+    """
+    from engine.errors import ResyncRequired
+
+    if since is None:
+        return 0
+    epoch, _, text = since.rpartition("/")
+    if not text.isdecimal():
+        raise click.BadParameter(f"'{since}' is not the number or the id of an event", param_hint="--since")
+    number, first, last = int(text), 1, reader.newest
+    if epoch:
+        bounds = [start for _, start in reader.epochs] + [reader.newest + 1]
+        names = [name for name, _ in reader.epochs]
+        if epoch not in names:
+            raise ResyncRequired(number, reader.oldest)
+        first, last = bounds[names.index(epoch)], bounds[names.index(epoch) + 1] - 1
+    if not max(first, reader.oldest) - 1 <= number <= last:
+        raise ResyncRequired(number, reader.oldest)
+    return number
+
+
+def _print(reader: JournalReader, cursor: int, wanted: EventFilter, show: Show) -> int:
+    """Print all there is after ``cursor``; the number of the last one."""
+    while batch := reader.read(cursor, _BATCH):
+        show(event for event in batch if wanted(event))
+        cursor = batch[-1].sequence
+    return cursor
+
+
+def _show(events: Iterable[Event]) -> None:
+    from engine.cli.words import clock, describe, subject
+
+    for event in events:
+        output.data(f"{clock(event)}  {event.sequence:>6}  {subject(event)}  {describe(event)}")
+
+
+def _show_json(events: Iterable[Event]) -> None:
+    import msgspec
+
+    from engine.events.encoding import to_cloudevent
+
+    for event in events:
+        output.data(msgspec.json.encode(to_cloudevent(event)).decode())

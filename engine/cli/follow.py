@@ -1,0 +1,112 @@
+"""``events --follow``: sleeps until the writer of the journal rings, then reads what is new.
+
+All of it blocks, on purpose: nothing else is to be done meanwhile, and Ctrl-C ends a blocked call of the main thread,
+also a write to a pipe that nobody empties.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.errors import StoreError
+from engine.events.journal_file import JournalReader, open_reader
+
+__all__ = ["Watch", "follow"]
+
+# inotify(7)
+_ATTRIB, _MOVED_TO, _CREATE, _IGNORED = 0x4, 0x80, 0x100, 0x8000
+_HEAD = struct.Struct("iIII")
+
+
+class Watch:
+    """Tells of changes to one file, which need not be there (its folder must). A context manager.
+
+    Raises:
+        OSError: the folder can't be watched.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._name = os.fsencode(path.name)
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_CLOEXEC)
+        mask = _ATTRIB | _MOVED_TO | _CREATE
+        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(path.parent), mask) < 0:
+            number = ctypes.get_errno()
+            self.close()
+            raise OSError(number, os.strerror(number), str(path.parent))
+
+    def wait(self) -> bool:
+        """Return when the file was touched or replaced; False: its folder is gone."""
+        while True:
+            data = os.read(self._fd, 65536)
+            while data:
+                _, mask, _, length = _HEAD.unpack_from(data)
+                name = data[_HEAD.size : _HEAD.size + length].rstrip(b"\0")
+                data = data[_HEAD.size + length :]
+                if mask & _IGNORED:
+                    return False
+                if name == self._name:
+                    return True
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[JournalReader, int], int]) -> None:
+    """Show what is in the journal at ``path`` and what comes, for ever.
+
+    Args:
+        begin: the number to begin after; called once.
+        show: shows all that is there after a number and returns the last one's.
+
+    Raises:
+        StoreError: the state directory is not there, or is gone. OSError: it can't be watched.
+    """
+    if not path.parent.is_dir():
+        raise StoreError(str(path.parent), "there is no such state directory")
+    with Watch(path) as watch:
+        cursor: int | None = None if path.exists() else 0
+        while True:
+            if path.exists():
+                with open_reader(path) as reader:
+                    # a journal that was set aside and begun anew may count from 1 again
+                    cursor = begin(reader) if cursor is None else min(cursor, reader.newest)
+                    _follow_one(path, reader, cursor, watch, show)
+            elif not watch.wait():
+                raise StoreError(str(path.parent), "the state directory is gone")
+            cursor = 0
+
+
+def _follow_one(
+    path: Path, reader: JournalReader, cursor: int, watch: Watch, show: Callable[[JournalReader, int], int]
+) -> None:
+    """Until another file is in the place of this one."""
+    identity = _identity(path)
+    while _identity(path) == identity:
+        cursor = show(reader, cursor)
+        if not watch.wait():
+            raise StoreError(str(path.parent), "the state directory is gone")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
