@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.systemd.machines import ScopeManager
     from engine.systemd.state import UnitState
 
-__all__ = ["DomainFacts", "Finding", "HostFacts", "cycle_in", "examine", "gather", "repair"]
+__all__ = ["DomainFacts", "Finding", "HostFacts", "examine", "gather", "repair"]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -262,25 +262,6 @@ def _homeless(domain: DomainFacts) -> Finding:
         fix="virengine doctor --fix",
         fixable=True,
     )
-
-
-def cycle_in(edges: Mapping[str, Iterable[str]]) -> list[str] | None:
-    """A circle in ``unit -> units it is after``, the first repeated at the end; None when there is none."""
-    done: set[str] = set()
-    for root in edges:
-        path: list[str] = []
-        stack: list[tuple[str, bool]] = [(root, False)]
-        while stack:
-            unit, leave = stack.pop()
-            if leave:
-                done.add(path.pop())
-            elif unit in path:
-                return [*path[path.index(unit) :], unit]
-            elif unit not in done:
-                path.append(unit)
-                stack.append((unit, True))
-                stack.extend((other, False) for other in edges.get(unit, ()))
-    return None
 
 
 async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Path) -> HostFacts:
