@@ -1,7 +1,7 @@
 """Runs every benchmark and writes what came of it: ``python -m benchmarks [NAME...]``, behind ``make bench``.
 
-Each ``bench_*.py`` has ``run()``, which gives rows: what, us, peer, floor, ratio, must. ``results.json`` holds them all,
-and the table in README.md is made of it. A figure that misses its target is shown as such; no test depends on one.
+Each ``bench_*.py`` has ``run()``, which gives rows: what, us, peer, floor, ratio, must. ``results.json`` holds them
+all, and the table in README.md is made of it. A figure that misses its target is shown as such; no test depends on one.
 """
 
 from __future__ import annotations

@@ -138,38 +138,38 @@ def medians(results: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(result[name] for result in results) for name in results[0]}
 
 
+FIGURES = (
+    ("define + start + shutdown + undefine, events delivered", "life", "us", 1e6, "<= 1.0x libvirt"),
+    ("memory of a defined domain, 1,000 of them", f"memory-{MANY // 10}", "KiB", 1 / 1024, "<= 9.5 KiB"),
+    ("memory of a defined domain, 10,000 of them", f"memory-{MANY}", "KiB", 1 / 1024, "<= 9.5 KiB"),
+    ("list 10,000 names", "list", "ms", 1e3, "<= 26 ms"),
+)
+
+
 def run() -> list[dict[str, Any]]:
     """Rows: what, unit, us, peer, floor, ratio (us/peer), must."""
     rows: list[dict[str, Any]] = []
     for backend in ("asyncio", "trio"):
-        us, peer, floor = [], [], []
+        results: dict[str, list[dict[str, float]]] = {"us": [], "peer": [], "floor": []}
         for _ in range(ROUNDS):
-            us.append(measure(sys.executable, OURS, LIVES, MANY, backend))
-            peer.append(measure(SYSTEM_PYTHON, PEER, LIVES, MANY))
-            floor.append(measure(sys.executable, FLOOR, LIVES))
-        ours = medians([result for result in us if result])
-        theirs = medians(found) if (found := [result for result in peer if result]) else {}
-        bare = medians([result for result in floor if result])
-
-        def row(what: str, name: str, unit: str, scale: float, must: str) -> None:
-            mine, other = ours[name] * scale, theirs.get(name)
-            rows.append(
-                {
-                    "what": f"{what} ({backend})",
-                    "unit": unit,
-                    "us": mine,
-                    "peer": other * scale if other is not None else None,
-                    "floor": bare[name] * scale if name in bare else None,
-                    "ratio": ours[name] / other if other else None,
-                    "must": must,
-                }
-            )
-
-        row("define + start + shutdown + undefine, events delivered", "life", "us", 1e6, "<= 1.0x libvirt")
-        row("memory of a defined domain, 1,000 of them", f"memory-{MANY // 10}", "KiB", 1 / 1024, "<= 9.5 KiB")
-        row("memory of a defined domain, 10,000 of them", f"memory-{MANY}", "KiB", 1 / 1024, "<= 9.5 KiB")
-        row("list 10,000 names", "list", "ms", 1e3, "<= 26 ms")
+            for name, result in (
+                ("us", measure(sys.executable, OURS, LIVES, MANY, backend)),
+                ("peer", measure(SYSTEM_PYTHON, PEER, LIVES, MANY)),
+                ("floor", measure(sys.executable, FLOOR, LIVES)),
+            ):
+                if result is not None:
+                    results[name].append(result)
+        found = {name: medians(measured) if measured else {} for name, measured in results.items()}
+        rows += [figure(found, f"{what} ({backend})", *rest) for what, *rest in FIGURES]
     return rows
+
+
+def figure(
+    found: dict[str, dict[str, float]], what: str, name: str, unit: str, scale: float, must: str
+) -> dict[str, Any]:
+    scaled = {who: measured[name] * scale if name in measured else None for who, measured in found.items()}
+    us, peer = scaled["us"], scaled["peer"]
+    return {"what": what, "unit": unit, **scaled, "ratio": us / peer if us and peer else None, "must": must}
 
 
 if __name__ == "__main__":

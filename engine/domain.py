@@ -372,9 +372,13 @@ class Domain:
                 await self._discard_save()
             else:
                 restore_from = self._host.store.managed_save(self.uuid)
-        await self._run(self._definition, paused=command.paused, restore_from=restore_from)
-        if restore_from is not None:
-            await self._discard_save()
+        try:
+            await self._run(self._definition, paused=command.paused, restore_from=restore_from)
+        finally:
+            if restore_from is not None and self.active:
+                # from here on that memory no longer fits the disks: it must not be restored once more
+                with anyio.CancelScope(shield=True):
+                    await self._discard_save()
 
     async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None) -> None:
         driver = self._host.driver
@@ -606,6 +610,9 @@ class Domain:
             log.warning("domain %s could not be taken over: %s", self.name, exc)
             self.publish(types.CommandFailed, command="adopt", error=str(exc))
             return
+        # What was saved before this run, or by a save whose end nobody saw, fits the disks only if nothing ran since.
+        if self.saved and (self.active or self.reason not in ("saved", "failed")):
+            await self._discard_save()
         if alive and self.active:
             self.publish(types.DomainAdopted, detail="reconnected", state=self.state, reason=self.reason)
             if not self.ready:
