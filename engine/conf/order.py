@@ -120,9 +120,9 @@ class _Reader:
         return ConfigError(f"<order:{local_name(self.element)}>: {reason}", source=self.source, line=self.line or None)
 
     def only(self, *known: str) -> None:
-        for name in self.element.keys():  # noqa: SIM118 - an lxml element is no mapping
+        for name in map(str, self.element.keys()):
             if name not in known:
-                raise self.fail(f"unknown attribute '{name}'{suggest(str(name), known)}")
+                raise self.fail(f"unknown attribute '{name}'{suggest(name, known)}")
 
     def text(self, name: str) -> str:
         return attribute(self.element, name, source=self.source)

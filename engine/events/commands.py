@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
-from secrets import token_hex
 from typing import ClassVar, Literal
 
 import msgspec
@@ -32,7 +32,7 @@ __all__ = [
 ShutdownMethod = Literal["default", "agent", "acpi"]
 
 # unique without asking the kernel for each: this process's random part, and a counter
-_process = token_hex(4)
+_process = os.urandom(4).hex()
 _counter = count(1)
 
 
