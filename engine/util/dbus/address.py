@@ -79,7 +79,10 @@ def _pair(part: str, item: str) -> tuple[str, bytes]:
         raise ConfigError(f"not a D-Bus address: '{item}' in '{part}' is no key=value")
     if _ESCAPE.search(value):
         raise ConfigError(f"not a D-Bus address: a '%' in '{part}' has no two hexadecimal digits after it")
-    return key, unquote_to_bytes(os.fsencode(value))
+    try:
+        return key, unquote_to_bytes(os.fsencode(value))
+    except UnicodeEncodeError as exc:
+        raise ConfigError(f"not a D-Bus address: {item!r} is no text that a file name could be") from exc
 
 
 def _socket(part: str, keys: Mapping[str, bytes], environ: Mapping[str, str]) -> bytes | None:

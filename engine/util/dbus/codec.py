@@ -113,7 +113,9 @@ def encode(message: Message, serial: int) -> tuple[bytes, list[int]]:
     """
     fds: list[int] = []
     try:
-        body = _Writer(message.signature, list(message.body), fds).marshall()
+        writer = _Writer(message.signature, list(message.body), fds)
+        body = writer.marshall()
+        writer.writers.clear()  # its own methods: one circle less to collect for each message
         given = {**{name: getattr(message, name, None) for name, _, _ in _FIELDS.values()}, "unix_fds": len(fds)}
         _check_fields(message.type, given)
         head = _header(message, len(body), serial, given)
@@ -199,6 +201,7 @@ def decode(frame: bytearray, take_fds: Callable[[int], Sequence[UnixFd]]) -> Mes
         ConnectionBroken: it is malformed, whichever way.
     """
     fds: Sequence[UnixFd] = ()
+    reader = None
     try:
         reader = _Reader(frame)
         _, kind, flags, _, _, serial, pairs = (reader.read_argument(t) for t in _tree(_HEADER).types)
@@ -220,6 +223,10 @@ def decode(frame: bytearray, take_fds: Callable[[int], Sequence[UnixFd]]) -> Mes
         for fd in fds:
             fd.close()
         raise ConnectionBroken(f"a malformed message came from the bus: {exc or type(exc).__name__}") from exc
+    finally:
+        if reader is not None:
+            reader.readers.clear()  # its own methods, a circle: descriptors would stay open until it is collected
+            reader.fds = ()
 
 
 class _Reader(Unmarshaller):
