@@ -45,7 +45,9 @@ def state_dirs() -> tuple[Path, Path | None]:
     # relative paths are invalid and to be ignored (XDG Base Directory Specification)
     state, runtime = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("XDG_RUNTIME_DIR", "")
     base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return base / "virengine", Path(runtime) / "virengine" if runtime.startswith("/") else None
+    # cron and su leave the variable out, and must find the same guests running as everybody else (pam_systemd(8))
+    run = Path(runtime) if runtime.startswith("/") else Path(f"/run/user/{os.geteuid()}")
+    return base / "virengine", run / "virengine" if run.is_dir() else None
 
 
 class Session:
@@ -59,9 +61,10 @@ class Session:
     def __init__(self, *, uris: Sequence[str], state_dir: str | os.PathLike[str] | None, backend: str) -> None:
         self._uris = tuple(uris)
         self.backend = backend
-        self.state_dir, self.runtime_dir = state_dirs() if state_dir is None else (Path(state_dir).absolute(), None)
-        #: ``--state-dir`` was given (or its variable set).
-        self.state_dir_given = state_dir is not None
+        self.state_dir, self.runtime_dir = state_dirs()
+        # the default by its name is the default: it must not lose sight of the guests that run
+        if state_dir is not None and Path(state_dir).absolute() != self.state_dir:
+            self.state_dir, self.runtime_dir = Path(state_dir).absolute(), None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -75,6 +78,11 @@ class Session:
             return tuple(dict.fromkeys(str(ConnectionURI.parse(uri)) for uri in uris))
         except ConfigError as exc:
             raise click.BadParameter(str(exc), param_hint="--uri") from exc
+
+    def arguments(self) -> list[str]:
+        """The program's own options that lead another call of it to the same engine."""
+        uris = [text for uri in self.uris for text in ("--uri", uri)]
+        return ["--state-dir", str(self.state_dir), *uris, "--backend", self.backend]
 
     def run(self, work: Callable[[Engine], Awaitable[None]]) -> None:
         """Open an engine, do ``work`` with it, and close it; guests are left as they are.

@@ -1,0 +1,156 @@
+"""``doctor``, ``install-units``: the host's own shutdown keeps the order, too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.failures import Failed
+from engine.cli.session import Session
+
+if TYPE_CHECKING:
+    from engine.core import Engine
+    from engine.systemd.doctor import Finding
+
+__all__ = ["doctor", "install_units"]
+
+_user = click.option(
+    "--user/--system",
+    default=os.geteuid() != 0,
+    help="The user's own service manager, or the host's.  [default: the host's for root]",
+)
+
+
+def _units(session: Session, *, user: bool, timeout: float | None = None) -> dict[str, str]:
+    from engine.systemd import install
+
+    command = [*install.engine_command(), *session.arguments()]
+    return install.render_units(command, timeout=timeout or install.DEFAULT_TIMEOUT, user=user)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Mend what can be mended. Guests are neither started nor stopped by it.")
+@click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
+@arguments.as_json
+@click.pass_obj
+def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
+    """Examine whether the host's shutdown would stop guests in order, and none is killed.
+
+    Is every live scope ordered as the graph says, do the units stand, does the plan fit the time they are given, can
+    every guest be stopped? Fails when a guest may come to harm.
+    """
+    from engine.systemd import install
+
+    user = os.geteuid() != 0
+    folder = install.units_dir(user=user)
+    found: list[Finding] = []
+
+    async def work(engine: Engine) -> None:
+        units = _units(session, user=user, timeout=_stop_timeout(engine))
+        findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
+        if done and not dry_run:
+            findings, _ = await engine.doctor(units=units, folder=folder)
+        found.extend(findings)
+        _show(findings, done, dry_run=dry_run, as_json=as_json)
+
+    session.run(work)
+    if any(finding.severity == "error" for finding in found):
+        raise Failed()
+
+
+def _show(findings: list[Finding], done: list[str], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        ok = all(finding.severity != "error" for finding in findings)
+        output.json({"ok": ok, "findings": findings, "done": done})
+        return
+    for line in done:
+        output.say(f"{'would ' if dry_run else ''}{line}")
+    for finding in findings:
+        output.data(f"{finding.severity}: {finding.what}")
+        output.data(f"  why: {finding.why}")
+        if finding.fix:
+            output.data(f"  do:  {finding.fix}")
+    if not findings:
+        output.data("All is well: the host's shutdown stops every guest in order.")
+
+
+def _stop_timeout(engine: Engine) -> float:
+    """Seconds to give the stop of all guests: the worst case if every one that is defined runs, and some air."""
+    from engine.shutdown.plan import Facts, make_plan
+    from engine.systemd.install import DEFAULT_TIMEOUT
+
+    graph = engine.order.graph()
+    plan = make_plan(graph, "down", {key: Facts(active=True) for key in graph.sorted("down")})
+    return max(DEFAULT_TIMEOUT, plan.seconds + max(plan.seconds / 10, 10.0))
+
+
+@click.command("install-units")
+@_user
+@click.option(
+    "--dir", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Where to put them, if not where usual."
+)
+@click.option("--now", is_flag=True, help="Start the service as well: only a service that is up can stop guests.")
+@click.option("--uninstall", is_flag=True, help="Take them away again.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.pass_obj
+def install_units(session: Session, user: bool, folder: str | None, now: bool, uninstall: bool, dry_run: bool) -> None:
+    """Put in place the systemd units that stop guests in order when the host goes down.
+
+    virengine-guests.service runs 'virengine down' with the same --uri and --state-dir as given here, before the host
+    touches any guest, and 'virengine up --resume' after it booted.
+    """
+    from engine.systemd import install
+
+    target = Path(folder).absolute() if folder else install.units_dir(user=user)
+    if uninstall:
+        actions = install.uninstall_units(target, dry_run=dry_run)
+    else:
+        units = _units(session, user=user, timeout=_worst_case(session))
+        actions = install.install_units(units, target, user=user, dry_run=dry_run)
+    for action in actions:
+        output.say(f"{'would ' if dry_run else ''}{action}")
+    if not dry_run and not folder:
+        session.run_plain(lambda: _tell_systemd(user=user, now=now and not uninstall))
+    elif now:
+        output.warning("the service was not started: --now is for units that were really put where systemd looks")
+
+
+def _worst_case(session: Session) -> float | None:
+    """None, with a warning, where the plan can't be made now: 'doctor --fix' mends the time later."""
+    from engine.errors import EngineError
+
+    seconds: list[float] = []
+
+    async def work(engine: Engine) -> None:
+        seconds.append(_stop_timeout(engine))
+
+    try:
+        session.run(work)
+    except EngineError as exc:
+        output.warning(f"the units get the default time to stop guests ('virengine doctor --fix' mends it): {exc}")
+    return seconds[0] if seconds else None
+
+
+async def _tell_systemd(*, user: bool, now: bool) -> None:
+    from engine.errors import EngineError
+    from engine.systemd.machines import ScopeManager
+    from engine.systemd.scope import GUESTS_SERVICE
+
+    start = f"systemctl {'--user ' if user else ''}start {GUESTS_SERVICE}"
+    async with ScopeManager(user=user) as manager:
+        try:
+            await manager.reload()
+        except EngineError as exc:
+            if now:
+                raise
+            output.warning(f"systemd was not told of them: {exc}")
+            return
+        if now:
+            await manager.start_unit(GUESTS_SERVICE)
+            output.say(f"{GUESTS_SERVICE} is started")
+        else:
+            output.say(f"then: {start}")
