@@ -255,8 +255,8 @@ class Driver(ABC):
 
         Returns:
             True: it runs, and SUSPENDED/SHUTTING_DOWN/CRASHED was reported where it is not plainly running (the engine
-            assumes RUNNING before the call). False: it is gone, and STOPPED was reported with the true detail; ``failed``
-            only if the guest never ran, since a managed save is kept then.
+            assumes RUNNING before the call). False: it is gone, and STOPPED was reported with the true detail;
+            ``failed`` only if the guest never ran, since a managed save is kept then.
         """
         domain.report(Report.STOPPED, "failed")
         return False

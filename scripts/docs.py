@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the parts of docs/ that follow from the code: `docs.py [--check]`, behind `make docs`.
 
-The state diagram comes from the lifecycle table, the events from their docstrings, the errors from the tree's docstring;
-nothing of it is written twice. ``--check`` writes nothing and fails when a page is out of date.
+The state diagram comes from the lifecycle table, the events from their docstrings, the errors from the tree's
+docstring; nothing of it is written twice. ``--check`` writes nothing and fails when a page is out of date.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import ssl
 import stat
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -217,6 +216,8 @@ async def _http_status(url: str) -> int:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     stream: ByteStream
     if parts.scheme == "https":
+        import ssl  # slow to import, and most gates are not https
+
         context = await anyio.to_thread.run_sync(ssl.create_default_context)
         stream = await anyio.connect_tcp(
             host, port, ssl_context=context, tls_hostname=host, tls_standard_compatible=False

@@ -90,8 +90,16 @@ def test_nothing_but_a_config_error_comes_of_garbage(data: bytes | str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "unit", "kib"),
-    [("1", None, 1), ("1", "b", 1), ("1025", "bytes", 2), ("1", "KB", 1), ("1", "k", 1), ("1", "GiB", 1048576)]
-    + [("1", "GB", 976563), ("2", "t", 2147483648)],
+    [
+        ("1", None, 1),
+        ("1", "b", 1),
+        ("1025", "bytes", 2),
+        ("1", "KB", 1),
+        ("1", "k", 1),
+        ("1", "GiB", 1048576),
+        ("1", "GB", 976563),
+        ("2", "t", 2147483648),
+    ],
 )
 def test_units_are_libvirts(number: str, unit: str | None, kib: int) -> None:
     assert to_kib(number, unit) == kib

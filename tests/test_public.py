@@ -1,0 +1,35 @@
+"""The public names: all there, all documented, and nothing imported that is not needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import engine
+from engine import errors
+from engine.events import types
+
+
+def test_every_public_name_is_there_once_and_sorted() -> None:
+    assert len(set(engine.__all__)) == len(engine.__all__)
+    for name in engine.__all__:
+        assert getattr(engine, name).__doc__, name
+
+
+def test_all_errors_and_event_types_are_public() -> None:
+    assert set(errors.__all__) <= set(engine.__all__)
+    assert set(types.__all__) - {"event_types"} <= set(engine.__all__)
+    assert {name for name in types.event_types() if not name.startswith("_")} <= set(engine.__all__)
+
+
+@pytest.mark.parametrize("module", ["xmlschema", "rich", "sqlite3", "dbus_next", "trio", "asyncio.subprocess", "ssl"])
+def test_importing_the_engine_does_not_import(module: str) -> None:
+    program = f"import engine, sys; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_one_root_for_all_errors() -> None:
+    for name in errors.__all__:
+        assert issubclass(getattr(errors, name), errors.EngineError)
