@@ -1,8 +1,8 @@
 """The parts of a domain document that make its machine, as frozen structs; every one carries its line.
 
-Source: libvirt's "Domain XML format". The structs say what can be built: an element, attribute or value that is not here
-is refused by name and line (``engine.conf.reader``), never skipped in silence. What libvirt writes into a document as a
-mere fact (aliases, labels, live indexes) is in ``skipped``.
+Source: libvirt's "Domain XML format". The structs say what can be built: an element, attribute or value that is not
+here is refused by name and line (``engine.conf.reader``), never skipped in silence. What libvirt writes into a document
+as a mere fact (aliases, labels, live indexes) is in ``skipped``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class DiskDriver(Node, frozen=True, kw_only=True):
 class DiskSource(Node, frozen=True, kw_only=True):
     file: str = ""
     dev: str = ""
-    startupPolicy: Literal["mandatory"] = "mandatory"  # noqa: N815 - libvirt's name
+    startupPolicy: Literal["mandatory"] = "mandatory"
     skipped: ClassVar[frozenset[str]] = frozenset({"index", "seclabel"})
 
 
@@ -120,7 +120,7 @@ class ControllerModel(Node, frozen=True, kw_only=True):
 class ControllerTarget(Node, frozen=True, kw_only=True):
     chassis: int = 0
     port: int = 0
-    chassisNr: int = 0  # noqa: N815 - libvirt's name
+    chassisNr: int = 0
 
 
 class ControllerMaster(Node, frozen=True, kw_only=True):
@@ -271,7 +271,7 @@ class Graphics(Node, frozen=True, kw_only=True):
     autoport: bool = True
     listen: str = ""
     socket: str = ""
-    sharePolicy: Literal["allow-exclusive", "force-shared", "ignore"] | None = None  # noqa: N815 - libvirt's name
+    sharePolicy: Literal["allow-exclusive", "force-shared", "ignore"] | None = None
     listens: Annotated[tuple[Listen, ...], "listen"] = ()
     skipped: ClassVar[frozenset[str]] = frozenset({"alias", "keymap"})
 
@@ -329,7 +329,7 @@ class MemoryBalloon(Device, frozen=True, kw_only=True):
 
     model: Literal["virtio", "none"]
     autodeflate: bool = False
-    freePageReporting: bool = False  # noqa: N815 - libvirt's name
+    freePageReporting: bool = False
     stats: BalloonStats | None = None
 
 

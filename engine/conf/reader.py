@@ -89,7 +89,7 @@ def read(cls: type[N], element: Element, *, source: str | None = None) -> N:
         if field is not None:
             values[field.name] = _convert(field, element, str(text), source)
         elif name not in cls.skipped and not str(name).startswith("{"):
-            raise _unknown(f"<{element.tag} {name}='{text}'>", str(name), attributes, element, source)
+            raise _unknown(f"<{element.tag} {name!s}='{text!s}'>", str(name), attributes, element, source)
     for child in element:
         tag = child.tag
         if not isinstance(tag, str) or tag.startswith("{") or tag in cls.skipped:
@@ -152,9 +152,7 @@ def _shown(element: Element) -> str:
 def _unknown(
     shown: str, name: str, known: dict[str, _Field], element: Element, source: str | None
 ) -> UnsupportedConfig:
-    return UnsupportedConfig(
-        shown, f"not supported{suggest(name, tuple(known))}", source=source, line=line_of(element)
-    )
+    return UnsupportedConfig(shown, f"not supported{suggest(name, tuple(known))}", source=source, line=line_of(element))
 
 
 # ---------------------------------------------------------------------------- annotations to plans

@@ -77,6 +77,7 @@ class Process:
         self.identity = identity
         self.status: int | None = None
         self._pidfd = pidfd
+        self._watched = False
 
     @property
     def pid(self) -> int:
@@ -138,11 +139,18 @@ class Process:
         """Return when it has ended, and has been reaped if it was a child. Any number of tasks may wait."""
         if self._pidfd < 0:
             return
-        own = os.dup(self._pidfd)  # only one task may wait for a descriptor
-        try:
-            await anyio.wait_readable(own)
-        finally:
-            os.close(own)
+        if self._watched:  # only one task may wait for a descriptor
+            own = os.dup(self._pidfd)
+            try:
+                await anyio.wait_readable(own)
+            finally:
+                os.close(own)
+        else:
+            self._watched = True
+            try:
+                await anyio.wait_readable(self._pidfd)
+            finally:
+                self._watched = False
         self._reap()
 
     def _reap(self) -> None:

@@ -57,7 +57,9 @@ def add_characters(line: Line, topology: Topology, devices: Devices, places: Pla
         path = _channel(line, topology, channel, index, places)
         if channel.target.name == AGENT_PORT:
             if channel.type != "unix" or channel.source.mode == "connect":
-                raise refuse(f"<channel type='{channel.type}'>", "the guest agent needs a socket that is bound", channel)
+                raise refuse(
+                    f"<channel type='{channel.type}'>", "the guest agent needs a socket that is bound", channel
+                )
             agent, agent_device = path, f"channel{index}"
     return Characters(agent=agent, agent_device=agent_device, **_console_place(first, places))
 
@@ -133,9 +135,7 @@ def _serial(line: Line, topology: Topology, serial: Serial, index: int, places: 
         line.device("pci-serial", topology.pci(serial.address), chardev=chardev, id=f"serial{index}")
 
 
-def _console(
-    line: Line, topology: Topology, console: Console, index: int, places: Places, *, logged: bool
-) -> None:
+def _console(line: Line, topology: Topology, console: Console, index: int, places: Places, *, logged: bool) -> None:
     if console.target.type != "virtio":
         raise refuse(
             f"<target type='{console.target.type}'>", "a further console can only be of target virtio", console.target
@@ -148,7 +148,9 @@ def _console(
 def _channel(line: Line, topology: Topology, channel: Channel, index: int, places: Places) -> str:
     if channel.target.type != "virtio" or not channel.target.name:
         raise refuse(
-            f"<target type='{channel.target.type}'>", "a channel needs a target of type virtio and a name", channel.target
+            f"<target type='{channel.target.type}'>",
+            "a channel needs a target of type virtio and a name",
+            channel.target,
         )
     chardev = f"charchannel{index}"
     path = _backend(line, channel, chardev, places, name=f"channel{index}", logged=False)

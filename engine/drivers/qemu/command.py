@@ -194,7 +194,10 @@ class _Builder:
         features = machine.features
         timers = {timer.name: timer.present for timer in machine.clock.timers}
         if "kvmclock" in timers:
-            words = [*(words or ["qemu64" if machine.type == "qemu" else "kvm64"]), f"kvmclock={escape(timers['kvmclock'])}"]
+            words = [
+                *(words or ["qemu64" if machine.type == "qemu" else "kvm64"]),
+                f"kvmclock={escape(timers['kvmclock'])}",
+            ]
         if features is not None and features.pae is False and words and machine.os.type.arch == "i686":
             words.append("pae=off")
         if words:
@@ -253,12 +256,10 @@ class _Builder:
 
     def _flash(self, number: int, path: str, *, read_only: bool) -> None:
         self.line.blockdev(driver="file", node_name=f"pflash{number}-file", filename=path, read_only=read_only)
-        self.line.blockdev(
-            driver="raw", node_name=f"pflash{number}", file=f"pflash{number}-file", read_only=read_only
-        )
+        self.line.blockdev(driver="raw", node_name=f"pflash{number}", file=f"pflash{number}-file", read_only=read_only)
 
     def _boot_order(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Boot index by disk and by card: each device's own ``<boot order>``, or the first of each kind ``<os>`` names."""
+        """Boot index by disk and by card: their own ``<boot order>``, or the first of each kind ``<os>`` names."""
         system, devices = self.machine.os, self.machine.devices
         menu = system.bootmenu
         facts = {"menu": True if menu and menu.enable else None, "splash_time": (menu and menu.timeout) or None}

@@ -36,9 +36,13 @@ def add_disks(line: Line, topology: Topology, disks: tuple[Disk, ...], boot_inde
         seen[name] = disk
         bus = disk.target.bus or _PREFIXES.get(name[:2])
         if bus is None or not name.isalnum():
-            raise refuse(f"<target dev='{name}'>", "no bus is given, and the name tells none (hda, sda, vda)", disk.target)
+            raise refuse(
+                f"<target dev='{name}'>", "no bus is given, and the name tells none (hda, sda, vda)", disk.target
+            )
         if bus == "virtio" and disk.device == "cdrom":
-            raise refuse("<target bus='virtio'>", "a CD drive can't be on the virtio bus: use sata, ide or scsi", disk.target)
+            raise refuse(
+                "<target bus='virtio'>", "a CD drive can't be on the virtio bus: use sata, ide or scsi", disk.target
+            )
         backend = _backend(line, disk)
         _frontend(line, topology, disk, bus, backend, boot_index.get(index))
 
@@ -114,10 +118,14 @@ def _frontend(
     line: Line, topology: Topology, disk: Disk, bus: str, backend: str | None, boot_index: int | None
 ) -> None:
     write_back, _, _ = _CACHE[disk.driver.cache]
-    policies = {} if disk.transient else {
-        "werror": disk.driver.error_policy.replace("enospace", "enospc") if disk.driver.error_policy else None,
-        "rerror": _read_policy(disk),
-    }
+    policies = (
+        {}
+        if disk.transient
+        else {
+            "werror": disk.driver.error_policy.replace("enospace", "enospc") if disk.driver.error_policy else None,
+            "rerror": _read_policy(disk),
+        }
+    )
     if disk.device == "cdrom":
         policies = {}
     common: dict[str, Any] = {
@@ -139,4 +147,3 @@ def _frontend(
     kind = "cd" if disk.device == "cdrom" else "hd"
     place = {"ide": topology.ide, "sata": topology.sata, "scsi": topology.scsi}[bus](disk, letters(disk.target.dev))
     line.device(f"{'scsi' if bus == 'scsi' else 'ide'}-{kind}", place, **common)
-

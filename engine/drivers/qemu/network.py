@@ -80,7 +80,9 @@ def _tap(interface: Interface, index: int) -> Tap:
     if name.startswith(("vnet", "vif", "macvtap", "macvlan")):
         name = ""  # libvirt's own names: it ignores them in a document, too
     if interface.forwards or interface.ips:
-        raise refuse(f"<interface type='{interface.type}'>", "only the user network has <ip> and <portForward>", interface)
+        raise refuse(
+            f"<interface type='{interface.type}'>", "only the user network has <ip> and <portForward>", interface
+        )
     if interface.type == "ethernet":
         existing = not interface.target.managed
         if existing and not name:

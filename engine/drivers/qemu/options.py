@@ -54,7 +54,9 @@ class Line:
     def object(self, **properties: Any) -> None:
         self.add("-object", _json(properties))
 
-    def device(self, driver: str, address: Mapping[str, Any] | None = None, *, stage: int = 2, **properties: Any) -> None:
+    def device(
+        self, driver: str, address: Mapping[str, Any] | None = None, *, stage: int = 2, **properties: Any
+    ) -> None:
         """``stage``: 0 buses, 1 controllers, 2 the rest. None and underscores: as in ``_json``."""
         rank = 2 * stage + (0 if address else 1)
         self._devices.append((rank, _json({"driver": driver, **properties, **(address or {})})))

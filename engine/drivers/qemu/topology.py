@@ -152,7 +152,9 @@ class Topology:
             raise refuse(f"<address type='{address.type}'>", "this device needs an address of type usb", address)
         bus = address.bus if address else 0
         if self._need("usb", bus).model == "none":
-            raise refuse("<controller type='usb' model='none'>", "a USB device needs a USB controller", self._need("usb", bus))
+            raise refuse(
+                "<controller type='usb' model='none'>", "a USB device needs a USB controller", self._need("usb", bus)
+            )
         place = {"bus": "usb.0" if bus == 0 else f"usb{bus}.0"}
         return {**place, "port": address.port} if address is not None and address.port else place
 
@@ -171,7 +173,9 @@ class Topology:
         address = disk.address
         if address is not None:
             if address.type != "drive":
-                raise refuse(f"<address type='{address.type}'>", f"a {kind} disk needs an address of type drive", address)
+                raise refuse(
+                    f"<address type='{address.type}'>", f"a {kind} disk needs an address of type drive", address
+                )
             # libvirt's IDE addresses have the cable in bus
             place = (address.controller, address.bus if kind == "ide" else address.target, address.unit)
         key = (kind, place[0] * 1024 + place[1], place[2])

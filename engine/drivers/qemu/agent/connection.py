@@ -184,4 +184,3 @@ class AgentConnection:
         if answer.error is not None:
             raise AgentError(f"the guest agent refused {name}: {answer.error}")
         return answer.value
-

@@ -1,0 +1,184 @@
+"""Taking over guests that an earlier engine left running, and telling what became of those that are gone.
+
+A start, a save or a reboot that the earlier engine did not finish is finished or undone here: what it was doing stands
+in the facts it remembered, what it got done QEMU and the files say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from engine import DomainHandle, Report
+from engine.abc import JSON
+from engine.drivers.qemu.command import build
+from engine.drivers.qemu.diary import Diary
+from engine.drivers.qemu.facts import identity_of
+from engine.drivers.qemu.guest import Guest, report_ending
+from engine.drivers.qemu.options import Places, escape
+from engine.drivers.qemu.saving import partial_path, undo_save
+from engine.errors import ConnectionBroken, EngineError
+from engine.util.process import Process, find_process
+
+__all__ = ["find", "join_cgroup", "take_over", "without_monitor"]
+
+log = logging.getLogger("engine.drivers.qemu")
+
+
+async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
+    """The guest, not yet watched; None: it is gone, and STOPPED was reported."""
+    process, tpm = await anyio.to_thread.run_sync(_processes, domain, facts)
+    if process is not None and facts.get("phase") == "starting":
+        # the earlier engine did not live to write down what it had just started: it never ran
+        await _finish_off(process, tpm)
+        process = None
+    if process is None:
+        diary = Diary(domain.runtime_dir)
+        ending = await anyio.to_thread.run_sync(diary.ending)
+        if await anyio.to_thread.run_sync(_save_was_done, facts):
+            domain.report(Report.STOPPED, "saved")
+        elif facts.get("phase") == "starting" or facts.get("restoring"):
+            domain.report(Report.STOPPED, "failed")
+        else:
+            report_ending(domain, ending.cause)
+        if tpm is not None:
+            await _finish_off(tpm, None)
+        return None
+    places = Places(runtime=str(domain.runtime_dir))
+    command = build(domain.definition, places)
+    guest = Guest(
+        domain,
+        process,
+        machine=command.machine,
+        plan=command.plan,
+        characters=command.characters,
+        tpm=tpm,
+    )
+    guest.facts = dict(facts)
+    guest.rebooting = bool(facts.get("rebooting"))
+    return guest
+
+
+def _processes(domain: DomainHandle, facts: Mapping[str, JSON]) -> tuple[Process | None, Process | None]:
+    if facts.get("phase") == "starting":
+        found = find_process("-uuid", domain.uuid, f"pipe,id=events,path={escape(domain.runtime_dir)}/events")
+    else:
+        found = identity_of(facts, "process")
+    tpm = identity_of(facts, "tpm")
+    return Process.attach(found) if found else None, Process.attach(tpm) if tpm else None
+
+
+def _save_was_done(facts: Mapping[str, Any]) -> bool:
+    """A save was under way, and its file is whole."""
+    saving = facts.get("saving")
+    return isinstance(saving, str) and Path(saving).exists() and not partial_path(Path(saving)).exists()
+
+
+async def _finish_off(process: Process, tpm: Process | None) -> None:
+    for each in (process, tpm):
+        if each is not None:
+            each.kill()
+            with anyio.move_on_after(10):
+                await each.wait()
+            each.close()
+
+
+async def without_monitor(guest: Guest, reason: Exception) -> bool:
+    """Its monitor can't be reached: it has just ended, or something is wrong with it."""
+    with anyio.move_on_after(1):
+        await guest.process.wait()
+        guest.go_live(lambda: None)
+        await guest.gone.wait()
+        return False
+    guest.go_live(lambda: None)
+    raise ConnectionBroken(f"domain '{guest.domain.name}' runs, but its monitor can't be reached: {reason}") from reason
+
+
+async def take_over(guest: Guest, timeout: float) -> bool:
+    """Ask QEMU how things stand, and go on from there. Whether it runs.
+
+    Raises:
+        EngineError: QEMU does not answer; the guest is watched all the same.
+    """
+    assert guest.qmp is not None
+    try:
+        await guest.qmp.negotiate(timeout)
+        status = str((await guest.execute("query-status")).get("status", ""))
+        return await _take_over(guest, status)
+    except EngineError:
+        guest.go_live(lambda: None)
+        if guest.ending:
+            with anyio.move_on_after(10):
+                await guest.gone.wait()
+                return False
+        raise
+
+
+async def _take_over(guest: Guest, status: str) -> bool:
+    facts = guest.facts
+    guest.paused = status not in ("running", "suspended")
+    if facts.get("saving"):
+        if await anyio.to_thread.run_sync(_save_was_done, facts):
+            guest.go_live(lambda: None)
+            await guest.end("saved", flush=False)
+            return False
+        await anyio.to_thread.run_sync(lambda: partial_path(Path(str(facts["saving"]))).unlink(missing_ok=True))
+        guest.paused = not facts.get("running")
+        guest.go_live(lambda: _report_status(guest, "paused" if guest.paused else "running"))
+        await undo_save(guest, was_running=bool(facts.get("running")))
+        return True
+    never_ran = (status == "prelaunch" and not facts.get("paused")) or (facts.get("restoring") and guest.paused)
+    if never_ran:
+        guest.go_live(lambda: None)
+        await guest.end("failed", flush=False)
+        return False
+    await _agent_state(guest)
+    if status == "shutdown":
+        guest.go_live(lambda: None)
+        await guest.start_over("host" if guest.rebooting else "guest")
+        guest.rebooting = False
+        return True
+    guest.go_live(lambda: _report_status(guest, status))
+    return True
+
+
+def _report_status(guest: Guest, status: str) -> None:
+    domain = guest.domain
+    match status:
+        case "running":
+            pass
+        case "suspended":
+            domain.report(Report.PMSUSPENDED)
+        case "guest-panicked":
+            domain.report(Report.CRASHED)
+        case "io-error":
+            domain.report(Report.SUSPENDED, "io error")
+        case "watchdog":
+            domain.report(Report.SUSPENDED, "watchdog")
+        case _:
+            domain.report(Report.SUSPENDED, "paused")
+
+
+async def _agent_state(guest: Guest) -> None:
+    """Whether the guest has its end of the agent's channel open: no event will tell of what happened before."""
+    if guest.agent is None:
+        return
+    for device in await guest.execute("query-chardev"):
+        if device.get("label") == guest.characters.agent_device.replace("channel", "charchannel"):
+            guest.agent.guest_opened(bool(device.get("frontend-open")))
+
+
+def join_cgroup(pid: int, other: int) -> None:
+    """Put ``pid`` where ``other`` is: a helper belongs into the scope of its guest. Best effort, blocking."""
+    try:
+        for line in Path(f"/proc/{other}/cgroup").read_text().splitlines():
+            number, _, path = line.partition("::")
+            if number == "0" and path:
+                Path(f"/sys/fs/cgroup{path}/cgroup.procs").write_text(str(pid))
+    except OSError as exc:
+        log.debug("process %d stays out of the scope of %d: %s", pid, other, exc)

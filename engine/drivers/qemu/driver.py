@@ -1,0 +1,374 @@
+"""The QEMU driver: ``qemu:///system`` and ``qemu:///session``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anyio
+import anyio.to_thread
+
+from engine import Command, ConnectionURI, DomainHandle, DomainInfo, Driver, DriverContext, Report
+from engine.abc import JSON, ShutdownMethod
+from engine.conf import DomainDefinition
+from engine.drivers.qemu import adoption, command
+from engine.drivers.qemu.facts import process_facts, usage
+from engine.drivers.qemu.guest import Guest
+from engine.drivers.qemu.kvm import KvmProbe
+from engine.drivers.qemu.launch import Launched, Log, find_emulator, launch, monitor_path, save_path_of_tpm
+from engine.drivers.qemu.options import Places
+from engine.drivers.qemu.qmp.connection import QmpConnection, QmpError
+from engine.drivers.qemu.saving import SavedState, open_saved, restore, save
+from engine.errors import (
+    AgentError,
+    CommandTimeout,
+    ConfigError,
+    ConnectionBroken,
+    DriverError,
+    EngineError,
+    StartFailed,
+    UnsupportedConfig,
+)
+
+__all__ = ["QemuDriver"]
+
+_PATHS = ("/system", "/session")
+
+
+class QemuDriver(Driver):
+    """Runs QEMU on this host, one process a domain. The processes outlive the engine.
+
+    URI parameters: ``start_timeout``, seconds a QEMU has to come up (30), and ``command_timeout``, seconds it has to
+    answer a command (30).
+    """
+
+    scheme: ClassVar[str] = "qemu"
+    domain_types: ClassVar[frozenset[str]] = frozenset({"kvm", "qemu"})
+    commands: ClassVar[frozenset[Command]] = frozenset(Command)
+    stop_methods: ClassVar[frozenset[str]] = frozenset({"agent", "acpi", "save", "destroy"})
+
+    def __init__(self, context: DriverContext) -> None:
+        self._context = context
+        self._guests: dict[str, Guest] = {}
+        self._timeouts = {"start_timeout": 30.0, "command_timeout": 30.0}
+        for name, value in context.uri.query:
+            self._configure(name, value)
+        self._kvm = KvmProbe(context.save_dir / ".kvm.json" if context.persistent else None)
+
+    def _configure(self, name: str, value: str) -> None:
+        if name not in self._timeouts:
+            raise ConfigError(f"the qemu driver knows no URI parameter '{name}' (it has {', '.join(self._timeouts)})")
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0.0 < seconds < 1e9:
+            raise ConfigError(f"{name}={value} in the connection URI is not a number of seconds")
+        self._timeouts[name] = seconds
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, uri: ConnectionURI, context: DriverContext) -> AsyncIterator[QemuDriver]:
+        if uri.path not in _PATHS:
+            raise ConfigError(f"'{uri}': a qemu connection is qemu:///system or qemu:///session")
+        if uri.host or uri.transport:
+            raise ConfigError(f"'{uri}': the qemu driver runs guests on this host only")
+        yield cls(context)
+
+    def check(self, definition: DomainDefinition) -> None:
+        if definition.type not in self.domain_types:
+            known = ", ".join(sorted(self.domain_types))
+            line = definition.element().sourceline
+            raise UnsupportedConfig(
+                f"<domain type='{definition.type}'>",
+                f"not supported (there is {known})",
+                source=definition.source,
+                line=line if isinstance(line, int) else None,
+            )
+        command.check(definition)
+
+    # ------------------------------------------------------------------ start
+
+    async def start(self, domain: DomainHandle, *, paused: bool = False, restore_from: Path | None = None) -> None:
+        state = await anyio.to_thread.run_sync(open_saved, restore_from) if restore_from is not None else None
+        try:
+            await self._start(domain, paused=paused, state=state)
+        finally:
+            if state is not None:
+                state.close()
+
+    async def _start(self, domain: DomainHandle, *, paused: bool, state: SavedState | None) -> None:
+        definition = domain.definition
+        machine = command.read_machine(definition)
+        plan = command.build(definition, Places(runtime="/run"), machine=machine).plan
+        emulator = find_emulator(plan.emulator)
+        if plan.kvm:
+            await self._kvm.require(emulator)
+        # written before there is a process: from here on a later engine looks for one
+        facts: dict[str, JSON] = {"phase": "starting", "restoring": state is not None, "paused": paused}
+        await domain.remember(facts)
+        log = Log(domain.log_path)
+        tpm_state = save_path_of_tpm(
+            self._context.save_dir if self._context.persistent else domain.runtime_dir, domain.uuid
+        )
+        launched = await anyio.to_thread.run_sync(
+            lambda: launch(
+                definition,
+                machine,
+                emulator=emulator,
+                runtime=domain.runtime_dir,
+                log=log,
+                tpm_state=tpm_state,
+                incoming=state is not None,
+            )
+        )
+        guest = Guest(
+            domain,
+            launched.process,
+            machine=machine,
+            plan=plan,
+            characters=launched.command.characters,
+            tpm=launched.tpm,
+        )
+        guest.facts = {**facts, "phase": "started", **process_facts(launched)}
+        try:
+            try:
+                await self._bring_up(guest, launched, state)
+                paused = paused or (state is not None and state.paused)
+                if not paused:
+                    guest.paused = False  # the RESUME to come is no news
+                    await guest.execute("cont")
+                if state is not None:
+                    await guest.remember(restoring=None, paused=paused)
+            except (ConnectionBroken, CommandTimeout, QmpError) as exc:
+                raise StartFailed(domain.name, await self._why(guest, log, exc)) from exc
+        except BaseException:
+            await self._abandon(guest)
+            raise
+        finally:
+            launched.release()
+        self._guests[domain.uuid] = guest
+        guest.go_live(lambda: _report_started(domain, restored=state is not None, paused=paused))
+
+    async def _bring_up(self, guest: Guest, launched: Launched, state: SavedState | None) -> None:
+        """From a process that was spawned to a machine that is ready to run."""
+        domain = guest.domain
+        await self._connect(guest)
+        self._context.start_soon(guest.run, name=f"guest {domain.name}")
+        assert guest.qmp is not None
+
+        async def scope() -> None:
+            await domain.create_scope(guest.process.pid, interfaces=launched.interfaces)
+            if guest.tpm is not None:
+                await anyio.to_thread.run_sync(adoption.join_cgroup, guest.tpm.pid, guest.process.pid)
+
+        await _together(
+            guest.remember,
+            scope,
+            lambda: guest.qmp.negotiate(self._timeouts["start_timeout"]),  # type: ignore[union-attr]
+        )
+        launched.release()
+        if state is not None:
+            await restore(guest, state)
+        definition, balloon = domain.definition, guest.machine.devices.balloon
+        if balloon is not None and balloon.model == "virtio" and definition.current_memory < definition.memory:
+            await guest.execute("balloon", {"value": definition.current_memory * 1024})
+
+    async def _connect(self, guest: Guest) -> None:
+        try:
+            stream = await anyio.connect_unix(monitor_path(guest.domain.runtime_dir))
+        except OSError as exc:
+            raise ConnectionBroken("QEMU closed its monitor") from exc
+        guest.attach(QmpConnection(stream, guest.on_event, timeout=self._timeouts["command_timeout"]))
+
+    async def _why(self, guest: Guest, log: Log, exc: EngineError) -> str:
+        """Why a start failed: QEMU's last words, or what went wrong between it and the engine."""
+        if isinstance(exc, ConnectionBroken):
+            with anyio.move_on_after(2, shield=True):  # it is dying: its last words are on their way
+                await guest.process.wait()
+        words = await anyio.to_thread.run_sync(log.tail)
+        status = guest.process.status
+        if status is None:
+            return f"{exc}; QEMU said: {words}" if words else str(exc)
+        if words:
+            return words
+        return f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU ended with status {status}"
+
+    async def _abandon(self, guest: Guest) -> None:
+        """Nothing is left of a start that failed or was cancelled."""
+        guest.give_up()
+        with anyio.move_on_after(30, shield=True):
+            for process in (guest.process, guest.tpm):
+                if process is not None:
+                    process.kill()
+                    await process.wait()
+            if guest.watched:
+                await guest.gone.wait()
+        if not guest.watched:
+            guest.process.close()
+            if guest.tpm is not None:
+                guest.tpm.close()
+
+    async def adopt(self, domain: DomainHandle, facts: Mapping[str, JSON]) -> bool:
+        guest = await adoption.find(domain, facts)
+        if guest is None:
+            return False
+        self._guests[domain.uuid] = guest
+        try:
+            await self._connect(guest)
+            monitor: Exception | None = None
+        except ConnectionBroken as exc:
+            monitor = exc  # it is watched all the same
+        self._context.start_soon(guest.run, name=f"guest {domain.name}")
+        if monitor is not None:
+            return await adoption.without_monitor(guest, monitor)
+        assert guest.qmp is not None
+        return await adoption.take_over(guest, self._timeouts["start_timeout"])
+
+    # ------------------------------------------------------------------ commands
+
+    def _guest(self, domain: DomainHandle) -> Guest:
+        guest = self._guests.get(domain.uuid)
+        if guest is None or guest.gone.is_set():
+            raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
+        return guest
+
+    async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        guest = self._guest(domain)
+        if guest.rebooting:
+            guest.rebooting = False
+            if guest.machine.on_poweroff != "restart":
+                await guest.execute("set-action", {"shutdown": "poweroff"})
+            await guest.remember(rebooting=None)
+        if not await self._ask_agent(guest, method, "powerdown"):
+            await guest.execute("system_powerdown")
+
+    async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        """ACPI knows no reboot: the guest is asked to power off, and started over instead of ending (as in libvirt)."""
+        guest = self._guest(domain)
+        if await self._ask_agent(guest, method, "reboot"):
+            return
+        guest.rebooting = True
+        await guest.remember(rebooting=True)
+        await guest.execute("set-action", {"shutdown": "pause"})
+        await guest.execute("system_powerdown")
+
+    async def _ask_agent(self, guest: Guest, method: ShutdownMethod, mode: str) -> bool:
+        """Whether the agent took it on; for ``default`` it need not."""
+        if method == "acpi":
+            return False
+        agent = guest.agent
+        if agent is None or (method == "default" and not agent.open):
+            if method == "agent":
+                raise AgentError(f"domain '{guest.domain.name}' has no guest agent channel")
+            return False
+        try:
+            await agent.ask_to_end(mode, lambda: guest.ending)
+        except AgentError:
+            if method == "agent":
+                raise
+            return False
+        return True
+
+    async def reset(self, domain: DomainHandle) -> None:
+        guest = self._guest(domain)
+        before = guest.mark()
+        await guest.execute("system_reset")
+        await guest.event("RESET", before, self._timeouts["command_timeout"])
+
+    async def suspend(self, domain: DomainHandle) -> None:
+        guest = self._guest(domain)
+        await guest.execute("stop")
+        if not guest.paused:  # QEMU did not tell: it was so already
+            guest.paused = True
+            domain.report(Report.SUSPENDED)
+
+    async def resume(self, domain: DomainHandle) -> None:
+        guest = self._guest(domain)
+        await guest.execute("cont")
+        if guest.paused:
+            guest.paused = False
+            domain.report(Report.RESUMED)
+
+    async def destroy(self, domain: DomainHandle) -> None:
+        guest = self._guests.get(domain.uuid)
+        if guest is None or guest.gone.is_set():
+            domain.report(Report.STOPPED, "destroyed")
+            return
+        await guest.end("destroyed", flush=guest.plan.flush)
+
+    async def save(self, domain: DomainHandle, path: Path) -> None:
+        guest = self._guest(domain)
+        if guest.plan.transient:
+            raise DriverError(
+                f"domain '{domain.name}' can't be saved: a transient disk loses what the memory relies on"
+            )
+        try:
+            await save(guest, domain.definition, path)
+        except QmpError as exc:
+            raise DriverError(f"domain '{domain.name}' can't be saved: {exc.description}") from exc
+
+    async def agent_sync(self, domain: DomainHandle) -> None:
+        guest = self._guest(domain)
+        if guest.agent is None:
+            raise AgentError(f"domain '{domain.name}' has no guest agent channel")
+        await guest.agent.sync()
+
+    async def info(self, domain: DomainHandle) -> DomainInfo:
+        guest = self._guests.get(domain.uuid)
+        if guest is None or guest.gone.is_set():
+            return DomainInfo(log=domain.log_path)
+        cpu_time, resident = usage(guest.process.pid)
+        console = guest.characters.console or await self._pty(guest)
+        return DomainInfo(
+            pid=guest.process.pid,
+            cpu_time=cpu_time,
+            memory=await self._memory(guest),
+            resident=resident,
+            console=Path(console) if console else None,
+            log=domain.log_path,
+        )
+
+    async def _pty(self, guest: Guest) -> str:
+        if not guest.characters.pty:
+            return ""
+        with contextlib.suppress(EngineError):
+            for device in await guest.execute("query-chardev", timeout=2.0):
+                if device.get("label") == guest.characters.pty:
+                    return str(device.get("filename", "")).removeprefix("pty:")
+        return ""
+
+    async def _memory(self, guest: Guest) -> int:
+        balloon = guest.machine.devices.balloon
+        if balloon is not None and balloon.model == "virtio":
+            with contextlib.suppress(EngineError, KeyError, TypeError):
+                return int((await guest.execute("query-balloon", timeout=2.0))["actual"]) // 1024
+        return guest.domain.definition.memory
+
+
+def _report_started(domain: DomainHandle, *, restored: bool, paused: bool) -> None:
+    domain.report(Report.STARTED, "restored" if restored else "booted")
+    if paused:
+        domain.report(Report.SUSPENDED, "restored" if restored else "paused")
+
+
+async def _together(*functions: Callable[[], Awaitable[Any]]) -> None:
+    """Run them at once; the first error, bare, after the others were cancelled."""
+    failed: list[BaseException] = []
+    try:
+        async with anyio.create_task_group() as tasks:
+            for function in functions:
+                tasks.start_soon(function)  # type: ignore[arg-type]
+    except BaseExceptionGroup as group:
+        failed = list(_leaves(group))
+    if failed:
+        raise failed[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf for exc in group.exceptions for leaf in (_leaves(exc) if isinstance(exc, BaseExceptionGroup) else [exc])
+    ]

@@ -1,0 +1,369 @@
+"""One running QEMU: its process, monitor and agent, and what its events mean for the domain."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from engine import AgentConnected, AgentDisconnected, DomainBlockIOError, DomainHandle, Report
+from engine.abc import JSON
+from engine.conf.devices import MachineDefinition
+from engine.drivers.qemu.agent.connection import AgentConnection
+from engine.drivers.qemu.characters import Characters
+from engine.drivers.qemu.command import Plan
+from engine.drivers.qemu.diary import Diary, Ending
+from engine.drivers.qemu.qmp.connection import QmpConnection
+from engine.drivers.qemu.qmp.protocol import Notice
+from engine.errors import CommandTimeout, ConnectionBroken, EngineError
+from engine.util.process import Process
+
+__all__ = ["Guest", "report_ending"]
+
+log = logging.getLogger("engine.drivers.qemu")
+
+#: Seconds QEMU is given to flush its disks before it is killed.
+GRACE = 10.0
+
+
+class Guest:
+    """One running QEMU. ``run`` must be running in a task from the moment the process is there.
+
+    Until ``go_live`` nothing is reported: events are kept, and a death is only the caller's to see (``gone``).
+
+    Attributes:
+        gone: set when the process has ended, is reaped, and STOPPED was reported (if it was live).
+        paused: its CPUs are stopped.
+        watched: ``run`` has begun.
+        intent: what a command is about to end it for: ``destroyed``, ``saved``, or "".
+    """
+
+    def __init__(
+        self,
+        domain: DomainHandle,
+        process: Process,
+        *,
+        machine: MachineDefinition,
+        plan: Plan,
+        characters: Characters,
+        tpm: Process | None = None,
+    ) -> None:
+        self.domain = domain
+        self.process = process
+        self.machine = machine
+        self.plan = plan
+        self.characters = characters
+        self.tpm = tpm
+        self.qmp: QmpConnection | None = None
+        self.agent = AgentConnection(partial(anyio.connect_unix, characters.agent)) if characters.agent else None
+        self.gone = anyio.Event()
+        self.paused = True
+        self.facts: dict[str, JSON] = {}
+        self.rebooting = False
+        self.intent: Literal["", "destroyed", "saved", "failed"] = ""
+        self.diary = Diary(domain.runtime_dir)
+        self.watched = False
+        self._live = False
+        self._decided = anyio.Event()
+        self._early: deque[Notice] = deque(maxlen=1000)
+        self._ending = Ending()
+        self._tasks: TaskGroup | None = None
+        self._heard = anyio.Event()
+        self._last: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._number = 0
+        self._suspend_detail = "paused"
+        self._restarting = ""
+        self._dead = False
+        self._deaf = False
+
+    # ------------------------------------------------------------------ what a later engine needs
+
+    async def remember(self, **changes: JSON) -> None:
+        """Keep facts for ``adopt``, beside those kept before; None removes one. Raises StoreError."""
+        self.facts.update(changes)
+        self.facts = {name: value for name, value in self.facts.items() if value is not None}
+        await self.domain.remember(self.facts)
+
+    # ------------------------------------------------------------------ the monitor
+
+    def attach(self, qmp: QmpConnection) -> None:
+        """The monitor to use; before ``run``."""
+        self.qmp = qmp
+
+    async def execute(self, name: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
+        """A QMP command; see ``QmpConnection.execute``."""
+        if self.qmp is None:
+            raise ConnectionBroken(f"the monitor of domain '{self.domain.name}' can't be reached")
+        return await self.qmp.execute(name, arguments, **options)
+
+    async def event(self, name: str, after: int, timeout: float) -> dict[str, Any]:
+        """The data of the next event ``name`` after number ``after`` (see ``mark``).
+
+        Raises:
+            CommandTimeout; ConnectionBroken: QEMU is gone.
+        """
+        with anyio.move_on_after(timeout):
+            while True:
+                number, data = self._last.get(name, (0, {}))
+                if number > after:
+                    return data
+                if self._dead or self._deaf:
+                    raise ConnectionBroken(f"QEMU was gone before its event {name}")
+                await self._heard.wait()
+        raise CommandTimeout(f"QEMU's event {name}", timeout)
+
+    def mark(self) -> int:
+        """The number of the last event."""
+        return self._number
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Watch it to its end."""
+        self.watched = True
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                reader = anyio.Event()
+                if self.qmp is not None:
+                    tasks.start_soon(self._read_monitor, self.qmp, reader)
+                if self.agent is not None:
+                    tasks.start_soon(self.agent.run)
+                await self.process.wait()
+                if self.qmp is not None:
+                    # the last events are still in the socket; its end comes right behind them
+                    with anyio.move_on_after(5):
+                        await reader.wait()
+                self._dead = True
+                self._hear()
+                await self._reap_tpm()
+                await self._decided.wait()
+                await self._report_end()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._tasks = None
+            self._dead = True
+            self._hear()
+            self.process.close()
+            if self.tpm is not None:
+                self.tpm.close()
+            self.gone.set()
+
+    async def _read_monitor(self, qmp: QmpConnection, done: anyio.Event) -> None:
+        try:
+            await qmp.run()
+        finally:
+            self._deaf = True
+            done.set()
+            self._hear()
+
+    async def _reap_tpm(self) -> None:
+        if self.tpm is not None:
+            # it saves its state and ends by itself when QEMU is gone
+            with anyio.move_on_after(2):
+                await self.tpm.wait()
+                return
+            self.tpm.kill()
+            with anyio.move_on_after(2):
+                await self.tpm.wait()
+
+    async def _report_end(self) -> None:
+        if not self._live:
+            return
+        if self.intent:
+            self.domain.report(Report.STOPPED, self.intent)
+            return
+        cause = self._ending.cause
+        if not cause:
+            cause = (await anyio.to_thread.run_sync(self.diary.ending)).cause
+        report_ending(self.domain, cause)
+
+    def go_live(self, report: Callable[[], None]) -> None:
+        """It is up: ``report`` says so, and from now on everything is reported."""
+        report()
+        self._live = True
+        early, self._early = self._early, deque(maxlen=1)
+        for notice in early:
+            self._understand(notice)
+        self._decided.set()
+
+    def give_up(self) -> None:
+        """It did not come up: nothing is reported."""
+        self._decided.set()
+
+    @property
+    def ending(self) -> bool:
+        """It is gone, or its guest is powering off."""
+        return self._dead or bool(self._ending.cause)
+
+    async def end(self, intent: Literal["destroyed", "saved", "failed"], *, flush: bool) -> None:
+        """End the process; returns when it is gone and that was reported.
+
+        Args:
+            flush: let QEMU write its disks' metadata first, for as long as ``GRACE``.
+        """
+        self.intent = intent
+        if flush:
+            self.process.kill(signal.SIGTERM)
+            with anyio.move_on_after(GRACE):
+                await self.gone.wait()
+        if not self.gone.is_set():
+            self.process.kill()
+            await self.gone.wait()
+
+    # ------------------------------------------------------------------ events
+
+    def _hear(self) -> None:
+        self._heard.set()
+        self._heard = anyio.Event()
+        if self.agent is not None:
+            self.agent.poke()
+
+    def on_event(self, notice: Notice) -> None:
+        """An event came; called by the monitor."""
+        self._number += 1
+        self._last[notice.name] = (self._number, notice.data)
+        self._ending.note(notice.name, notice.data)
+        if notice.name == "VSERPORT_CHANGE":
+            self._port_changed(notice.data)
+        if self._live:
+            self._understand(notice)
+            if self.diary.count():
+                self.start_soon(anyio.to_thread.run_sync, self.diary.trim)
+        else:
+            self._early.append(notice)
+        self._hear()
+
+    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Run something for this guest beside everything else; an error of it is only logged."""
+        if self._tasks is not None:
+            self._tasks.start_soon(self._guarded, function, args)
+
+    async def _guarded(self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
+        try:
+            await function(*args)
+        except (EngineError, OSError) as exc:
+            log.warning("domain %s: %s", self.domain.name, exc)
+
+    def _understand(self, notice: Notice) -> None:
+        handler = _HANDLERS.get(notice.name)
+        if handler is not None and not (self.intent and notice.name in _MOOT):
+            handler(self, notice.data)
+
+    def _port_changed(self, data: dict[str, Any]) -> None:
+        if self.agent is not None and data.get("id") == self.characters.agent_device:
+            self.agent.guest_opened(bool(data.get("open")))
+
+    def _on_port(self, data: dict[str, Any]) -> None:
+        if self.agent is not None and data.get("id") == self.characters.agent_device:
+            self.domain.emit(AgentConnected if data.get("open") else AgentDisconnected)
+
+    def _on_stop(self, data: dict[str, Any]) -> None:
+        self.paused = True
+        if not self._ending.cause:
+            self.domain.report(Report.SUSPENDED, self._suspend_detail)
+        self._suspend_detail = "paused"
+
+    def _on_resume(self, data: dict[str, Any]) -> None:
+        if self.paused:
+            self.paused = False
+            self.domain.report(Report.RESUMED)
+
+    def _on_shutdown(self, data: dict[str, Any]) -> None:
+        if data.get("reason") == "guest-panic":
+            return  # GUEST_PANICKED has told
+        by_guest = bool(data.get("guest"))
+        if self._starts_over and not str(data.get("reason", "")).startswith("host-qmp-quit"):
+            host, self.rebooting = self.rebooting, False
+            self.start_soon(self.start_over, "host" if host else "guest")
+        else:
+            self.domain.report(Report.SHUTTING_DOWN, "guest" if by_guest else "host")
+
+    @property
+    def _starts_over(self) -> bool:
+        """A guest that powers off is paused then, to be started over."""
+        return self.rebooting or self.machine.on_poweroff == "restart"
+
+    async def start_over(self, who: str) -> None:
+        """Reset it and let it run: after a power-off that means a reboot, or a crash."""
+        before = self.mark()
+        self._restarting = who
+        await self.execute("system_reset")
+        await self.event("RESET", before, 30.0)
+        if self.machine.on_poweroff != "restart":
+            await self.execute("set-action", {"shutdown": "poweroff"})
+        self.paused = False  # the RESUME to come is no news
+        await self.execute("cont")
+        if "rebooting" in self.facts:
+            await self.remember(rebooting=None)
+
+    def _on_reset(self, data: dict[str, Any]) -> None:
+        if str(data.get("reason", "")) in ("snapshot-load", "subsystem-reset"):
+            return  # not the machine
+        who, self._restarting = self._restarting, ""
+        self.domain.report(Report.REBOOTED, who or ("guest" if data.get("guest") else "host"))
+
+    def _on_panic(self, data: dict[str, Any]) -> None:
+        self.domain.report(Report.CRASHED, "panicked")
+        if self.machine.on_crash == "restart":
+            self.start_soon(self.start_over, "host")
+
+    def _on_suspend(self, data: dict[str, Any]) -> None:
+        self.domain.report(Report.PMSUSPENDED, "memory")
+
+    def _on_suspend_disk(self, data: dict[str, Any]) -> None:
+        self.domain.report(Report.PMSUSPENDED, "disk")
+
+    def _on_wakeup(self, data: dict[str, Any]) -> None:
+        self.domain.report(Report.STARTED, "wakeup")
+
+    def _on_block_error(self, data: dict[str, Any]) -> None:
+        action = str(data.get("action", "report"))
+        if action == "stop":
+            self._suspend_detail = "io error"
+        node = str(data.get("node-name") or data.get("device") or "")
+        self.domain.emit(
+            DomainBlockIOError,
+            device=node.removesuffix("-file"),
+            operation=str(data.get("operation", "")),
+            action={"stop": "pause", "ignore": "none"}.get(action, "report"),
+            reason="enospc" if data.get("nospace") else "error",
+        )
+
+    def _on_watchdog(self, data: dict[str, Any]) -> None:
+        if data.get("action") == "pause":
+            self._suspend_detail = "watchdog"
+
+
+_HANDLERS: dict[str, Callable[[Guest, dict[str, Any]], None]] = {
+    "STOP": Guest._on_stop,
+    "RESUME": Guest._on_resume,
+    "SHUTDOWN": Guest._on_shutdown,
+    "RESET": Guest._on_reset,
+    "GUEST_PANICKED": Guest._on_panic,
+    "SUSPEND": Guest._on_suspend,
+    "SUSPEND_DISK": Guest._on_suspend_disk,
+    "WAKEUP": Guest._on_wakeup,
+    "BLOCK_IO_ERROR": Guest._on_block_error,
+    "WATCHDOG": Guest._on_watchdog,
+    "VSERPORT_CHANGE": Guest._on_port,
+}
+# what the end that was asked for brings with it is no news
+_MOOT = frozenset({"STOP", "SHUTDOWN", "RESET"})
+
+
+def report_ending(domain: DomainHandle, cause: str) -> None:
+    """STOPPED, of a guest that ended without being asked."""
+    if cause == "shutdown":
+        domain.report(Report.STOPPED, "shutdown")
+    elif cause == "crashed":
+        domain.report(Report.STOPPED, "crashed")
+    else:  # libvirt's words for a QEMU that died: the event's detail is "failed", the state's reason "crashed"
+        domain.report(Report.STOPPED, "failed", "crashed")

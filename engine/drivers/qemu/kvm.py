@@ -1,0 +1,122 @@
+"""Does KVM really run a guest here? Opening ``/dev/kvm`` proves nothing: on some hosts it opens and guests hang.
+
+So a guest is booted: the usual firmware, then a boot sector that writes one byte to a port, which ends QEMU
+(``isa-debug-exit``: with status ``value * 2 + 1``). The firmware is what takes time, and what hangs: a handful of
+instructions alone can work on a host where no system ever comes up. A good KVM takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from engine.errors import EngineError, HostError
+from engine.util.files import write_atomic
+from engine.util.process import Process, boot_id
+
+__all__ = ["KvmProbe"]
+
+_SECONDS = 2.0
+_VALUE = 0x2A
+# mov al, 0x2a; out 0xf4, al; hlt; jmp to hlt
+_CODE = bytes([0xB0, _VALUE, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD])
+_DISK = (_CODE.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0")
+
+
+class _Verdict(msgspec.Struct):
+    boot: str
+    emulator: str
+    modified: int
+    problem: str
+
+
+# what was found is true until the host boots anew or the emulator changes
+_known: dict[tuple[str, int], str] = {}
+
+
+class KvmProbe:
+    """Asks once for each emulator; ``cache`` is a file that remembers it across engines, or None."""
+
+    def __init__(self, cache: Path | None) -> None:
+        self._cache = cache
+        self._lock = anyio.Lock()
+
+    async def require(self, emulator: str) -> None:
+        """Return when KVM runs guests. Takes two seconds at the most, and that only once.
+
+        Raises:
+            HostError: it does not; the sentence says why and what to do.
+        """
+        async with self._lock:
+            problem = await self._problem(emulator)
+        if problem:
+            raise HostError(f"KVM can't run guests on this host: {problem}; <domain type='qemu'> runs without it")
+
+    async def _problem(self, emulator: str) -> str:
+        if not os.access("/dev/kvm", os.F_OK):  # asked each time: a module may have been loaded
+            return "there is no /dev/kvm"
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            return "no permission to use /dev/kvm"
+        modified = (await anyio.Path(emulator).stat()).st_mtime_ns
+        key = (emulator, modified)
+        if key not in _known:
+            found = await anyio.to_thread.run_sync(self._load, emulator, modified)
+            if found is None:
+                found = await _probe(emulator)
+                await anyio.to_thread.run_sync(self._save, emulator, modified, found)
+            _known[key] = found
+        return _known[key]
+
+    def _load(self, emulator: str, modified: int) -> str | None:
+        if self._cache is None:
+            return None
+        try:
+            verdict = msgspec.json.decode(self._cache.read_bytes(), type=_Verdict)
+        except (OSError, msgspec.DecodeError):
+            return None
+        same = (verdict.boot, verdict.emulator, verdict.modified) == (boot_id(), emulator, modified)
+        return verdict.problem if same else None
+
+    def _save(self, emulator: str, modified: int, problem: str) -> None:
+        if self._cache is None:
+            return
+        verdict = _Verdict(boot_id(), emulator, modified, problem)
+        with contextlib.suppress(OSError):  # it is only asked again next time
+            write_atomic(self._cache, msgspec.json.encode(verdict))
+
+
+async def _probe(emulator: str) -> str:
+    """What is wrong with KVM, or ""."""
+    disk = os.memfd_create("virengine-probe", os.MFD_CLOEXEC)
+    output = os.memfd_create("virengine-probe-output", os.MFD_CLOEXEC)
+    try:
+        os.write(disk, _DISK)
+        argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=kvm", "-m", "4M"]
+        argv += ["-drive", f"if=ide,format=raw,file=/proc/self/fd/{disk}"]
+        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+        try:
+            process = await anyio.to_thread.run_sync(lambda: Process.spawn(argv, output=output, fds=[disk]))
+        except EngineError as exc:
+            return str(exc)
+        try:
+            with anyio.move_on_after(_SECONDS):
+                await process.wait()
+                if process.status == _VALUE * 2 + 1:
+                    return ""
+                words = os.pread(output, 4096, 0).decode(errors="replace").strip().splitlines()
+                return words[-1] if words else f"a trial guest ended with status {process.status}"
+            return f"a trial guest did not come to its end within {_SECONDS:g} s"
+        finally:
+            process.kill()
+            # what hangs in the kernel is not waited for, here or at the engine's end
+            with anyio.move_on_after(1.0, shield=True):
+                await process.wait()
+            process.close()
+    finally:
+        os.close(disk)
+        os.close(output)
