@@ -356,6 +356,7 @@ class Ordering:
             connection=domain.connection,
             leader=leader,
             after=self._scopes_after(domain),
+            before=self._scopes_before(domain),
             partition=definition.partition,
             stop_timeout=sum(step.timeout for step in self.of(domain).ladder),
             limits=parse_limits(definition),
@@ -370,6 +371,12 @@ class Ordering:
             other = self._domains[key]
             units += (other.scope,) if other.scope else scope_units(other.connection, other.name, other.uuid)
         return tuple(units)
+
+    def _scopes_before(self, domain: Domain) -> tuple[str, ...]:
+        """Of one that is started again while others are ordered after it: its name may be another than they know."""
+        key = key_of(domain)
+        living = (other for other in self._domains.values() if other.scope)
+        return tuple(other.scope for other in living if key in self._declared.scopes_after(key_of(other)))
 
     def _mend_scopes(self) -> None:
         """The order changed: live scopes have to follow."""
