@@ -50,7 +50,7 @@ Present = _Place.PRESENT
 Size = _Place.SIZE
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One element.
 
     Attributes:

@@ -71,7 +71,7 @@ class _Error(msgspec.Struct):
     desc: str = ""
 
 
-class _Stamp(msgspec.Struct):
+class _Stamp(msgspec.Struct, frozen=True):
     seconds: int = 0
     microseconds: int = 0
 
