@@ -20,6 +20,7 @@ from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
 from engine.conf import DomainDefinition
 from engine.errors import DriverError, EngineError, GateFailed, InvalidState
 from engine.events import commands, types
+from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
 from engine.store import Status
 from engine.util.files import absolute
@@ -59,55 +60,6 @@ class Host(Protocol):
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo: ...
 
-
-# what a report publishes, and libvirt's reason for the state by the event's detail; the first detail is the usual one
-_REPORTS: dict[Report, tuple[type[types.LifecycleEvent], dict[str, str]]] = {
-    Report.DEFINED: (types.DomainDefined, {"added": "", "updated": "", "renamed": ""}),
-    Report.UNDEFINED: (types.DomainUndefined, {"removed": "", "renamed": ""}),
-    Report.STARTED: (
-        types.DomainStarted,
-        {
-            "booted": "booted",
-            "restored": "restored",
-            "migrated": "migrated",
-            "snapshot": "from snapshot",
-            "wakeup": "event wakeup",
-        },
-    ),
-    Report.SUSPENDED: (
-        types.DomainSuspended,
-        {
-            "paused": "user",
-            "io error": "I/O error",
-            "watchdog": "watchdog",
-            "migrated": "migrating",
-            "restored": "user",
-            "snapshot": "from snapshot",
-            "api error": "unknown",
-        },
-    ),
-    Report.RESUMED: (
-        types.DomainResumed,
-        {"unpaused": "unpaused", "migrated": "migrated", "snapshot": "from snapshot"},
-    ),
-    Report.SHUTTING_DOWN: (types.DomainShuttingDown, {"finished": "user", "guest": "user", "host": "user"}),
-    Report.STOPPED: (
-        types.DomainStopped,
-        {
-            "shutdown": "shutdown",
-            "destroyed": "destroyed",
-            "crashed": "crashed",
-            "saved": "saved",
-            "failed": "failed",
-            "migrated": "migrated",
-            "snapshot": "from snapshot",
-        },
-    ),
-    Report.PMSUSPENDED: (types.DomainPMSuspended, {"memory": "unknown", "disk": "unknown"}),
-    Report.CRASHED: (types.DomainCrashed, {"panicked": "panicked", "crashloaded": "panicked"}),
-    # the state goes on for the reason it had
-    Report.REBOOTED: (types.DomainRebooted, {"guest": "", "host": ""}),
-}
 
 # these end with the command; a guest that was asked to power off or reboot does so later, and because of it
 _LASTING = frozenset({Command.SHUTDOWN, Command.REBOOT})
@@ -474,9 +426,7 @@ class Domain:
             return
         if report is Report.STOPPED and before not in ACTIVE:
             return  # told already
-        event_type, details = _REPORTS[report]
-        detail = detail or next(iter(details))
-        reason = reason or details.get(detail, "unknown")
+        event_type, detail, reason = describe(report, detail, reason)
         self.state = state
         if reason:
             self.reason = reason
