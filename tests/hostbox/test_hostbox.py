@@ -46,6 +46,10 @@ async def test_it_boots_whole_and_powers_off(tmp_path: Path, layers: Layers) -> 
         assert await box.poweroff() == "poweroff"
         assert "Reached target poweroff.target" in await box.journal()
         assert "Powering off." in box.console()
+        with pytest.raises(HostboxError):  # and not: run on this machine
+            await box.run(["touch", "/host/it-ran", tmp_path / "it-ran"])
+        assert not (box.share / "it-ran").exists()
+        assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
@@ -187,7 +191,7 @@ def test_it_dies_with_whoever_is_killed(tmp_path: Path, victim: str) -> None:
     finally:
         tester.kill()
         tester.wait()
-        tester.stdout.close()
+        said.close()
     if victim == "tester":
         assert not Path(cgroup).exists()
     else:  # nobody was left to tidy up; what is left is empty

@@ -40,6 +40,8 @@ PATH = f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIMEOUT = 60.0
 """Seconds that a boot, a command or a power-off may take."""
 
+NAMESPACES = {"mount": "mnt", "pid": "pid", "cgroup": "cgroup", "uts": "uts", "ipc": "ipc", "net": "net"}
+
 Layers = Literal["overlay", "binds"]
 
 
@@ -57,6 +59,8 @@ class Hostbox:
         self.pid = 0
         self.ended: str | None = None
         self._stdin = launcher.stdin
+        self._fd = -1
+        self._host = Path("/nonexistent")
         self._words = BufferedByteReceiveStream(launcher.stdout)
         self._laid = Path(f"/proc/{launcher.pid}/root{work}/root")
 
@@ -96,6 +100,8 @@ class Hostbox:
                 with anyio.CancelScope(shield=True):
                     await box._stdin.aclose()  # the launcher kills what is left, tidies up and goes
                     await launcher.wait()
+                    if box._fd >= 0:
+                        os.close(box._fd)
 
     async def _start(self, files: Mapping[str, str | bytes]) -> None:
         await self._expect("laid")
@@ -103,6 +109,9 @@ class Hostbox:
             self.put(path, content)
         await self._stdin.send(b"go\n")
         self.pid = int(await self._expect("pid"))
+        # a descriptor stays this process's; a number may become another's, and a command run on this machine itself
+        self._fd = os.open(f"/proc/{self.pid}", os.O_RDONLY | os.O_DIRECTORY)
+        self._host = Path(f"/proc/{os.getpid()}/fd/{self._fd}")
         await self._expect("ready")
 
     async def run(
@@ -125,9 +134,11 @@ class Hostbox:
         variables = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
         clean = ["env", "-i", f"--chdir={cwd}", *(f"{name}={value}" for name, value in variables.items())]
         inside = ["setpriv", "--pdeathsig", "KILL", *clean, *words]
-        join = f'echo $$ > {self.cgroup}/init.scope/cgroup.procs && exec nsenter --all --target {self.pid} -- "$@"'
+        enter = ["nsenter", *(f"--{name}={self._host}/ns/{file}" for name, file in NAMESPACES.items())]
+        enter += [f"--root={self._host}/root", "--", *inside]
+        join = f'echo $$ > {self.cgroup}/init.scope/cgroup.procs && exec "$@"'
         with anyio.fail_after(timeout):
-            done = await anyio.run_process(["sh", "-c", join, "sh", *inside], input=input.encode(), check=False)
+            done = await anyio.run_process(["sh", "-c", join, "sh", *enter], input=input.encode(), check=False)
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         if check and done.returncode:
             raise HostboxError(f"{words} ended with {done.returncode}:\n{out}{err}")
@@ -149,7 +160,7 @@ class Hostbox:
 
     def kill(self) -> None:
         """Pulls the plug."""
-        os.kill(self.pid, signal.SIGKILL)
+        signal.pidfd_send_signal(self._fd, signal.SIGKILL)
 
     def path(self, path: str | os.PathLike[str]) -> Path:
         """Where the outside finds a path of the host: as its PID 1 sees it, and, once it is down, as its disk holds it.
@@ -157,7 +168,7 @@ class Hostbox:
         What lay in /run, /tmp, /dev and /proc is as far away then as on any host that is off.
         """
         up = self.pid and self.ended is None
-        return _within(Path(f"/proc/{self.pid}/root") if up else self._laid, os.fspath(path))
+        return _within(self._host / "root" if up else self._laid, os.fspath(path))
 
     def put(self, path: str | os.PathLike[str], content: str | bytes) -> None:
         """Writes a file in the host, with the folders it takes, in the place of what is there (also of a link).
