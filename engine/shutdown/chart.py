@@ -240,7 +240,7 @@ class _Chart:
         if not self.plan.critical_path:
             return
         path = " → ".join(self.plan.critical_path)
-        room = 78
+        room = 66
         path = path if len(path) <= room else path[: room - 1] + "…"
         yield (
             f'<text x="{_MARGIN}" y="{self.bottom + 38}"><tspan class="crit">◆ critical path</tspan>'
