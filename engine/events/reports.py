@@ -7,7 +7,11 @@ from engine.events.types import (
     DomainDefined,
     DomainPMSuspended,
     DomainRebooted,
+    DomainResumed,
     DomainShuttingDown,
+    DomainStarted,
+    DomainStopped,
+    DomainSuspended,
     DomainUndefined,
     LifecycleEvent,
 )
