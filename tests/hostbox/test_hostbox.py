@@ -126,7 +126,7 @@ async def test_nothing_it_does_leaves_it(tmp_path: Path) -> None:
         assert str(tmp_path.parts[2]) not in listed, "it has a /tmp of its own"
         box.put("/etc/hostbox-was-here", "x")
         box.put("/var/run/hostbox-was-here", "y")
-        await box.run(["sh", "-c", "echo z > /usr/hostbox-was-here; rm -rf /var/lib/dpkg /tmp/*"])
+        await box.run(["sh", "-c", "echo z > /usr/hostbox-was-here; rm /etc/passwd"])
         assert await box.run(["cat", "/etc/hostbox-was-here", "/run/hostbox-was-here", "/usr/hostbox-was-here"])
         for forbidden in ("/proc/sys/kernel/printk", "/sys/kernel/mm/ksm/run"):
             assert (await box.run(["sh", "-c", f"echo 1 > {forbidden}"], check=False)).returncode
@@ -137,7 +137,7 @@ async def test_nothing_it_does_leaves_it(tmp_path: Path) -> None:
         cgroup = box.cgroup
         assert cgroup.exists()
     assert outside.read_text() == "mine"
-    assert Path("/var/lib/dpkg").exists()
+    assert Path("/etc/passwd").exists()
     assert not [place for place in ("/etc", "/run", "/usr") if Path(place, "hostbox-was-here").exists()]
     assert not cgroup.exists()
 
@@ -171,16 +171,12 @@ anyio.run(main)
 
 @pytest.mark.parametrize("victim", ["tester", "launcher"])
 def test_it_dies_with_whoever_is_killed(tmp_path: Path, victim: str) -> None:
-    tester = subprocess.Popen(
-        [sys.executable, "-c", TESTER, tmp_path],
-        cwd=TESTS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    command = [sys.executable, "-c", TESTER, os.fspath(tmp_path)]
+    tester = subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    said = tester.stdout
+    assert said
     try:
-        assert tester.stdout
-        pid, launcher, cgroup = tester.stdout.readline().split()
+        pid, launcher, cgroup = said.readline().split()
         host = os.pidfd_open(int(pid))
         supervisor = os.pidfd_open(int(launcher))
         os.kill(tester.pid if victim == "tester" else int(launcher), signal.SIGKILL)
