@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+
 from engine.util.dbus.message import Message, MessageType
 from engine.util.dbus.protocol import Protocol
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from engine.errors import ConfigError
-from engine.util.dbus.address import BusAddress, find_bus, parse_addresses
 from hypothesis import given
 from hypothesis import strategies as st
+
+from engine.errors import ConfigError
+from engine.util.dbus.address import BusAddress, find_bus, parse_addresses
 
 GUID = "00112233445566778899aabbccddeeff"
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from engine.errors import ConnectionBroken
-from engine.util.dbus.auth import MAX_LINE, AuthClient
 from hypothesis import given
 from hypothesis import strategies as st
+
+from engine.errors import ConnectionBroken
+from engine.util.dbus.auth import MAX_LINE, AuthClient
 
 GUID = "00112233445566778899aabbccddeeff"
 TALK = f"OK {GUID}\r\nAGREE_UNIX_FD\r\n".encode()
@@ -15,7 +18,7 @@ def test_the_talk_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     auth = AuthClient(1000, guid=GUID)
     said = auth.start()
     edges = sorted({0, len(TALK), *cuts})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         assert not auth.done
         said += auth.receive(TALK[start:end])
     assert said == b"\0AUTH EXTERNAL 31303030\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -12,12 +13,13 @@ from dbus_next import Message as PeerMessage
 from dbus_next import MessageType as PeerType
 from dbus_next import Variant as PeerVariant
 from dbus_next._private.unmarshaller import Unmarshaller
-from engine.errors import ConnectionBroken, DBusError
-from engine.util.dbus import codec
-from engine.util.dbus.message import Errors, Message, MessageType, UnixFd, Variant, unwrap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.dbus_values import bodies, messages
+
+from engine.errors import ConnectionBroken, DBusError
+from engine.util.dbus import codec
+from engine.util.dbus.message import Errors, Message, MessageType, UnixFd, Variant, unwrap
 
 
 def _no_fds(count: int) -> list[UnixFd]:
@@ -290,10 +292,8 @@ def test_a_damaged_message_is_another_or_breaks_the_connection(message: Message,
     frame = bytearray(codec.encode(message, 1)[0])
     for _ in range(data.draw(st.integers(1, 3))):
         frame[data.draw(st.integers(1, len(frame) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(ConnectionBroken):
         codec.decode(frame, lambda count: [])
-    except ConnectionBroken:
-        pass
 
 
 def test_types_thought_up_by_a_peer_are_not_kept_for_ever() -> None:
