@@ -75,7 +75,7 @@ def engine_command() -> list[str]:
     if os.access(beside, os.X_OK):
         return [str(beside)]
     found = shutil.which("virengine")
-    return [found] if found else [sys.executable, "-m", "engine.cli.main"]
+    return [found] if found else [sys.executable, "-m", "engine"]
 
 
 def quote_exec(arguments: Sequence[str]) -> str:

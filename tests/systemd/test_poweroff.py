@@ -1,0 +1,224 @@
+"""A host with running guests is powered off: each is asked, takes its time, and is gone before what it depends on is
+asked. Real QEMU guests on a host with a real systemd; the guests themselves (their serial lines) and systemd's journal
+are the witnesses, not the engine alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from support.cache import TESTS
+from support.guests import boot_sector
+from support.hostbox import Hostbox
+
+from engine.systemd.scope import GUESTS_SERVICE, scope_unit
+from engine.util.inotify import Watcher
+
+pytestmark = [pytest.mark.systemd, pytest.mark.qemu, pytest.mark.timeout(180)]
+
+PROJECT = TESTS.parent
+STATE = "/var/lib/vms"
+#: Seconds each guest takes from the button to its power-off, and those it is ordered after.
+GUESTS: dict[str, tuple[float, tuple[str, ...]]] = {
+    "db": (0.8, ()),
+    "app1": (0.5, ("db",)),
+    "app2": (0.9, ("db",)),
+    "lb": (0.4, ("app1", "app2")),
+    "batch": (1.2, ()),
+}
+EDGES = [(name, other) for name, (_, after) in GUESTS.items() for other in after]
+
+DOCUMENT = """
+<domain type='qemu'>
+  <name>{name}</name>
+  <metadata>
+    <order:order xmlns:order='urn:virengine:order:1'>
+      {edges}
+      <order:ready gate='serial' pattern='ready' timeout='60'/>
+    </order:order>
+  </metadata>
+  <memory unit='MiB'>16</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='/host/{name}.img'/>
+      <target dev='hda' bus='ide'/>
+    </disk>
+    <serial type='file'><source path='/host/{name}.serial'/></serial>
+  </devices>
+</domain>
+"""
+
+#: An engine that a program embeds; it says so when the guests are up, and lives on.
+PROGRAM = f"""
+import anyio
+from engine import Engine
+
+async def main():
+    async with Engine("qemu:///system", state_dir="{STATE}") as engine:
+        report = await engine.up()
+        with open("/host/up", "w") as fifo:
+            fifo.write(str(report))
+        await anyio.sleep_forever()
+
+anyio.run(main)
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """One backend: what is tried here is the host's power-off; the engine inside is on asyncio either way."""
+    return "asyncio"
+
+
+class Witness:
+    """What the guests said on their serial lines, in the order in which it was said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    async def follow(self, watcher: Watcher, name: str, path: Path) -> None:
+        known = 0
+        with watcher.watch(path) as changes:
+            while True:
+                lines = path.read_bytes().decode(errors="replace").split("\n")[:-1] if path.exists() else []
+                self.said += [(name, line.strip()) for line in lines[known:]]
+                known = max(known, len(lines))
+                await changes.wait()
+
+    def at(self, name: str, line: str) -> int:
+        assert self.said.count((name, line)) == 1, f"{name} said {line} not once: {self.said}"
+        return self.said.index((name, line))
+
+
+class Host:
+    """The box with five guests defined."""
+
+    def __init__(self, box: Hostbox, witness: Witness) -> None:
+        self.box = box
+        self.witness = witness
+
+    async def virengine(self, *words: str) -> str:
+        command = [sys.executable, "-m", "engine", "--uri", "qemu:///system", "--state-dir", STATE, *words]
+        return (await self.box.run(command, env={"PYTHONPATH": str(PROJECT)})).stdout
+
+    async def install_units(self) -> None:
+        # the project need not be installed into this Python
+        self.box.put(
+            f"/etc/systemd/system/{GUESTS_SERVICE}.d/python.conf", f"[Service]\nEnvironment=PYTHONPATH={PROJECT}\n"
+        )
+        await self.virengine("install-units", "--now")
+
+    async def running(self) -> set[str]:
+        return {domain["name"] for domain in json.loads(await self.virengine("list", "--json"))}
+
+    async def events(self) -> list[dict[str, object]]:
+        """The engine's journal as the host's disk holds it."""
+        state = self.box.share / "state"
+        shutil.copytree(self.box.path(STATE), state, ignore=lambda *_: {"run"})
+        command = [sys.executable, "-m", "engine", "--uri", "qemu:///system", "--state-dir", str(state), "events"]
+        done = await anyio.run_process([*command, "--json", "--since", "0"], env={"PYTHONPATH": str(PROJECT)})
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def qemu_words(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self.box.path(STATE).rglob("*.log"))
+
+
+@asynccontextmanager
+async def host(folder: Path) -> AsyncIterator[Host]:
+    witness = Witness()
+    async with Hostbox.boot(folder) as box, Watcher() as watcher, anyio.create_task_group() as tasks:
+        stack = Host(box, witness)
+        for name, (seconds, after) in GUESTS.items():
+            boot_sector(box.share / f"{name}.img", delay=seconds)
+            edges = "".join(f"<order:requires domain='{other}'/>" for other in after)
+            (box.share / f"{name}.xml").write_text(DOCUMENT.format(name=name, edges=edges))
+            tasks.start_soon(witness.follow, watcher, name, box.share / f"{name}.serial")
+        await stack.virengine("define", *(f"/host/{name}.xml" for name in GUESTS))
+        yield stack
+        tasks.cancel_scope.cancel()
+
+
+def check_order(witness: Witness) -> None:
+    """Each guest was asked once and went by itself, and only then was asked what it depends on."""
+    for name in GUESTS:
+        assert witness.at(name, "ready") < witness.at(name, "button") < witness.at(name, "off")
+    for name, other in EDGES:
+        assert witness.at(name, "off") < witness.at(other, "button"), witness.said
+    # and nothing waited without need: batch is not ordered, the two apps are equals
+    assert witness.at("batch", "button") < witness.at("lb", "off")
+    assert witness.at("app2", "button") < witness.at("app1", "off")
+
+
+async def check_nobody_was_killed(stack: Host) -> None:
+    assert "terminating on signal" not in stack.qemu_words()
+    journal = await stack.box.journal("--unit", "machine-*.scope", "--unit", GUESTS_SERVICE, "--output=cat")
+    for name in GUESTS:
+        assert f"{scope_unit(f'qemu-{name}')}: Deactivated successfully" in journal
+    assert "Killing process" not in journal
+    assert "timed out" not in journal
+    assert f"{GUESTS_SERVICE}: Deactivated successfully" in journal
+
+
+async def test_a_powered_off_host_stops_its_guests_in_order(tmp_path: Path) -> None:
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        await stack.virengine("up")
+        assert await stack.running() == set(GUESTS)
+        assert await stack.box.poweroff() == "poweroff"
+        check_order(stack.witness)
+        await check_nobody_was_killed(stack)
+
+        events = await stack.events()
+        stopped, asked = {}, {}
+        for event in events:
+            data = event["data"]
+            assert isinstance(data, dict)
+            if str(event["type"]).endswith("DomainStopped"):
+                stopped[data["domain"]] = data["sequence"]
+                assert data["detail"] == "shutdown"
+            elif str(event["type"]).endswith("DomainStopTried") and data["outcome"] == "started":
+                asked[data["domain"]] = data["sequence"]
+        assert set(stopped) == set(asked) == set(GUESTS)
+        assert all(stopped[name] < asked[other] for name, other in EDGES)
+
+
+async def test_without_the_service_they_are_killed(tmp_path: Path) -> None:
+    """The control: what the test above sees is the service's doing. The scopes' own order holds even so."""
+    async with host(tmp_path) as stack:
+        await stack.virengine("up")
+        assert await stack.box.poweroff() == "poweroff"
+        assert {line for _, line in stack.witness.said} == {"ready"}
+        assert stack.qemu_words().count("terminating on signal 15") == len(GUESTS)
+        journal = (await stack.box.journal("--unit", "machine-*.scope", "--output=cat")).splitlines()
+
+        def at(word: str, name: str) -> int:
+            unit = scope_unit(f"qemu-{name}")
+            return next(i for i, line in enumerate(journal) if line.startswith(word) and unit in line)
+
+        for name, other in EDGES:
+            assert at("Stopped", name) < at("Stopping", other), journal
+
+
+async def test_the_service_does_it_when_the_engine_was_killed(tmp_path: Path) -> None:
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        stack.box.put("/root/program.py", PROGRAM)
+        await stack.box.run(["mkfifo", "/host/up"])
+        start = f"setsid {sys.executable} /root/program.py </dev/null >/host/program.log 2>&1 & echo $!"
+        engine = (await stack.box.run(["sh", "-c", start], env={"PYTHONPATH": str(PROJECT)})).stdout.strip()
+        await stack.box.run(["cat", "/host/up"])
+        await stack.box.run(["kill", "-9", engine])
+        assert await stack.box.poweroff() == "poweroff"
+        check_order(stack.witness)
+        await check_nobody_was_killed(stack)
