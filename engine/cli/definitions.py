@@ -20,7 +20,7 @@ __all__ = ["autostart", "define", "undefine"]
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.pass_obj
 def define(session: Session, files: tuple[str, ...]) -> None:
-    """Define domains from XML files, or change the definition of ones that are there.
+    """Define domains from XML files, or redefine them.
 
     '-' reads standard input. A domain that runs goes on with the definition it was started with.
     """

@@ -64,13 +64,14 @@ def events(
     domains: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print the events in the journal: all that are kept, or those since a number.
+    """Print what happened: the events in the journal.
 
-    --follow without --since begins with the next event. --type takes a class like DomainStarted or LifecycleEvent, or
-    a CloudEvents type like domain.started. --type and --domain may be given several times.
+    All that are kept, or those since a number. --follow without --since begins with the next event. --type takes a
+    class like DomainStarted or LifecycleEvent, or a CloudEvents type like domain.started. --type and --domain may
+    be given several times.
 
-    The journal is only read: it does not matter who holds the state directory. What a guest does by itself gets into it
-    while an engine runs, or when the next one looks.
+    The journal is only read: it does not matter who holds the state directory. What a guest does by itself gets
+    into it while an engine runs, or when the next one looks.
     """
     from engine.events.filters import EventFilter
 

@@ -29,7 +29,8 @@ def _units(session: Session, *, user: bool, timeout: float | None = None) -> dic
     from engine.systemd import install
 
     command = [*install.engine_command(), *session.arguments()]
-    return install.render_units(command, timeout=timeout or install.DEFAULT_TIMEOUT, user=user)
+    start = ("up", "--resume", "--autostart")
+    return install.render_units(command, start=start, timeout=timeout or install.DEFAULT_TIMEOUT, user=user)
 
 
 @click.command()
@@ -38,7 +39,7 @@ def _units(session: Session, *, user: bool, timeout: float | None = None) -> dic
 @arguments.as_json
 @click.pass_obj
 def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
-    """Examine whether the host's shutdown would stop guests in order, and none is killed.
+    """Examine whether the host's shutdown keeps the order.
 
     Is every live scope ordered as the graph says, do the units stand, does the plan fit the time they are given, can
     every guest be stopped? Fails when a guest may come to harm.
@@ -98,10 +99,11 @@ def _stop_timeout(engine: Engine) -> float:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def install_units(session: Session, user: bool, folder: str | None, now: bool, uninstall: bool, dry_run: bool) -> None:
-    """Put in place the systemd units that stop guests in order when the host goes down.
+    """Put the systemd units in place.
 
-    virengine-guests.service runs 'virengine down' with the same --uri and --state-dir as given here, before the host
-    touches any guest, and 'virengine up --resume' after it booted.
+    virengine-guests.service stops guests in order when the host goes down: it runs 'virengine down', with the same
+    --uri and --state-dir as given here, before the host touches any guest. After the host booted it starts what was
+    stopped then, and what is marked for autostart.
     """
     from engine.systemd import install
 

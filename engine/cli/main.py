@@ -161,3 +161,7 @@ def run() -> NoReturn:
     """The entry point: run the program with this process's arguments and exit."""
     cli.main()
     raise AssertionError("main() exits")
+
+
+if __name__ == "__main__":
+    run()

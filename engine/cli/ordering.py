@@ -29,8 +29,9 @@ def _names(engine: Engine, names: tuple[str, ...]) -> list[str] | None:
 @arguments.as_json
 @with_engine
 async def order(engine: Engine, names: tuple[str, ...], as_json: bool) -> None:
-    """Show the order that is declared, from all its sources: who waits for whom, until when, and how each is stopped.
+    """Show the order that is declared.
 
+    Who waits for whom, until when, and how each is stopped; from all sources: the domains' own XML and the policy.
     Fails when it makes no sense: a circle, a name that is not there.
     """
     chosen = {f"{domain.connection}#{domain.uuid}" for domain in (find(engine, name) for name in names)}
@@ -89,9 +90,9 @@ def _declared(graph: OrderGraph, key: str) -> dict[str, Any]:
 async def plan(
     engine: Engine, direction: Literal["up", "down"], names: tuple[str, ...], as_json: bool, svg: str | None
 ) -> None:
-    """Show what 'up' or 'down' would do now: in which order, how, and how long it can take.
+    """Show what 'up' or 'down' would do now.
 
-    With domains named, what 'up' or 'down' of just these would do.
+    In which order, how, and how long it can take. With domains named, what 'up' or 'down' of just these would do.
     """
     made = engine.plan(direction, _names(engine, names))
     if svg is not None:
@@ -127,9 +128,10 @@ def _write(file: str, text: str) -> None:
 @arguments.as_json
 @with_engine
 async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bool, as_json: bool) -> None:
-    """Start domains in order, each when those it waits for are ready.
+    """Start domains in order.
 
-    Without a choice all that are defined; with domains named these, and what they require.
+    Each when those it waits for are ready. Without a choice all that are defined; with domains named these, and
+    what they require.
     """
     from engine.cli.progress import shown
 
@@ -153,10 +155,11 @@ async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bo
 @arguments.as_json
 @with_engine
 async def down(engine: Engine, names: tuple[str, ...], deadline: float | None, drill: bool, as_json: bool) -> None:
-    """Stop domains in order, each when those that depend on it are gone.
+    """Stop domains in order.
 
-    Without any named all that run; with domains named these, and what requires them. No guest is destroyed unless its
-    ladder says so. Interrupted, it is gone on with by the next 'down'.
+    Each when those that depend on it are gone. Without any named all that run; with domains named these, and what
+    requires them. No guest is destroyed unless its ladder says so. Interrupted, it is gone on with by the next
+    'down'.
     """
     from engine.cli.progress import shown
 

@@ -29,9 +29,10 @@ Mode = Literal["acpi", "agent"] | None
 @click.option("--force-boot", is_flag=True, help="Discard a managed save and boot afresh.")
 @with_engine
 async def start(engine: Engine, names: tuple[str, ...], paused: bool, force_boot: bool) -> None:
-    """Start domains; from their managed save where there is one.
+    """Start domains.
 
-    Only the ones named, in no order: 'up' starts what they need as well, in order.
+    From their managed save where there is one. Only the ones named, in no order: 'up' starts what they need as
+    well, in order.
     """
 
     async def one(domain: Domain) -> None:

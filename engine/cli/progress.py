@@ -52,6 +52,8 @@ async def _lines(events: AsyncIterator[types.Event]) -> None:
     async for event in events:
         if isinstance(event, types.PlanFinished):
             return
+        if isinstance(event, types.PlanStarted) and not event.domains:
+            continue
         output.say(f"{clock(event, date=False)}  {subject(event)}  {describe(event)}")
 
 

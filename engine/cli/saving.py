@@ -21,7 +21,10 @@ __all__ = ["managedsave", "restore", "save"]
 @click.argument("file", type=click.Path())
 @with_engine
 async def save(engine: Engine, name: str, file: str) -> None:
-    """Write the memory of a domain to FILE and stop it; 'restore' brings it back."""
+    """Save the memory of a domain to FILE and stop it.
+
+    'restore' brings it back.
+    """
     import anyio
 
     from engine.errors import ConfigError

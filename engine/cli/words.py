@@ -32,7 +32,7 @@ def describe(event: types.Event) -> str:
         case types.DomainNotReady(reason=reason, going_on=going_on):
             return f"not ready: {reason}" + ("; going on without" if going_on else "")
         case types.DomainStopTried(method=method, outcome="started", timeout=timeout):
-            return f"stop tried: {method}, for at most {timeout:g} s"
+            return f"stop tried: {method}, for at most {timeout:.3g} s"
         case types.DomainStopTried(method=method, outcome=outcome, reason=reason):
             return f"stop {outcome}: {method}" + (f": {reason}" if reason else "")
         case types.CommandFailed(command=command, error=error):
