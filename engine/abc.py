@@ -149,9 +149,9 @@ class DomainHandle(Protocol):
 
     @property
     def runtime_dir(self) -> Path:
-        """A folder for this domain's sockets and pid files; exists, private, its path short enough for a socket.
+        """A folder for this domain's sockets and pid files; private, its path short enough for a socket.
 
-        It goes when the domain has stopped.
+        It is there before ``start`` if the driver's ``runtime_folder`` says so, and goes when the domain has stopped.
         """
 
     @property
@@ -221,6 +221,8 @@ class Driver(ABC):
     commands: ClassVar[frozenset[Command]]
     #: Stop methods it has: subset of agent, acpi, save, destroy.
     stop_methods: ClassVar[frozenset[str]]
+    #: It keeps sockets or logs of running domains on this host: ``DomainHandle.runtime_dir`` is made before ``start``.
+    runtime_folder: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

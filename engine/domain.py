@@ -337,11 +337,13 @@ class Domain:
         driver.check(definition)
         self._live = definition
         try:
+            if driver.runtime_folder:
+                self._dirty = True
+                await self._host.store.make_runtime_dir(self.uuid)
             await driver.start(self.handle, paused=paused, restore_from=restore_from)
         finally:
             if not self.active:
                 self._live = None
-                self._dirty = True
                 with anyio.CancelScope(shield=True):
                     await self.tidy()
 
@@ -379,6 +381,7 @@ class Domain:
     async def _managed_save(self, command: commands.DomainCommand) -> None:
         if not self.persistent:
             raise DriverError(f"domain '{self.name}' is transient: it has no managed save (use save)")
+        await self._host.store.make_save_dir()
         await self._host.driver.save(self.handle, self._host.store.managed_save(self.uuid))
         self.saved = True
         await self.tidy()
@@ -595,7 +598,6 @@ class Handle:
 
     @property
     def runtime_dir(self) -> Path:
-        self._domain._dirty = True
         return self._domain._host.store.runtime_dir(self._domain.uuid)
 
     @property

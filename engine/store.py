@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -131,8 +132,15 @@ class Store(ABC):
         """What was kept under ``name``, or None."""
 
     @abstractmethod
+    async def make_runtime_dir(self, uuid: str) -> Path:
+        """Make the domain's folder for sockets (``runtime_dir``)."""
+
+    @abstractmethod
     def runtime_dir(self, uuid: str) -> Path:
-        """The domain's folder for sockets; made when asked for."""
+        """Where the domain's folder for sockets is, or would be."""
+
+    async def make_save_dir(self) -> None:  # noqa: B027 - a state directory has it from the start
+        """Make the folder for managed saves."""
 
     @abstractmethod
     def log_path(self, name: str) -> Path: ...
@@ -169,11 +177,15 @@ class MemoryStore(Store):
             await anyio.to_thread.run_sync(lambda folder: shutil.rmtree(folder, ignore_errors=True), self._folder)
             self._folder = None
 
+    async def make_save_dir(self) -> None:
+        if self._folder is None:
+            made = await _in_thread(tempfile.mkdtemp, Path(tempfile.gettempdir()), "", "virengine-")
+            self._folder = Path(made)
+
     @property
     def folder(self) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="virengine-"))
-        return self._folder
+        """A temporary one, made by ``make_save_dir`` or ``make_runtime_dir``; before that a place where nothing is."""
+        return self._folder or Path(tempfile.gettempdir()) / "virengine-none"
 
     async def knows(self, connection: str) -> bool:
         return False
@@ -202,10 +214,14 @@ class MemoryStore(Store):
     async def load_record(self, name: str) -> Any:
         return self._records.get(name)
 
-    def runtime_dir(self, uuid: str) -> Path:
-        path = self.folder / "run" / uuid.replace("-", "")
-        path.mkdir(parents=True, exist_ok=True)
+    async def make_runtime_dir(self, uuid: str) -> Path:
+        await self.make_save_dir()
+        path = self.runtime_dir(uuid)
+        await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True), path)
         return path
+
+    def runtime_dir(self, uuid: str) -> Path:
+        return self.folder / "run" / uuid.replace("-", "")
 
     def log_path(self, name: str) -> Path:
         return self.folder / f"{quote(name, safe='')[:200]}.log"
@@ -271,7 +287,8 @@ class DiskStore(Store):
         self._lock = fd
 
     async def aclose(self) -> None:
-        self._release()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._release)
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -352,18 +369,24 @@ class DiskStore(Store):
 
     async def save_status(self, status: Status) -> None:
         path = self.runtime_dir(status.uuid) / "status.json"
-        await _in_thread(write_atomic, path, path, msgspec.json.encode(status))
+        data = msgspec.json.encode(status)
+
+        def write() -> None:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_atomic(path, data)
+
+        await _in_thread(write, path)
 
     async def delete_status(self, uuid: str) -> None:
         folder = self.run / uuid.replace("-", "")
 
         def remove() -> None:
             # status.json first: without it the rest is only litter
-            remove_file(folder / "status.json")
+            if folder.exists():
+                remove_file(folder / "status.json")
             shutil.rmtree(folder, ignore_errors=True)
 
-        if folder.exists():
-            await _in_thread(remove, folder)
+        await _in_thread(remove, folder)
 
     async def save_record(self, name: str, record: Any) -> None:
         path = self.path / "records" / f"{name}.json"
@@ -383,10 +406,13 @@ class DiskStore(Store):
 
         return await _in_thread(read, path)
 
-    def runtime_dir(self, uuid: str) -> Path:
-        path = self.run / uuid.replace("-", "")
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async def make_runtime_dir(self, uuid: str) -> Path:
+        path = self.runtime_dir(uuid)
+        await _in_thread(lambda: path.mkdir(mode=0o700, parents=True, exist_ok=True), path)
         return path
+
+    def runtime_dir(self, uuid: str) -> Path:
+        return self.run / uuid.replace("-", "")
 
     def log_path(self, name: str) -> Path:
         return self.path / "log" / f"{quote(name, safe=' +,=@()[]')[:200]}.log"

@@ -105,7 +105,7 @@ async def test_status_goes_with_its_folder(tmp_path: Path) -> None:
         uuid=web.uuid, connection=URI, text=web.text, persistent=True, started=1.5, facts={"pid": 7, "list": [1, "a"]}
     )
     await store.save_status(status)
-    (store.runtime_dir(web.uuid) / "qmp.sock").touch()
+    (await store.make_runtime_dir(web.uuid) / "qmp.sock").touch()
     await store.aclose()
     assert (await reopened(tmp_path))[1] == [status]
     await store.open()
@@ -120,7 +120,7 @@ async def test_status_goes_with_its_folder(tmp_path: Path) -> None:
 async def test_an_unreadable_status_is_told(tmp_path: Path, garbage: bytes) -> None:
     store = DiskStore(tmp_path)
     await store.open()
-    (store.runtime_dir(definition().uuid) / "status.json").write_bytes(garbage)
+    (await store.make_runtime_dir(definition().uuid) / "status.json").write_bytes(garbage)
     await store.aclose()
     _, statuses, again = await reopened(tmp_path)
     assert statuses == []
@@ -132,7 +132,7 @@ async def test_a_long_path_gets_short_sockets(tmp_path: Path) -> None:
     store = DiskStore(deep)
     await store.open()
     try:
-        assert len(str(store.runtime_dir(definition().uuid) / "a-socket-of-some-length")) < 108
+        assert len(str(await store.make_runtime_dir(definition().uuid) / "a-socket-of-some-length")) < 108
         assert DiskStore(deep).run == store.run
     finally:
         await store.aclose()
@@ -175,7 +175,7 @@ async def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> 
 async def test_memory_leaves_no_trace() -> None:
     store = MemoryStore()
     await store.open()
-    folder = store.runtime_dir(definition().uuid)
+    folder = await store.make_runtime_dir(definition().uuid)
     assert folder.is_dir()
     await store.aclose()
     await store.aclose()

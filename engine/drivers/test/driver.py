@@ -44,6 +44,7 @@ class TestDriver(Driver):
     domain_types: ClassVar[frozenset[str]] = frozenset({"test"})
     commands: ClassVar[frozenset[Command]] = frozenset(Command)
     stop_methods: ClassVar[frozenset[str]] = frozenset({"agent", "acpi", "save", "destroy"})
+    runtime_folder: ClassVar[bool] = False
 
     def __init__(self, context: DriverContext, discovered: Sequence[Discovered]) -> None:
         self._context = context
