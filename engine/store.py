@@ -167,6 +167,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         self._folder: Path | None = None
+        self._making = anyio.Lock()
         self._records: dict[str, Any] = {}
 
     async def open(self) -> tuple[list[Stored], list[Status]]:
@@ -178,9 +179,10 @@ class MemoryStore(Store):
             self._folder = None
 
     async def make_save_dir(self) -> None:
-        if self._folder is None:
-            made = await _in_thread(tempfile.mkdtemp, Path(tempfile.gettempdir()), "", "virengine-")
-            self._folder = Path(made)
+        async with self._making:
+            if self._folder is None:
+                made = await _in_thread(tempfile.mkdtemp, Path(tempfile.gettempdir()), "", "virengine-")
+                self._folder = Path(made)
 
     @property
     def folder(self) -> Path:

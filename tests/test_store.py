@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from engine.conf import parse_domain
@@ -181,3 +182,18 @@ async def test_memory_leaves_no_trace() -> None:
     await store.aclose()
     assert not folder.exists()
     assert not folder.parent.parent.exists()
+
+
+async def test_one_folder_however_many_ask_at_once() -> None:
+    store = MemoryStore()
+    await store.open()
+    folders: set[Path] = set()
+
+    async def make(number: int) -> None:
+        folders.add((await store.make_runtime_dir(f"{number}")).parent)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(make, number)
+    await store.aclose()
+    assert len(folders) == 1
