@@ -78,6 +78,7 @@ class Process:
         self.status: int | None = None
         self._pidfd = pidfd
         self._watched = False
+        self._ended = False
 
     @property
     def pid(self) -> int:
@@ -137,7 +138,7 @@ class Process:
 
     async def wait(self) -> None:
         """Return when it has ended, and has been reaped if it was a child. Any number of tasks may wait."""
-        if self._pidfd < 0:
+        if self._pidfd < 0 or self._ended:
             return
         if self._watched:  # only one task may wait for a descriptor
             own = os.dup(self._pidfd)
@@ -154,6 +155,9 @@ class Process:
         self._reap()
 
     def _reap(self) -> None:
+        if self._ended or self._pidfd < 0:
+            return  # another task was first
+        self._ended = True
         with contextlib.suppress(ChildProcessError):  # adopted, or reaped already
             ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
             if ended is not None:

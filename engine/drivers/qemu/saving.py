@@ -159,7 +159,6 @@ async def _why(guest: Guest, status: str) -> str:
 
 
 def _create(path: Path, definition: DomainDefinition, paused: bool) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     fd = os.open(partial_path(path), flags, 0o600)
     try:
