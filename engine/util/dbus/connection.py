@@ -70,7 +70,7 @@ class Connection:
                 await _send_all(sock, auth.receive(await _receive(sock)))
         except OSError as exc:
             sock.close()
-            raise ConnectionBroken(exc.strerror or str(exc)) from exc
+            raise ConnectionBroken(_why(exc)) from exc
         except BaseException:
             sock.close()
             raise
@@ -94,7 +94,7 @@ class Connection:
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError as exc:
-                raise self.fail(exc.strerror or str(exc)) from exc
+                raise self.fail(_why(exc)) from exc
             break
         fds = array.array("i")
         for level, kind, payload in control:
@@ -146,7 +146,7 @@ class Connection:
             except OSError as exc:
                 if fds and exc.errno in (errno.EBADF, errno.ETOOMANYREFS):  # theirs, not the connection's
                     raise DBusError(Errors.INVALID_ARGS, f"can't pass these descriptors: {exc.strerror}") from exc
-                raise self.fail(exc.strerror or str(exc)) from exc
+                raise self.fail(_why(exc)) from exc
             if sent == len(data):
                 return None
         parcel = Parcel(memoryview(data)[sent:], () if sent else fds, started=sent > 0)
@@ -173,7 +173,7 @@ class Connection:
                         self._outbox.popleft()
                         parcel.gone.set()
             except OSError as exc:
-                self.fail(exc.strerror or str(exc))
+                self.fail(_why(exc))
 
     def fail(self, why: str) -> ConnectionBroken:
         """Fail all that wait to send, now and later, and give the error to raise."""
@@ -221,6 +221,12 @@ class Parcel:
         """Close our own copies of the descriptors: they are on their way, or will never be."""
         while self.fds:
             os.close(self.fds.pop())
+
+
+def _why(exc: OSError) -> str:
+    if exc.errno in (errno.ECONNRESET, errno.EPIPE):  # how an end looks to one who was still talking
+        return _GONE
+    return exc.strerror or str(exc)
 
 
 def _send(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:
