@@ -205,6 +205,8 @@ def _last_words(exc: Exception) -> str:
     while (below := cause.__cause__) is not None:
         cause = below.exceptions[0] if isinstance(below, BaseExceptionGroup) else below
     if isinstance(cause, OSError) and cause.strerror:
+        if cause.errno and type(cause).__module__ == "builtins":  # ssl and getaddrinfo have numbers of their own
+            return os.strerror(cause.errno).lower()  # event loops put the address before, or instead of, these words
         return cause.strerror.lower()
     return str(cause) or "the connection was closed without an answer"
 

@@ -131,18 +131,19 @@ class Watcher:
             self._close()
 
     def _close(self) -> None:
+        """Give the instance up; its reader closes the descriptor, for it may be waiting on it."""
         self._reading.cancel()
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            anyio.notify_closing(fd)
-            os.close(fd)
+        self._fd = -1
 
     async def _read(self, fd: int, scope: anyio.CancelScope) -> None:
-        with scope:
-            while True:
-                await anyio.wait_readable(fd)
-                with contextlib.suppress(BlockingIOError):
-                    self._dispatch(os.read(fd, _BUFFER))
+        try:
+            with scope:
+                while True:
+                    await anyio.wait_readable(fd)
+                    with contextlib.suppress(BlockingIOError):
+                        self._dispatch(os.read(fd, _BUFFER))
+        finally:
+            os.close(fd)
 
     def _dispatch(self, data: bytes) -> None:
         at = 0
