@@ -63,8 +63,7 @@ class Attempt:
         for unit in self.units:
             await self.manager.forget(unit)
         if not self.request.engine_unit:
-            engine_unit = await self.manager.engine_unit()
-            self.request = msgspec.structs.replace(self.request, engine_unit=engine_unit)
+            self.request = msgspec.structs.replace(self.request, engine_unit=self.manager.engine_unit)
         self.prepared = True
 
     async def machined(self) -> ScopeInfo:

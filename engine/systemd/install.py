@@ -42,6 +42,10 @@ SYSTEM_DIR = Path("/etc/systemd/system")
 TIMEOUT_DROPIN = Path(f"{GUESTS_SERVICE}.d") / "50-virengine-timeout.conf"
 #: Seconds the stop of all guests is given as long as no plan has said better: the default ladder, and some air.
 DEFAULT_TIMEOUT = 300.0
+#: Seconds the stop waits for an engine that still holds the state directory: the host has told it to end, too.
+_TAKE_OVER = 45
+#: Seconds each of the two commands of the stop is given at least.
+_LEAST_TIMEOUT = 60.0
 _MARK = "# Put here by"
 
 
@@ -98,6 +102,7 @@ def render_units(
     *,
     start: Sequence[str] = ("up", "--resume"),
     stop: Sequence[str] = ("down",),
+    state_dir: Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     user: bool = False,
 ) -> dict[str, str]:
@@ -106,14 +111,19 @@ def render_units(
     Args:
         command: program and options that hold for both (``--state-dir``, ``--uri``), the program's path absolute.
         start, stop: the rest of the command that brings guests up and down.
+        state_dir: the state directory: the stop waits until no other engine holds it.
         timeout: seconds their stop is given.
         user: for the user's own service manager.
     """
     units = files("engine.systemd") / "units"
+    lock = (
+        ["/usr/bin/flock", "--wait", str(_TAKE_OVER), str(state_dir / "lock"), "/bin/true"] if state_dir else ["true"]
+    )
     values = {
+        "@WAIT@": quote_exec(lock),
         "@START@": quote_exec([*command, *start]),
         "@STOP@": quote_exec([*command, *stop]),
-        "@TIMEOUT@": _seconds(timeout),
+        "@TIMEOUT@": _seconds(max(timeout, _LEAST_TIMEOUT)),
         "@WANTED_BY@": "default.target" if user else "multi-user.target",
     }
     service = (units / GUESTS_SERVICE).read_text("utf-8")
@@ -123,8 +133,11 @@ def render_units(
 
 
 def render_timeout(worst_case: float) -> str:
-    """The drop-in that gives the guests' stop as long as the plan may take, and a tenth (10 s at least) more."""
-    allowed = worst_case + max(worst_case / 10, 10.0)
+    """The drop-in that gives the guests' stop as long as the plan may take, and a tenth (10 s at least) more.
+
+    Never less than a minute: that is for each of the commands of the stop.
+    """
+    allowed = max(worst_case + max(worst_case / 10, 10.0), _LEAST_TIMEOUT)
     return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n' + (
         f"[Service]\nTimeoutStopSec={_seconds(allowed)}\n"
     )

@@ -39,7 +39,9 @@ class ScopeManager:
     Args:
         user: ask the user's own service manager; None: unless we are root.
         timeout: seconds until a start goes on without a scope.
-        engine_unit: the service the engine runs in; None: ask systemd.
+        engine_unit: the service the engine runs in, if that stops the guests itself when the host goes down: scopes
+            are ordered after it, so it outlives them. With any other service that would be fatal: it would keep the
+            state directory to itself while the guests service waits to stop the guests.
         address: of the bus; None: the system's, or the user's session bus.
         runtime_dir: systemd's folder below /run (or ``$XDG_RUNTIME_DIR``); where it is missing, no systemd runs.
     """
@@ -49,7 +51,7 @@ class ScopeManager:
         *,
         user: bool | None = None,
         timeout: float = 10.0,
-        engine_unit: str | None = None,
+        engine_unit: str = "",
         address: str | None = None,
         runtime_dir: Path | None = None,
         opener: Opener | None = None,
@@ -59,7 +61,7 @@ class ScopeManager:
         base = (os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") if self.user else "/run"
         self.runtime_dir = runtime_dir or Path(base) / "systemd"
         self.link = BusLink(address or ("session" if self.user else "system"), opener=opener)
-        self._engine_unit = engine_unit
+        self.engine_unit = engine_unit
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> ScopeManager:
@@ -107,18 +109,6 @@ class ScopeManager:
         path = self._dropin(unit)
         if unit and path.exists():  # /run is memory: this never blocks
             await anyio.to_thread.run_sync(_remove_dropin, path)
-
-    async def engine_unit(self) -> str:
-        """The service this process runs in; "" when in none, or while that is still starting.
-
-        A scope ordered after a service that waits for that very scope would wait for ever.
-        """
-        if self._engine_unit is None:
-            name, active = await state.unit_of_process(self.link, os.getpid())
-            if name.endswith(".service") and active not in ("active", "reloading"):
-                return ""
-            self._engine_unit = name if name.endswith(".service") and not name.startswith("user@") else ""
-        return self._engine_unit
 
     # ------------------------------------------------------------------ the order changed
 

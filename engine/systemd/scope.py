@@ -80,7 +80,7 @@ class ScopeRequest(msgspec.Struct, frozen=True, kw_only=True):
         stop_timeout: seconds the plan gives it to stop; 0: systemd's default.
         limits: of cpu, memory and io.
         interfaces: indexes of the host's network interfaces that belong to it.
-        engine_unit: the service the engine runs in, "" when it runs in none (or the manager is to find out).
+        engine_unit: the service the engine runs in, "": the manager's (see ``ScopeManager``).
     """
 
     domain: str

@@ -99,6 +99,10 @@ def test_the_service_is_ordered_and_survives_a_failed_start() -> None:
     assert "ExecStart=-/usr/bin/true --state-dir /var/lib/virengine up --resume" in lines
     assert "ExecStop=/usr/bin/true --state-dir /var/lib/virengine down" in lines
     assert "WantedBy=multi-user.target" in lines
+    waiting = render_units(["/usr/bin/true"], state_dir=Path("/var/lib/my vms"))[GUESTS_SERVICE].splitlines()
+    first, second = (line for line in waiting if line.startswith("ExecStop="))
+    assert first == 'ExecStop=-/usr/bin/flock --wait 45 "/var/lib/my vms/lock" /bin/true'
+    assert second == "ExecStop=/usr/bin/true down"
     assert "@" not in UNITS[GUESTS_SERVICE]
     user = render_units(["/usr/bin/true"], user=True, start=("up",), stop=("down", "--deadline", "60"), timeout=70.2)
     assert "WantedBy=default.target" in user[GUESTS_SERVICE]
@@ -108,7 +112,8 @@ def test_the_service_is_ordered_and_survives_a_failed_start() -> None:
 
 def test_timeout() -> None:
     assert "TimeoutStopSec=1100" in render_timeout(1000)
-    assert "TimeoutStopSec=15" in render_timeout(5)
+    assert "TimeoutStopSec=60" in render_timeout(5)
+    assert "TimeoutStopSec=60" in render_units(["/bin/true"], timeout=3)[GUESTS_SERVICE]
     assert "TimeoutStopSec=infinity" in render_timeout(float("inf"))
 
 

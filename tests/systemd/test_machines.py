@@ -439,17 +439,11 @@ async def test_reorder_writes_drop_ins_and_reloads_once(daemon: Daemon, folder: 
         assert dropins[1].exists()
 
 
-async def test_the_engines_own_service_is_found(daemon: Daemon, folder: Path) -> None:
-    import os
-
+async def test_scopes_are_ordered_after_the_engines_own_service(daemon: Daemon, folder: Path) -> None:
     host = FakeHost()
-    async with host.serve(daemon.address), manager(daemon, folder) as scopes:
-        await host._unit("app.service", [("PIDs", Variant("au", [os.getpid()]))])
-        host.units["app.service"]["ActiveState"] = "activating"
-        assert await scopes.engine_unit() == ""  # it may wait for us: a scope ordered after it would wait for ever
-        host.units["app.service"]["ActiveState"] = "active"
-        await scopes.create(request())
-        assert host.units[UNIT]["After"] == ["app.service"]
+    async with host.serve(daemon.address), manager(daemon, folder, engine_unit="virengined.service") as scopes:
+        await scopes.create(request(after=("db.scope",)))
+        assert host.units[UNIT]["After"] == ["virengined.service", "db.scope"]
 
 
 async def test_closed_twice_and_asked_afterwards(daemon: Daemon, folder: Path) -> None:

@@ -180,17 +180,18 @@ async def test_a_powered_off_host_stops_its_guests_in_order(tmp_path: Path) -> N
         await check_nobody_was_killed(stack)
 
         events = await stack.events()
-        stopped, asked = {}, {}
+        stopped: dict[str, str] = {}
+        asked: dict[str, str] = {}
         for event in events:
             data = event["data"]
             assert isinstance(data, dict)
-            if str(event["type"]).endswith("DomainStopped"):
-                stopped[data["domain"]] = data["sequence"]
+            if event["type"] == "org.virengine.domain.stopped":
+                stopped[data["domain"]] = event["sequence"]
                 assert data["detail"] == "shutdown"
-            elif str(event["type"]).endswith("DomainStopTried") and data["outcome"] == "started":
-                asked[data["domain"]] = data["sequence"]
+            elif event["type"] == "org.virengine.domain.stop-tried" and data["outcome"] == "started":
+                asked[data["domain"]] = event["sequence"]
         assert set(stopped) == set(asked) == set(GUESTS)
-        assert all(stopped[name] < asked[other] for name, other in EDGES)
+        assert all(int(stopped[name]) < int(asked[other]) for name, other in EDGES)
 
 
 async def test_without_the_service_they_are_killed(tmp_path: Path) -> None:
@@ -219,6 +220,21 @@ async def test_the_service_does_it_when_the_engine_was_killed(tmp_path: Path) ->
         engine = (await stack.box.run(["sh", "-c", start], env={"PYTHONPATH": str(PROJECT)})).stdout.strip()
         await stack.box.run(["cat", "/host/up"])
         await stack.box.run(["kill", "-9", engine])
+        assert await stack.box.poweroff() == "poweroff"
+        check_order(stack.witness)
+        await check_nobody_was_killed(stack)
+
+
+async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: Path) -> None:
+    """It is told to end at the same time as the guests service, which waits for the state directory."""
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        stack.box.put("/root/program.py", PROGRAM)
+        await stack.box.run(["mkfifo", "/host/up"])
+        python = ["systemd-run", "--unit=app.service", f"--setenv=PYTHONPATH={PROJECT}", sys.executable]
+        await stack.box.run([*python, "/root/program.py"])
+        await stack.box.run(["cat", "/host/up"])
+        assert "pid" in (await stack.box.run(["cat", f"{STATE}/lock"])).stdout
         assert await stack.box.poweroff() == "poweroff"
         check_order(stack.witness)
         await check_nobody_was_killed(stack)
