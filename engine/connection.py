@@ -26,6 +26,9 @@ __all__ = ["Connection", "Hub"]
 
 log = logging.getLogger("engine.connection")
 
+#: Seconds the end of a connection waits for what its stopped domains left behind to be removed.
+_TIDY = 10.0
+
 
 class Hub(Protocol):
     """What a connection needs of the engine."""
@@ -218,7 +221,14 @@ class Connection:
     def ended(self, domain: Domain, *, unit: str, tidy: bool) -> None:
         self._hub.domain_stopped(domain, unit)
         if tidy:
-            self.start_soon(domain.tidy_later, name=f"tidy up after {domain.name}")
+            self.start_soon(self._tidy, domain, name=f"tidy up after {domain.name}")
+
+    @staticmethod
+    async def _tidy(domain: Domain) -> None:
+        # closing waits for it: a status that stayed behind would make the next engine look for a guest that is gone, and
+        # tell of its end again. The limit is for a command of somebody else's that does not let go of the domain.
+        with anyio.move_on_after(_TIDY, shield=True):
+            await domain.tidy_later()
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
         return await self._hub.create_scope(domain, leader, interfaces)

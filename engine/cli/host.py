@@ -30,7 +30,8 @@ def _units(session: Session, *, user: bool, timeout: float | None = None) -> dic
 
     command = [*install.engine_command(), *session.arguments()]
     start = ("up", "--resume", "--autostart")
-    return install.render_units(command, start=start, timeout=timeout or install.DEFAULT_TIMEOUT, user=user)
+    timeout = timeout or install.DEFAULT_TIMEOUT
+    return install.render_units(command, start=start, timeout=timeout, user=user)
 
 
 @click.command()

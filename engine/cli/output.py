@@ -148,8 +148,9 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: d
         Console().print(shown)
 
 
-def log_to_stderr() -> None:
-    """Warnings of the engine, as sentences; without this, Python would print tracebacks of some."""
+@contextlib.contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Print warnings of the engine as sentences; without this, Python would print tracebacks of some."""
     import logging
 
     class Handler(logging.Handler):
@@ -161,5 +162,9 @@ def log_to_stderr() -> None:
                     message += "\n" + logging.Formatter().formatException(record.exc_info)
             (error if record.levelno >= logging.ERROR else warning)(message)
 
-    root = logging.getLogger()
-    root.handlers[:] = [Handler(logging.DEBUG if debugging() else logging.WARNING)]
+    root, handler = logging.getLogger(), Handler(logging.DEBUG if debugging() else logging.WARNING)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)

@@ -106,7 +106,6 @@ class Session:
         """The same without an engine."""
         import anyio
 
-        output.log_to_stderr()
         caught: list[int] = []
 
         async def main() -> None:
@@ -115,7 +114,8 @@ class Session:
                 await work()
                 tasks.cancel_scope.cancel()
 
-        anyio.run(main, backend=self.backend)
+        with output.log_to_stderr():
+            anyio.run(main, backend=self.backend)
         if caught:
             raise Interrupted(caught[0])
 
