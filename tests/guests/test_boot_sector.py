@@ -110,5 +110,5 @@ def hung(qemu: BareQemu) -> bool:
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     for wrong in ({"delay": 656.0}, {"delay": -1.0}, {"ignore_button": 256}, {"size": 511}):
         with pytest.raises(ValueError, match=r"not|holds no"):
-            boot_sector(tmp_path / "disk", **wrong)  # type: ignore[arg-type]
+            boot_sector(tmp_path / "disk", **wrong)
     assert not (tmp_path / "disk").exists()
