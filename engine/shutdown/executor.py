@@ -21,7 +21,7 @@ from engine.shutdown.gates import GateTarget
 from engine.shutdown.graph import Direction
 from engine.shutdown.ladder import Climb
 from engine.shutdown.plan import Plan, PlanStep
-from engine.shutdown.report import DONE, Entry, Record, RecordEntry, Report
+from engine.shutdown.report import DONE, Entry, Outcome, Record, RecordEntry, Report
 from engine.shutdown.words import duration, listed
 
 __all__ = ["Controls", "Down", "Up"]
@@ -217,8 +217,13 @@ class _Run(ABC):
         for entry in self._entries.values():
             if entry.outcome in ("waiting", "under way"):
                 begun = entry.outcome == "under way"
-                entry.outcome = "failed" if self._late else "interrupted"
-                entry.reason = why if begun else f"{why}, and its turn had not come"
+                entry.outcome = self._reached(entry.key) or ("failed" if self._late else "interrupted")
+                if entry.outcome not in DONE:
+                    entry.reason = why if begun else f"{why}, and its turn had not come"
+
+    def _reached(self, key: str) -> Outcome | None:
+        """What one that was not seen to its end has come to all the same, if it has."""
+        return None
 
 
 def _fail(entry: Entry, error: BaseException) -> None:
@@ -283,6 +288,11 @@ class Down(_Run):
             problem = f"what was stopped could not be written down: {exc}"
             if problem not in self._problems:
                 self._problems.append(problem)  # stopping guests in order matters more
+
+    def _reached(self, key: str) -> Outcome | None:
+        if self._controls.is_active(key):
+            return None
+        return "stopped" if self._entries[key].tries else "already"
 
     def _held(self, step: PlanStep, entry: Entry) -> bool:
         by = [

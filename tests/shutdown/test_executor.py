@@ -350,6 +350,16 @@ def test_a_start_of_the_save_that_hangs_can_not_hold_the_deadline(backend: str) 
     assert report.failed == ("b", "a")
 
 
+def test_one_that_went_while_its_end_was_waited_for_has_stopped(backend: str) -> None:
+    """It heard the agent late, in the middle of its save; the deadline passes before the save gives up."""
+    ladder = (StopStep(method="agent", timeout=10.0), StopStep(method="save", timeout=10.0))
+    guests = {"a": Guest(no_agent=False, agent=5.0, save=50.0)}
+    report, _ = down(backend, [member("a", ladder=ladder)], guests, deadline=7.0)
+    assert report.late
+    assert report["a"].outcome == "stopped"
+    assert report.ok
+
+
 # ---------------------------------------------------------------------------- the record
 
 
