@@ -31,7 +31,7 @@ def _units(session: Session, *, user: bool, timeout: float | None = None) -> dic
     command = [*install.engine_command(), *session.arguments()]
     start = ("up", "--resume", "--autostart")
     timeout = timeout or install.DEFAULT_TIMEOUT
-    return install.render_units(command, start=start, timeout=timeout, user=user)
+    return install.render_units(command, start=start, state_dir=session.state_dir, timeout=timeout, user=user)
 
 
 @click.command()

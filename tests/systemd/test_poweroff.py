@@ -59,17 +59,21 @@ DOCUMENT = """
 </domain>
 """
 
-#: An engine that a program embeds; it says so when the guests are up, and lives on.
+#: An engine that a program embeds; it says so when the guests are up, and lives on. Told to end, it takes its time.
 PROGRAM = f"""
+import signal
 import anyio
 from engine import Engine
 
 async def main():
-    async with Engine("qemu:///system", state_dir="{STATE}") as engine:
-        report = await engine.up()
-        with open("/host/up", "w") as fifo:
-            fifo.write(str(report))
-        await anyio.sleep_forever()
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with Engine("qemu:///system", state_dir="{STATE}") as engine:
+            report = await engine.up()
+            with open("/host/up", "w") as fifo:
+                fifo.write(str(report))
+            async for _ in signals:
+                await anyio.sleep(3)
+                break
 
 anyio.run(main)
 """
