@@ -225,8 +225,8 @@ class Connection:
 
     @staticmethod
     async def _tidy(domain: Domain) -> None:
-        # closing waits for it: a status that stayed behind would make the next engine look for a guest that is gone, and
-        # tell of its end again. The limit is for a command of somebody else's that does not let go of the domain.
+        # closing waits for it: a status that stayed behind would make the next engine look for a guest that is gone,
+        # and tell of its end again. The limit is for a command of somebody else's that does not let go of the domain.
         with anyio.move_on_after(_TIDY, shield=True):
             await domain.tidy_later()
 

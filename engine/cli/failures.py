@@ -121,7 +121,7 @@ def _sentence(exc: BaseException) -> str:
         return f"{text}: wait until it is done, or choose another with --state-dir"
     number = _errno(exc)
     hint = _HINTS.get(number) if number is not None else None
-    if hint is None and isinstance(exc, errors.StoreError):
+    if hint is None and number is not None and isinstance(exc, errors.StoreError):
         hint = "choose another place with --state-dir"
     return f"{text}: {hint}" if hint else text
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.errors import StoreError
-from engine.events.journal_file import JournalReader, open_reader
+from engine.events.journal_file import JournalDamaged, JournalReader, open_reader
 
 __all__ = ["Watch", "follow"]
 
@@ -83,14 +83,31 @@ def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[Jo
     with Watch(path) as watch:
         cursor: int | None = None if path.exists() else 0
         while True:
-            if path.exists():
-                with open_reader(path) as reader:
-                    # a journal that was set aside and begun anew may count from 1 again
-                    cursor = begin(reader) if cursor is None else min(cursor, reader.newest)
+            reader = _open(path, new=cursor is not None)
+            if reader is not None:
+                with reader:
+                    cursor = begin(reader) if cursor is None else 0
                     _follow_one(path, reader, cursor, watch, show)
-            elif not watch.wait():
-                raise StoreError(str(path.parent), "the state directory is gone")
-            cursor = 0
+            else:
+                _wait(path, watch)
+            cursor = 0  # another one: it may well count from 1 again
+
+
+def _open(path: Path, *, new: bool) -> JournalReader | None:
+    """None: it is not there yet, or (``new``) is just being made: it rings when there is something in it."""
+    if not path.exists():
+        return None
+    try:
+        return open_reader(path)
+    except JournalDamaged:
+        if not new:
+            raise
+        return None
+
+
+def _wait(path: Path, watch: Watch) -> None:
+    if not watch.wait():
+        raise StoreError(str(path.parent), "the state directory is gone")
 
 
 def _follow_one(
@@ -100,8 +117,7 @@ def _follow_one(
     identity = _identity(path)
     while _identity(path) == identity:
         cursor = show(reader, cursor)
-        if not watch.wait():
-            raise StoreError(str(path.parent), "the state directory is gone")
+        _wait(path, watch)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

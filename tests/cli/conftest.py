@@ -33,7 +33,7 @@ class Cli:
         self.uri = f"test://{folder}/node.xml"
         self.options = ["--uri", self.uri, "--state-dir", str(self.state_dir), "--backend", backend]
 
-    def __call__(self, *args: str, code: int = 0, input: str | bytes | None = None) -> Result:  # noqa: A002
+    def __call__(self, *args: str, code: int = 0, input: str | bytes | None = None) -> Result:
         result = CliRunner().invoke(cli, [*self.options, *args], input=input, catch_exceptions=False)
         assert result.exit_code == code, result.output
         assert "Traceback" not in result.output

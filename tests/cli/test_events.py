@@ -1,0 +1,146 @@
+"""``events``, from a journal that is at rest, in use, or being written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli.follow import Watch
+from engine.events.encoding import from_cloudevent
+from engine.events.types import DomainStarted
+
+
+def started(virengine):
+    virengine.define("web", "db")
+    virengine("start", "web")
+    virengine("start", "db")
+
+
+def cloudevents(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_all_that_is_kept_in_lines(virengine):
+    started(virengine)
+    lines = virengine("events").stdout.splitlines()
+    assert [int(line.split()[2]) for line in lines] == list(range(1, len(lines) + 1))
+    assert any(line.endswith("web  started (booted)") for line in lines)
+
+
+def test_cloudevents_one_a_line(virengine):
+    started(virengine)
+    events = cloudevents(virengine("events", "--json").stdout)
+    assert {event["specversion"] for event in events} == {"1.0"}
+    web = [event for event in events if event["type"] == "org.virengine.domain.started"][0]
+    event = from_cloudevent(web)
+    assert isinstance(event, DomainStarted)
+    assert event.domain == "web"
+    assert web["commandid"]
+
+
+@pytest.mark.parametrize("kind", ["DomainStarted", "domainstarted", "domain.started", "org.virengine.domain.started"])
+def test_type_by_any_of_its_names(virengine, kind):
+    started(virengine)
+    events = cloudevents(virengine("events", "--type", kind, "--json").stdout)
+    assert [event["data"]["domain"] for event in events] == ["web", "db"]
+
+
+def test_domain_by_name_or_pattern(virengine):
+    started(virengine)
+    for pattern in ("web", "w*"):
+        events = cloudevents(virengine("events", "--type", "DomainStarted", "--domain", pattern, "--json").stdout)
+        assert [event["data"]["domain"] for event in events] == ["web"]
+
+
+def test_an_unknown_type_is_a_usage_error(virengine):
+    result = virengine("events", "--type", "DomainStrated", code=2)
+    assert "did you mean 'DomainStarted'?" in result.stderr
+
+
+def test_since_a_number_or_an_id(virengine):
+    started(virengine)
+    everything = cloudevents(virengine("events", "--json").stdout)
+    third = everything[2]
+    for since in (str(int(third["sequence"])), third["id"]):
+        assert cloudevents(virengine("events", "--json", "--since", since).stdout) == everything[3:]
+    assert cloudevents(virengine("events", "--json", "--since", str(len(everything))).stdout) == []
+
+
+@pytest.mark.parametrize(("since", "code"), [("999999", 1), ("nosuchepoch/1", 1), ("x", 2), ("-3", 2)])
+def test_since_what_never_was(virengine, since, code):
+    started(virengine)
+    result = virengine("events", f"--since={since}", code=code)
+    assert result.stdout == ""
+
+
+def test_no_journal_yet(virengine):
+    assert "there is no journal" in virengine("events", code=1).stderr
+    assert "no such state directory" in virengine("events", "--follow", code=1).stderr
+    assert not virengine.state_dir.exists()
+
+
+def test_reading_makes_no_events(virengine):
+    started(virengine)
+    assert virengine("events").stdout == virengine("events").stdout
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+def test_follow_tells_what_others_do(virengine):
+    virengine.define("web")
+    command = [sys.executable, "-m", "engine", *virengine.options]
+    with subprocess.Popen(
+        [*command, "events", "--follow", "--json", "--type", "LifecycleEvent", "--since", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as follower:
+        assert follower.stdout is not None
+        first = json.loads(follower.stdout.readline())
+        assert first["type"] == "org.virengine.domain.defined"
+        # it has told all there was: from here on it sleeps until something is written
+        virengine("start", "web")
+        assert json.loads(follower.stdout.readline())["type"] == "org.virengine.domain.started"
+        virengine("suspend", "web")
+        kinds = [json.loads(follower.stdout.readline())["type"] for _ in range(2)]
+        assert kinds == ["org.virengine.domain.adopted", "org.virengine.domain.suspended"]
+        follower.terminate()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+def test_follow_goes_on_when_the_journal_is_begun_anew(virengine):
+    virengine.define("web")
+    command = [sys.executable, "-m", "engine", *virengine.options]
+    with subprocess.Popen(
+        [*command, "events", "--follow", "--json", "--type", "DomainDefined", "--since", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as follower:
+        assert follower.stdout is not None
+        assert json.loads(follower.stdout.readline())["data"]["domain"] == "web"
+        for path in virengine.state_dir.glob("journal.db*"):
+            path.unlink()
+        virengine.define("db")
+        assert json.loads(follower.stdout.readline())["data"]["domain"] == "db"
+        follower.terminate()
+
+
+def test_watch_hears_of_its_file_only(tmp_path):
+    path = tmp_path / "file"
+    with Watch(path) as watch:
+        (tmp_path / "other").touch()
+        path.touch()
+        assert watch.wait()
+        path.unlink()
+        tmp_path.rmdir() if not list(tmp_path.iterdir()) else (tmp_path / "other").unlink()
+        tmp_path.rmdir()
+        assert not watch.wait()
+
+
+def test_watch_refuses_what_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Watch(tmp_path / "nowhere" / "file")

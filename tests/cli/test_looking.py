@@ -1,0 +1,85 @@
+"""``list``, ``info``."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+def test_list_shows_what_runs_and_all_shows_all(virengine):
+    virengine.define("web", "db")
+    virengine("start", "web")
+    assert (
+        virengine("list").stdout
+        == "Name   State     Ready   PID\n----------------------------\nweb    running   yes     -\n"
+    )
+    assert virengine("list", "--all").stdout.splitlines()[2:] == [
+        "web    running    yes     -",
+        "db     shut off   -       -",
+    ]
+    assert virengine("list", "--inactive", "--name").stdout == "db\n"
+
+
+def test_list_names_connections_when_there_are_several(virengine):
+    virengine.options += ["--uri", "test:///default"]
+    virengine.define("web")
+    lines = virengine("list", "--all").stdout.splitlines()
+    assert lines[0].split() == ["Name", "State", "Ready", "PID", "Connection"]
+    assert [line.split()[-1] for line in lines[2:]] == ["test:///default", virengine.uri]
+
+
+def test_list_of_names_or_uuids_holds_nothing_else(virengine):
+    assert virengine("list", "--all", "--name").stdout == ""
+    virengine.define("web")
+    uuid = virengine("list", "--all", "--uuid").stdout.strip()
+    assert str(UUID(uuid)) == uuid
+    assert virengine("list", "--all", "--uuid", "--name").stdout == f"{uuid} web\n"
+
+
+def test_list_as_json_is_an_array_of_all(virengine):
+    assert virengine.json("list") == []
+    virengine.define("web", "db")
+    virengine("start", "web", "--paused")
+    virengine("autostart", "db")
+    web, db = virengine.json("list")
+    assert {key: web[key] for key in ("name", "state", "ready", "persistent", "autostart", "pid", "connection")} == {
+        "name": "web",
+        "state": "paused",
+        "ready": True,
+        "persistent": True,
+        "autostart": False,
+        "pid": None,
+        "connection": virengine.uri,
+    }
+    assert (db["name"], db["state"], db["ready"], db["autostart"]) == ("db", "shut off", False, True)
+    assert {"uuid", "reason"} < set(db)
+
+
+def test_info(virengine):
+    virengine.define("web")
+    virengine("start", "web")
+    lines = dict(line.split(":", 1) for line in virengine("info", "web").stdout.splitlines())
+    told = {label: value.strip() for label, value in lines.items()}
+    assert told["Name"] == "web"
+    assert told["State"].startswith("running (")
+    assert told["Max memory"] == "16384 KiB"
+    assert told["CPU(s)"] == "1"
+    assert told["Autostart"] == "disable"
+    assert told["Persistent"] == "yes"
+
+
+def test_info_has_virshs_name_as_well(virengine):
+    virengine.define("web")
+    assert virengine("dominfo", "web").stdout == virengine("info", "web").stdout
+
+
+def test_info_as_json_has_what_list_has_and_more(virengine):
+    virengine.define("web")
+    [listed] = virengine.json("list")
+    told = virengine.json("info", "web")
+    assert listed.items() <= told.items()
+    assert told["max_memory"] == 16384
+    assert told["vcpus"] == 1
+
+
+def test_info_of_nobody(virengine):
+    assert virengine("info", "web", code=3).stderr.startswith("virengine: error: no domain 'web'")
