@@ -21,7 +21,7 @@ from engine.shutdown.gates import GateTarget
 from engine.shutdown.graph import Direction
 from engine.shutdown.ladder import Climb
 from engine.shutdown.plan import Plan, PlanStep
-from engine.shutdown.report import DONE, Entry, Outcome, Record, RecordEntry, Report
+from engine.shutdown.report import DONE, Entry, Record, RecordEntry, Report
 from engine.shutdown.words import duration, listed
 
 __all__ = ["Controls", "Down", "Up"]
@@ -147,7 +147,7 @@ class _Run(ABC):
         finally:
             self._interrupted = not ended
             self._seconds = self._elapsed()
-            self._account_for_the_rest()
+            self._account_for_all()
             with anyio.CancelScope(shield=True):
                 await self._note(final=ended)
             report = self.report
@@ -212,18 +212,14 @@ class _Run(ABC):
             if not self._missing[follower.key]:
                 self._push(follower)
 
-    def _account_for_the_rest(self) -> None:
+    def _account_for_all(self) -> None:
+        """Those that were not seen to their end get an outcome, too."""
         why = f"the deadline passed after {duration(self._seconds or 0.0)}" if self._late else "it was interrupted"
         for entry in self._entries.values():
             if entry.outcome in ("waiting", "under way"):
                 begun = entry.outcome == "under way"
-                entry.outcome = self._reached(entry.key) or ("failed" if self._late else "interrupted")
-                if entry.outcome not in DONE:
-                    entry.reason = why if begun else f"{why}, and its turn had not come"
-
-    def _reached(self, key: str) -> Outcome | None:
-        """What one that was not seen to its end has come to all the same, if it has."""
-        return None
+                entry.outcome = "failed" if self._late else "interrupted"
+                entry.reason = why if begun else f"{why}, and its turn had not come"
 
 
 def _fail(entry: Entry, error: BaseException) -> None:
@@ -289,10 +285,13 @@ class Down(_Run):
             if problem not in self._problems:
                 self._problems.append(problem)  # stopping guests in order matters more
 
-    def _reached(self, key: str) -> Outcome | None:
-        if self._controls.is_active(key):
-            return None
-        return "stopped" if self._entries[key].tries else "already"
+    def _account_for_all(self) -> None:
+        super()._account_for_all()
+        for entry in self._entries.values():
+            # what went after its ladder had ended, or while a save of it hung, is gone all the same
+            if entry.outcome not in DONE and not self._controls.is_active(entry.key):
+                entry.outcome = "stopped" if entry.tries else "already"
+                entry.error = entry.reason = ""
 
     def _held(self, step: PlanStep, entry: Entry) -> bool:
         by = [

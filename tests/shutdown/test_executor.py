@@ -251,7 +251,8 @@ def test_a_held_one_goes_on_if_the_one_that_failed_is_gone_by_then(backend: str)
     guests = {"db": Guest(acpi=1.0), "web": Guest(acpi=NEVER), "slow": Guest(acpi=160.0)}
     report, _ = down(backend, members, guests, die)
     assert report["db"].outcome == "stopped"
-    assert report["web"].outcome == "failed"
+    assert report["web"].outcome == "stopped"  # late, but the report tells what is true at its end
+    assert report.ok
 
 
 def test_a_drivers_bug_ends_one_domain_only(backend: str) -> None:
