@@ -63,7 +63,7 @@ class Bus:
         self._protocol: Protocol
         self._connection: Connection
         self._group: TaskGroup
-        self._tasks: TaskGroup
+        self._running: anyio.CancelScope
         self._pending: dict[int, _Pending] = {}
         self._subscriptions: dict[SignalSubscription, NameWatch | None] = {}
         self._watches: set[NameWatch] = set()
@@ -82,6 +82,7 @@ class Bus:
             stack.callback(self._connection.close)
             self._protocol = Protocol()
             stack.callback(self._protocol.close)
+            self._running = anyio.CancelScope()
             self._group = anyio.create_task_group()
             await self._group.__aenter__()
             stack.push_async_callback(self._stop)
@@ -111,10 +112,11 @@ class Bus:
         await self._group.__aexit__(None, None, None)
 
     async def _run(self) -> None:
-        """All that runs beside the body. A group of its own: when the bus goes they end, and the body goes on."""
-        async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._read)
-            self._tasks.start_soon(self._write)
+        """All that runs beside the body. In a scope of its own: when the bus goes they end, and the body goes on."""
+        with self._running:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._read, tasks)
+                tasks.start_soon(self._write)
 
     async def _write(self) -> None:
         await self._connection.run_writer()
@@ -142,7 +144,7 @@ class Bus:
             return
         self._broken = why
         self._connection.fail(why)
-        self._tasks.cancel_scope.cancel()
+        self._running.cancel()
         for pending in self._pending.values():
             pending.answered.set()
         for source in (*self._subscriptions, *self._watches):
@@ -379,11 +381,11 @@ class Bus:
 
     # ------------------------------------------------------------------------ what comes
 
-    async def _read(self) -> None:
+    async def _read(self, tasks: TaskGroup) -> None:
         try:
             while True:
                 while (message := await self._next_message()) is not None:
-                    await self._dispatch(message)
+                    await self._dispatch(message, tasks)
                 data, fds = await self._connection.receive(self._protocol.missing)
                 self._protocol.receive(data, fds)
         except ConnectionBroken as exc:
@@ -394,14 +396,14 @@ class Bus:
             return await to_thread.run_sync(self._protocol.next_message)
         return self._protocol.next_message()
 
-    async def _dispatch(self, message: Message) -> None:
+    async def _dispatch(self, message: Message, tasks: TaskGroup) -> None:
         match message.type:
             case MessageType.METHOD_RETURN | MessageType.ERROR:
                 self._take_reply(message)
             case MessageType.SIGNAL:
                 self._take_signal(message)
             case MessageType.METHOD_CALL:
-                await self._exports.take(message, self._tasks)
+                await self._exports.take(message, tasks)
 
     def _take_reply(self, reply: Message) -> None:
         pending = self._pending.get(reply.reply_serial or 0)

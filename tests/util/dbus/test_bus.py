@@ -5,16 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
 from support.dbus import DAEMON, DAEMON_PATH, GUID, Daemon, Listener, false_bus, signal
 
 from engine.errors import Busy, CommandTimeout, ConfigError, ConnectionBroken, DBusError
-from engine.util.dbus import Bus, Errors, MatchRule, Message, MessageType, UnixFd, Variant, open_bus
+from engine.util.dbus import Bus, Errors, MatchRule, Message, MessageType, UnixFd, Variant, codec, open_bus
 
 PATH = "/org/example/Test"
 INTERFACE = "org.example.Test"
@@ -86,6 +87,22 @@ async def test_errors_in_the_body_come_out_as_they_were_raised(daemon: Daemon) -
     with pytest.raises(Mine):  # and not inside an ExceptionGroup
         async with open_bus(daemon.address) as bus, bus.subscribe(MatchRule()):
             raise Mine
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_opening_can_be_cancelled_at_any_await(daemon: Daemon, turns: int) -> None:
+    before = _open_fds()
+
+    async def cancel() -> None:
+        for _ in range(turns):
+            await checkpoint()
+        group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cancel)
+        async with open_bus(daemon.address) as bus:
+            await bus.wait_broken()
+    assert _open_fds() <= before + 2
 
 
 async def test_it_can_be_cancelled(daemon: Daemon) -> None:
@@ -328,6 +345,20 @@ async def test_a_large_malformed_message_breaks_the_connection(folder: Path) -> 
                 assert "zero byte" in await bus.wait_broken()
 
 
+async def test_only_large_messages_are_decoded_in_a_thread(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(frame: bytearray, take_fds: Any) -> Message | None:
+        threads[len(frame) > 1_000_000].add(threading.get_ident())
+        return codec_decode(frame, take_fds)
+
+    codec_decode = codec.decode
+    monkeypatch.setattr(codec, "decode", decode)
+    threads: dict[bool, set[int]] = {True: set(), False: set()}
+    async with open_bus(daemon.address) as bus, bus.export(PATH, INTERFACE, _echo):
+        await bus.call(bus.unique_name, PATH, INTERFACE, "Echo", "s", ("x" * 2_000_000,))
+    assert threads[False] == {threading.get_ident()}
+    assert threads[True] and threading.get_ident() not in threads[True]
+
+
 @pytest.mark.parametrize("answer", ["error", "empty", "hang up"])
 async def test_a_bus_that_does_not_take_us_on_is_told(folder: Path, answer: str) -> None:
     async def play(listener: Listener) -> None:
@@ -349,7 +380,7 @@ async def test_a_bus_that_does_not_take_us_on_is_told(folder: Path, answer: str)
 
 
 async def test_a_bus_that_does_not_read_blocks_the_caller_and_only_until_it_is_cancelled(folder: Path) -> None:
-    async def play(listener: Listener, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def play(listener: Listener) -> None:
         peer = await listener.accept()
         await peer.welcome()
         await reading.wait()
