@@ -49,17 +49,24 @@ class Line:
         self._arguments += arguments
 
     def blockdev(self, **properties: Any) -> None:
-        self.add("-blockdev", _json(properties))
+        self.add("-blockdev", _json(_dashed(properties)))
 
     def object(self, **properties: Any) -> None:
-        self.add("-object", _json(properties))
+        self.add("-object", _json(_dashed(properties)))
 
     def device(
-        self, driver: str, address: Mapping[str, Any] | None = None, *, stage: int = 2, **properties: Any
+        self,
+        driver: str,
+        place: Mapping[str, Any] | None = None,
+        *,
+        stage: int = 2,
+        exact: Mapping[str, Any] | None = None,
+        **properties: Any,
     ) -> None:
-        """``stage``: 0 buses, 1 controllers, 2 the rest. None and underscores: as in ``_json``."""
-        rank = 2 * stage + (0 if address else 1)
-        self._devices.append((rank, _json({"driver": driver, **properties, **(address or {})})))
+        """``stage``: 0 buses, 1 controllers, 2 the rest. ``exact``: properties that QEMU spells with underscores."""
+        rank = 2 * stage + (0 if place else 1)
+        text = _json({"driver": driver, **_dashed(properties), **(exact or {}), **(place or {})})
+        self._devices.append((rank, text))
 
     def arguments(self) -> list[str]:
         devices = sorted(self._devices, key=lambda entry: entry[0])
@@ -67,11 +74,12 @@ class Line:
 
 
 def _json(properties: Mapping[str, Any]) -> str:
-    """None is left out; underscores in names are QEMU's dashes, but for a leading ``x_``."""
-    return json.dumps(
-        {name.replace("_", "-"): value for name, value in properties.items() if value is not None},
-        separators=(",", ":"),
-    )
+    """None is left out."""
+    return json.dumps({name: value for name, value in properties.items() if value is not None}, separators=(",", ":"))
+
+
+def _dashed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in properties.items()}
 
 
 def escape(value: object) -> str:

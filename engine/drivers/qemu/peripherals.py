@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import Any
 
 from engine.conf.devices import Devices, Graphics, InputDevice, MachineDefinition, Video, VideoModel
 from engine.drivers.qemu.options import Line, Places, escape, keyval, refuse
@@ -32,7 +33,7 @@ def add_peripherals(line: Line, topology: Topology, machine: MachineDefinition, 
             line.object(qom_type="rng-random", id=f"obj{name}", filename=rng.backend.path or "/dev/urandom")
         else:
             line.object(qom_type="rng-builtin", id=f"obj{name}")
-        rate = {"max_bytes": rng.rate.bytes, "period": rng.rate.period} if rng.rate else {}
+        rate: dict[str, Any] = {"max_bytes": rng.rate.bytes, "period": rng.rate.period} if rng.rate else {}
         line.device("virtio-rng-pci", topology.pci(rng.address), id=name, rng=f"obj{name}", **rate)
     balloon = devices.balloon
     if balloon is not None and balloon.model == "virtio":
@@ -109,20 +110,20 @@ def _videos(line: Line, topology: Topology, videos: tuple[Video, ...]) -> None:
         driver = (_VIDEO if index == 0 else _SECONDARY).get(model.type)
         if driver is None:
             raise refuse(f"<model type='{model.type}'>", "only the first screen can be of this model", model)
-        line.device(driver, topology.pci(video.address), id=f"video{index}", **_video_memory(model))
+        line.device(driver, topology.pci(video.address), id=f"video{index}", exact=_video_memory(model))
 
 
-def _video_memory(model: VideoModel) -> dict[str, int]:
-    mib = {"vgamem_mb": model.vgamem // 1024, "vram_size_mb": 0, "ram_size_mb": 0}
-    facts: dict[str, int] = {}
-    if model.type == "vga" and (model.vram or model.vgamem):
-        facts["vgamem_mb"] = (model.vgamem or model.vram) // 1024
-    elif model.type == "qxl":
-        facts = {"vgamem_mb": mib["vgamem_mb"]}
-        facts |= {"vram_size": model.vram * 1024, "ram_size": model.ram * 1024}
-    elif model.type == "virtio":
-        facts["max_outputs"] = model.heads
-    return {name: value for name, value in facts.items() if value}
+def _video_memory(model: VideoModel) -> dict[str, int | None]:
+    """The document's sizes are in KiB."""
+    match model.type:
+        case "vga":
+            return {"vgamem_mb": (model.vgamem or model.vram) // 1024 or None}
+        case "qxl":
+            sizes = {"vram_size": model.vram * 1024 or None, "ram_size": model.ram * 1024 or None}
+            return {"vgamem_mb": model.vgamem // 1024 or None, **sizes}
+        case "virtio":
+            return {"max_outputs": model.heads}
+    return {}
 
 
 def _tpm(line: Line, devices: Devices, places: Places) -> None:

@@ -43,7 +43,8 @@ class Topology:
         self._line = line
         self._controllers: dict[tuple[str, int], Controller] = {}
         self._taken: dict[tuple[str, int, int], Disk] = {}
-        self._serial_ports = 0
+        users = (*machine.devices.channels, *machine.devices.consoles)
+        self._ports = {(at.controller, _port(at)) for user in users if (at := user.address) is not None}
         for controller in machine.devices.controllers:
             key = (controller.type, controller.index)
             if key in self._controllers and controller.master is None:
@@ -67,7 +68,7 @@ class Topology:
                     place,
                     stage=1,
                     id=f"virtio-serial{index}",
-                    max_ports=controller.ports or None,
+                    exact={"max_ports": controller.ports or None},
                     vectors=controller.vectors or None,
                 )
             case "scsi":
@@ -94,7 +95,9 @@ class Topology:
         if controller.master is not None:
             self._line.device(driver, place, stage=1, masterbus=f"{bus}.0", firstport=controller.master.startport)
         else:
-            ports = {"p2": controller.ports, "p3": controller.ports} if controller.ports and "xhci" in driver else {}
+            ports: dict[str, Any] = (
+                {"p2": controller.ports, "p3": controller.ports} if controller.ports and "xhci" in driver else {}
+            )
             # the companions of an ehci hang on it, whatever their order in the document
             self._line.device(driver, place, stage=0 if "ehci" in driver else 1, id=bus, **ports)
 
@@ -109,11 +112,12 @@ class Topology:
             raise refuse(shown, "the machine has no PCI Express", controller)
         target = controller.target
         facts: dict[str, Any] = {}
+        exact: dict[str, Any] = {}
         if controller.model == "pcie-root-port":
             facts = {"chassis": (target and target.chassis) or index, "port": (target and target.port) or index}
         elif controller.model == "pci-bridge":
-            facts = {"chassis_nr": (target and target.chassisNr) or index}
-        self._line.device(driver, place, stage=0, id=f"pci.{index}", **facts)
+            exact = {"chassis_nr": (target and target.chassisNr) or index}
+        self._line.device(driver, place, stage=0, id=f"pci.{index}", exact=exact, **facts)
 
     def _need(self, kind: str, index: int, node: Disk | None = None, *, model: str = "") -> Controller:
         """The controller; added when the document leaves it out."""
@@ -164,8 +168,10 @@ class Topology:
             raise refuse(f"<address type='{address.type}'>", "this needs an address of type virtio-serial", address)
         index = address.controller if address else 0
         self._need("virtio-serial", index)
-        self._serial_ports += 1
-        number = int(address.port) if address is not None and address.port.isdigit() else self._serial_ports
+        number = _port(address) if address is not None else 0
+        if not number:
+            number = next(n for n in range(1, 1 << 16) if (index, n) not in self._ports)
+            self._ports.add((index, number))
         return {"bus": f"virtio-serial{index}.0", "nr": number}
 
     def _drive(self, kind: str, disk: Disk, place: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -208,3 +214,8 @@ class Topology:
         if found.model in ("", "lsilogic"):  # one LUN a target: libvirt's unit is the SCSI id there
             return {"bus": f"scsi{controller}.0", "scsi-id": unit}
         return {"bus": f"scsi{controller}.0", "channel": 0, "scsi-id": target, "lun": unit}
+
+
+def _port(address: Address) -> int:
+    """The number of a virtio-serial port; 0: not given (port 0 is the first console's, and QEMU's own matter)."""
+    return int(address.port) if address.port.isdigit() else 0

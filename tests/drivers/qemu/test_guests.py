@@ -15,7 +15,6 @@ from support.qemu_domains import boot_sector_domain, said, serial, wait_said
 
 from engine import (
     Domain,
-    DomainStopped,
     Engine,
     HostError,
     LifecycleEvent,
@@ -133,7 +132,7 @@ async def test_destroy_flushes_a_disk_with_a_format_first(tmp_path: Path) -> Non
 
 
 async def test_a_panic_ends_it(tmp_path: Path) -> None:
-    async with running(tmp_path, devices=PANIC, exit_after=0.05, ending="crash") as (_, web, watch):
+    async with running(tmp_path, devices=PANIC, exit_after=0.05, ending="crash") as (_, _web, watch):
         stopped = await watch.until("Stopped crashed")
         assert stopped.reason == "crashed"
         assert watch.lines == ["Started booted", "Crashed panicked", "Stopped crashed"]
