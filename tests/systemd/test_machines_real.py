@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.cache import TESTS
 from support.hostbox import Hostbox
 
 from engine.systemd import doctor, install
@@ -246,3 +249,53 @@ async def test_doctor_finds_and_mends(tmp_path: Path) -> None:
         (folder / GUESTS_SERVICE).write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
         await scopes.reload()
         assert {"service-disabled", "units-outdated", "no-target"} <= set(await codes(1))
+
+
+#: Run as the user: its bus takes nobody else.
+USERS_ENGINE = f"""
+import anyio, json, subprocess
+from engine.systemd.machines import ScopeManager
+from engine.systemd.scope import ScopeRequest, UnitOrder, scope_units
+
+async def main():
+    uuid = "{"0" * 8 + "-0000" * 3 + "-" + "0" * 12}"
+    processes = [subprocess.Popen(["sleep", "infinity"]) for _ in range(2)]
+    async with ScopeManager() as scopes:
+        made = []
+        for name, after in (("web", scope_units("{URI}", "db", uuid)), ("db", ())):
+            leader = processes[len(made)].pid
+            facts = {{"domain": name, "uuid": uuid, "connection": "{URI}", "leader": leader, "after": after}}
+            made.append(await scopes.create(ScopeRequest(stop_timeout=33, **facts)))
+        live = {{state.name: state for state in await scopes.live_scopes()}}
+        await scopes.reorder({{made[1].unit: UnitOrder(after=("x.scope",))}})
+        mended = {{state.name: state for state in await scopes.live_scopes()}}
+    web, db = (info.unit for info in made)
+    with open(f"/proc/{{processes[0].pid}}/cgroup") as cgroup:
+        where = cgroup.read()
+    for process in processes:
+        process.kill()
+    print(json.dumps([[info.unit, info.method, info.reason] for info in made]))
+    print(json.dumps([live[web].stop_timeout, db in live[web].after, "x.scope" in mended[db].after, where]))
+
+anyio.run(main)
+"""
+
+
+async def test_a_users_own_service_manager(tmp_path: Path) -> None:
+    async with Hostbox.boot(tmp_path) as box:
+        await box.run(["useradd", "--create-home", "--uid", "4711", "guestkeeper"])
+        await box.run(["systemctl", "start", "user@4711.service"])
+        run = "/run/user/4711"
+        env = {
+            "PYTHONPATH": str(TESTS.parent),
+            "XDG_RUNTIME_DIR": run,
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={run}/bus",
+        }
+        user = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"]
+        done = await box.run([*user, sys.executable, "-c", USERS_ENGINE], env=env)
+        made, (timeout, ordered, mended, where) = map(json.loads, done.stdout.splitlines())
+        assert made == [[units(name)[0], "StartTransientUnit", ""] for name in ("web", "db")]
+        assert timeout == 33
+        assert ordered
+        assert mended
+        assert "/user@4711.service/machine.slice/machine-" in where
