@@ -512,6 +512,7 @@ class Domain:
                 persistent=self.persistent,
                 started=self.started_at or time.time(),
                 ready=self.ready,
+                scope=self.scope,
                 facts=self.handle.facts,
             )
         )
@@ -554,6 +555,7 @@ class Domain:
         self.reason = "booted"
         self.started_at = status.started
         self.ready = status.ready
+        self.scope = status.scope
         handle = self.handle
         handle.facts = status.facts
         try:

@@ -65,6 +65,7 @@ class Status(msgspec.Struct, kw_only=True):
 
     Attributes:
         text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
+        scope: the systemd scope that holds it, or "".
     """
 
     uuid: str
@@ -73,6 +74,7 @@ class Status(msgspec.Struct, kw_only=True):
     persistent: bool
     started: float
     ready: bool = False
+    scope: str = ""
     facts: Any = None
 
 
