@@ -276,6 +276,9 @@ class Ordering:
             keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
             if record is not None:
                 keys = [key for key in record.left if key in self._domains]
+            else:
+                # what an interrupted one had stopped stays written down for ``up(resume=True)``
+                record = await self.interrupted()
             controls = _Controls(self)
             plan = self._plan("down", keys)
             controls.keeps_record = bool(plan.steps) or record is not None

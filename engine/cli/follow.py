@@ -83,14 +83,17 @@ def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[Jo
     with Watch(path) as watch:
         cursor: int | None = None if path.exists() else 0
         while True:
+            identity = _identity(path)  # before it is opened: if it is replaced meanwhile, that shows
             reader = _open(path, new=cursor is not None)
-            if reader is not None:
-                with reader:
-                    cursor = begin(reader) if cursor is None else 0
-                    _follow_one(path, reader, cursor, watch, show)
-            else:
+            if reader is None:
                 _wait(path, watch)
-            cursor = 0  # another one: it may well count from 1 again
+                continue
+            with reader:
+                cursor = begin(reader) if cursor is None else cursor
+                while _identity(path) == identity:
+                    cursor = show(reader, cursor)
+                    _wait(path, watch)
+            cursor = 0  # another one is in its place: it may well count from 1 again
 
 
 def _open(path: Path, *, new: bool) -> JournalReader | None:
@@ -108,16 +111,6 @@ def _open(path: Path, *, new: bool) -> JournalReader | None:
 def _wait(path: Path, watch: Watch) -> None:
     if not watch.wait():
         raise StoreError(str(path.parent), "the state directory is gone")
-
-
-def _follow_one(
-    path: Path, reader: JournalReader, cursor: int, watch: Watch, show: Callable[[JournalReader, int], int]
-) -> None:
-    """Until another file is in the place of this one."""
-    identity = _identity(path)
-    while _identity(path) == identity:
-        cursor = show(reader, cursor)
-        _wait(path, watch)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ def test_cloudevents_one_a_line(virengine):
     started(virengine)
     events = cloudevents(virengine("events", "--json").stdout)
     assert {event["specversion"] for event in events} == {"1.0"}
-    web = [event for event in events if event["type"] == "org.virengine.domain.started"][0]
+    web = next(event for event in events if event["type"] == "org.virengine.domain.started")
     event = from_cloudevent(web)
     assert isinstance(event, DomainStarted)
     assert event.domain == "web"
