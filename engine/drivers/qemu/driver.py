@@ -186,7 +186,7 @@ class QemuDriver(Driver):
 
     async def _why(self, guest: Guest, log: Log, exc: EngineError) -> str:
         """Why a start failed: QEMU's last words, or what went wrong between it and the engine."""
-        if isinstance(exc, ConnectionBroken):
+        if guest.qmp is None or guest.qmp.left:
             with anyio.move_on_after(2, shield=True):  # it is dying: its last words are on their way
                 await guest.process.wait()
         words = await anyio.to_thread.run_sync(log.tail)

@@ -139,7 +139,7 @@ class Guest:
                 await self.process.wait()
                 if self.qmp is not None:
                     # the last events are still in the socket; its end comes right behind them
-                    with anyio.move_on_after(5):
+                    with anyio.move_on_after(1):
                         await reader.wait()
                 self._dead = True
                 self._hear()

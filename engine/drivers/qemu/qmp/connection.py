@@ -71,6 +71,8 @@ class QmpConnection:
         # a writer of its own: a command cancelled half-way through a send would cut the conversation's line in two
         self._outgoing, self._queue = anyio.create_memory_object_stream[tuple[bytes, int]](16)
         self.version = (0, 0, 0)
+        #: The other side went away, rather than that it talked nonsense.
+        self.left = False
 
     async def run(self) -> None:
         """Read and write until the other side goes away or talks nonsense; then every waiting command fails."""
@@ -96,10 +98,9 @@ class QmpConnection:
         while True:
             try:
                 data = await self._stream.receive(65536)
-            except anyio.EndOfStream:
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self.left = True
                 return
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-                raise ConnectionBroken("QEMU closed its monitor") from exc
             for message in self._protocol.receive(data):
                 self._dispatch(message)
 
@@ -125,8 +126,8 @@ class QmpConnection:
                     await self._stream.send_fds(data, [fd])
                 else:
                     await self._stream.send(data)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-                raise ConnectionBroken("QEMU closed its monitor") from exc
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return  # the reader, which may have more to read, will see the end
             finally:
                 if fd >= 0:
                     os.close(fd)

@@ -1,0 +1,249 @@
+"""A QEMU that hangs, lies, talks nonsense, or dies at each step of a start: nothing is left, and the user is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from support.fake_qemu import fake_qemu, pids
+
+from engine import Domain, DomainBlockIOError, DomainEvent, Engine, EngineError, StartFailed, State
+from engine.drivers.qemu import guest
+
+DOCUMENT = """<domain type='qemu'><name>web</name><memory>8192</memory><os><type>hvm</type></os>
+<devices><emulator>{emulator}</emulator>{devices}</devices></domain>"""
+
+
+@asynccontextmanager
+async def fake(
+    folder: Path, behaviour: str = "", *, timeout: float = 30.0, devices: str = "", state_dir: Path | None = None
+) -> AsyncIterator[tuple[Engine, Domain]]:
+    emulator = fake_qemu(folder, behaviour)
+    uri = f"qemu:///session?start_timeout={timeout}&command_timeout={timeout}"
+    with anyio.fail_after(90):
+        async with Engine(uri, systemd=False, on_close="leave", state_dir=state_dir) as engine:
+            web = await engine.define(DOCUMENT.format(emulator=emulator, devices=devices))
+            try:
+                yield engine, web
+            finally:
+                with anyio.CancelScope(shield=True):
+                    if web.active:
+                        await web.destroy()
+
+
+def left(folder: Path) -> list[int]:
+    """The processes that are still there, be they zombies."""
+    return [pid for pid in pids(folder) if Path(f"/proc/{pid}").exists()]
+
+
+DEATHS = {
+    "at once": ("error('qemu-system-x86_64: no such luck'); sys.exit(1)", "no such luck"),
+    "at once, silently": ("sys.exit(3)", "QEMU ended with status 3"),
+    "at once, killed": ("die()", "QEMU was killed by signal 9"),
+    "before its greeting": ("accept(); error('half-way'); sys.exit(1)", "half-way"),
+    "within its greeting": ("accept(); say(GREETING[:40]); die()", "killed by signal 9"),
+    "after its greeting": ("accept(); say(GREETING); die()", "killed by signal 9"),
+    "at qmp_capabilities": ("def special(name): name == 'qmp_capabilities' and die()", "killed by signal 9"),
+    "at cont": ("def special(name): name == 'cont' and die()", "killed by signal 9"),
+    "with a refusal": (
+        "def special(name):\n"
+        "    if name == 'cont': say({'error': {'class': 'GenericError', 'desc': 'not today'}, 'id': 2})",
+        "QEMU refused cont: not today",
+    ),
+    "with nonsense": ("accept(); say(b'220 ready\\r\\n')", "not QMP"),
+    "with binary nonsense": ("accept(); say(GREETING + bytes(range(256)) * 10)", "not QMP"),
+    "with an answer that is nonsense": ("def special(name): say(b'{]\\n')", "not QMP"),
+    "with a line of 100 MB": (
+        "accept()\ntry:\n    for _ in range(100): say(b'x' * 1000000)\nexcept OSError: hang()",
+        "more than 16777216 bytes",
+    ),
+    "deaf to commands": ("accept(); say(GREETING); connection.shutdown(socket.SHUT_WR); hang()", "closed its monitor"),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+async def test_a_start_that_fails_leaves_nothing_and_says_why(death: str, tmp_path: Path) -> None:
+    behaviour, reason = DEATHS[death]
+    async with fake(tmp_path, behaviour) as (engine, web):
+        with pytest.raises(StartFailed) as caught:
+            await web.start()
+        assert reason in caught.value.reason
+        assert web.state is State.SHUTOFF
+        assert len(pids(tmp_path)) == 1
+        assert left(tmp_path) == []
+        fake_qemu(tmp_path)  # it has come to its senses
+        await web.start()
+        assert web.state is State.RUNNING
+
+
+HANGS = {
+    "before it accepts": "hang()",
+    "before its greeting": "accept(); hang()",
+    "at qmp_capabilities": "def special(name): name == 'qmp_capabilities' and hang()",
+    "at cont": "def special(name): name == 'cont' and hang()",
+    "while it chatters": (
+        "accept(); say(GREETING)\nwhile True:\n    event('RTC_CHANGE', offset=1); time.sleep(0.01)"
+    ),
+}
+
+
+@pytest.mark.parametrize("hang", HANGS)
+async def test_a_start_that_hangs_is_given_up(hang: str, tmp_path: Path) -> None:
+    async with fake(tmp_path, HANGS[hang], timeout=1.5) as (_, web):
+        with pytest.raises(StartFailed, match=r"no answer within 1.5 s"):
+            await web.start()
+        assert web.state is State.SHUTOFF
+        assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("hang", HANGS)
+async def test_a_start_that_hangs_can_be_cancelled(hang: str, tmp_path: Path) -> None:
+    async with fake(tmp_path, HANGS[hang]) as (_, web):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(web.start)
+            while not pids(tmp_path):
+                await anyio.sleep(0.005)
+            tasks.cancel_scope.cancel()
+        assert web.state is State.SHUTOFF
+        assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("nonsense", ["b'hello\\n'", "b'x' * 100_000_000"], ids=["words", "100 MB"])
+async def test_nonsense_from_a_running_qemu_ends_its_monitor_and_not_the_guest(nonsense: str, tmp_path: Path) -> None:
+    behaviour = f"""
+def special(name):
+    if name == "stop":
+        try: say({nonsense})
+        except OSError: pass
+        hang()
+"""
+    async with fake(tmp_path, behaviour) as (_, web):
+        await web.start()
+        with pytest.raises(EngineError, match=r"not QMP|more than|closed its monitor"):
+            await web.suspend()
+        assert web.state is State.RUNNING
+        assert len(left(tmp_path)) == 1
+        with pytest.raises(EngineError):
+            await web.resume() if web.state is State.PAUSED else await web.suspend()
+        assert (await web.info()).pid == pids(tmp_path)[0]
+        await web.destroy()
+        assert left(tmp_path) == []
+
+
+async def test_a_qemu_that_hangs_later_is_destroyed_all_the_same(tmp_path: Path) -> None:
+    async with fake(tmp_path, "def special(name): name == 'stop' and hang()", timeout=1.5) as (_, web):
+        await web.start()
+        with pytest.raises(EngineError, match=r"stop: no answer within 1.5 s"):
+            await web.suspend()
+        assert web.state is State.RUNNING
+        await web.destroy()
+        assert left(tmp_path) == []
+
+
+async def test_lies(tmp_path: Path) -> None:
+    """Events that make no sense, answers without their events, and an end that does not come."""
+    behaviour = """
+def answer(name, number):
+    if name == "stop":
+        event("SHUTDOWN", guest=[1], reason={"x": 1})
+        event("RESET", guest="perhaps", reason=7)
+        event("GUEST_PANICKED")
+        event("RESUME")
+        event("BLOCK_IO_ERROR", action=5, device=None, nospace="no")
+        event("VSERPORT_CHANGE", id=[], open={})
+        event("MIGRATION", status=[])
+        event("NO_SUCH_EVENT", x=1)
+        say({"return": 1, "id": 99999})
+        say({"return": 1, "id": "text"})
+        say({"return": 1})
+    say({"return": {}, "id": number})
+"""
+    async with fake(tmp_path, behaviour) as (engine, web), engine.subscribe(DomainEvent, domain="web") as events:
+        await web.start()
+        assert web.state is State.RUNNING, "QEMU said so, though no RESUME came"
+        await web.suspend()
+        async for event in events:
+            if isinstance(event, DomainBlockIOError):
+                break
+        await web.destroy()
+        assert left(tmp_path) == []
+
+
+async def test_a_block_error_pauses_the_guest(tmp_path: Path) -> None:
+    behaviour = """
+def special(name):
+    if name == "system_powerdown":
+        event("BLOCK_IO_ERROR", **{"device": "", "node-name": "vda-file", "operation": "write", "action": "stop",
+                                   "nospace": True, "reason": "No space left on device"})
+        event("STOP")
+"""
+    async with fake(tmp_path, behaviour) as (engine, web), engine.subscribe(DomainEvent, domain="web") as events:
+        await web.start()
+        await web.shutdown()
+        await web.wait_for(State.PAUSED)
+        assert web.reason == "I/O error"
+        async for event in events:
+            if isinstance(event, DomainBlockIOError):
+                told = (event.device, event.operation, event.action, event.reason)
+                assert told == ("vda", "write", "pause", "enospc")
+                break
+
+
+async def test_a_sleeping_guest_wakes_up(tmp_path: Path) -> None:
+    behaviour = """
+def special(name):
+    if name == "system_powerdown":
+        event("SUSPEND")
+    if name == "system_reset":
+        event("WAKEUP")
+        event("RESET", guest=False, reason="host-qmp-system-reset")
+"""
+    async with fake(tmp_path, behaviour) as (_, web):
+        await web.start()
+        await web.shutdown()
+        await web.wait_for(State.PMSUSPENDED)
+        await web.reset()
+        assert web.state is State.RUNNING
+
+
+async def test_a_qemu_that_does_not_flush_in_time_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "GRACE", 0.3)
+    disk = "<disk type='file'><driver type='qcow2'/><source file='/d'/><target dev='vda'/></disk>"
+    behaviour = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    async with fake(tmp_path, behaviour, devices=disk) as (_, web):
+        await web.start()
+        await web.destroy()
+        assert left(tmp_path) == []
+        assert web.reason == "destroyed"
+
+
+async def test_a_helper_that_keeps_the_monitor_open_holds_up_nothing(tmp_path: Path) -> None:
+    """Somebody inherits the monitor's socket and outlives QEMU."""
+    behaviour = """
+def special(name):
+    if name == "cont" and os.fork() == 0:
+        os.setsid()
+        with open(FOLDER + "/fake.pids", "a") as file: print(os.getpid(), file=file)
+        time.sleep(4)
+        sys.exit()
+"""
+    async with fake(tmp_path, behaviour) as (_, web):
+        await web.start()
+        await web.destroy()
+        assert not Path(f"/proc/{pids(tmp_path)[0]}").exists()
+        assert web.state is State.SHUTOFF
+
+
+@pytest.mark.parametrize("state_dir", [False, True], ids=["in memory", "on disk"])
+async def test_an_emulator_that_is_no_program(tmp_path: Path, state_dir: bool) -> None:
+    async with fake(tmp_path, state_dir=tmp_path / "state" if state_dir else None) as (_, web):
+        (tmp_path / "fake-qemu").write_text("#!/no/such/interpreter\n")
+        with pytest.raises(EngineError, match=r"(not installed|can't be run)"):
+            await web.start()
+        (tmp_path / "fake-qemu").write_bytes(b"\x7fELF nonsense")
+        with pytest.raises(EngineError, match=r"can't be run: exec format error"):
+            await web.start()
+        assert web.state is State.SHUTOFF
