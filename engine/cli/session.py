@@ -107,17 +107,23 @@ class Session:
         import anyio
 
         caught: list[int] = []
+        failed: list[Exception] = []
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(_cancel_on_signal, tasks.cancel_scope, caught)
-                await work()
+                try:
+                    await work()
+                except Exception as exc:  # noqa: BLE001 - it is raised below: through the task group it would be wrapped
+                    failed.append(exc)
                 tasks.cancel_scope.cancel()
 
         with output.log_to_stderr():
             anyio.run(main, backend=self.backend)
         if caught:
             raise Interrupted(caught[0])
+        if failed:
+            raise failed[0]
 
 
 async def _cancel_on_signal(scope: CancelScope, caught: list[int], *, task_status: TaskStatus[None]) -> None:
