@@ -18,7 +18,7 @@ import anyio.lowlevel
 
 from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
 from engine.conf import DomainDefinition
-from engine.errors import DriverError, EngineError, GateFailed, InvalidState
+from engine.errors import DriverError, EngineError, GateFailed, InvalidState, StoreError
 from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
@@ -341,11 +341,21 @@ class Domain:
                 self._dirty = True
                 await self._host.store.make_runtime_dir(self.uuid)
             await driver.start(self.handle, paused=paused, restore_from=restore_from)
+            if self.scope:
+                await self._keep_scope()
         finally:
             if not self.active:
                 self._live = None
                 with anyio.CancelScope(shield=True):
                     await self.tidy()
+
+    async def _keep_scope(self) -> None:
+        """A later engine has to know it; but a domain that runs is not told to have failed when it can't be kept."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.save_status()
+            except StoreError as exc:
+                log.warning("the scope of domain %s is not kept: %s", self.name, exc)
 
     async def _restore(self, command: commands.RestoreDomain) -> None:
         await self.tidy()

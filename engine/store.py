@@ -244,6 +244,7 @@ class DiskStore(Store):
         self.path = path.absolute()
         self.run = runtime.absolute() if runtime is not None else self._runtime_path()
         self._lock: int | None = None
+        self._status_locks: dict[str, anyio.Lock] = {}
         self._problems: list[str] = []
 
     @property
@@ -379,9 +380,12 @@ class DiskStore(Store):
             path.parent.mkdir(mode=0o700, exist_ok=True)
             write_atomic(path, data)
 
-        await _in_thread(write, path)
+        # one at a time, in the order asked for: the driver and the gate may both have something to keep just now
+        async with self._status_locks.setdefault(status.uuid, anyio.Lock()):
+            await _in_thread(write, path)
 
     async def delete_status(self, uuid: str) -> None:
+        self._status_locks.pop(uuid, None)
         folder = self.run / uuid.replace("-", "")
 
         def remove() -> None:

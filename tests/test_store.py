@@ -117,6 +117,22 @@ async def test_status_goes_with_its_folder(tmp_path: Path) -> None:
     assert not store.run.exists() or not list(store.run.iterdir())
 
 
+async def test_a_status_kept_many_times_at_once_is_the_last_one(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    web = definition()
+
+    def status(number: int) -> Status:
+        return Status(uuid=web.uuid, connection=URI, text=web.text, persistent=True, started=number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(store.save_status, status(number))
+            await anyio.lowlevel.checkpoint()  # each is asked for before the next
+    await store.aclose()
+    assert (await reopened(tmp_path))[1] == [status(29)]
+
+
 @pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", b'{"uuid": 5}', b"[]"])
 async def test_an_unreadable_status_is_told(tmp_path: Path, garbage: bytes) -> None:
     store = DiskStore(tmp_path)
