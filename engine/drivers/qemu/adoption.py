@@ -76,7 +76,9 @@ def _processes(domain: DomainHandle, facts: Mapping[str, JSON]) -> tuple[Process
 def _save_was_done(facts: Mapping[str, Any]) -> bool:
     """A save was under way, and its file is whole."""
     saving = facts.get("saving")
-    return isinstance(saving, str) and Path(saving).exists() and not partial_path(Path(saving)).exists()
+    if not isinstance(saving, str) or not facts.get("made"):
+        return False
+    return Path(saving).exists() and not partial_path(Path(saving)).exists()
 
 
 async def _finish_off(process: Process, tpm: Process | None) -> None:

@@ -87,12 +87,16 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
         HostError: the file can't be written. DriverError: QEMU can't be saved as it is.
     """
     was_running = not guest.paused
+    # first the name, so that a later engine finds what there is to tidy up
+    await guest.remember(saving=str(path), running=was_running)
     try:
         fd = await anyio.to_thread.run_sync(_create, path, definition, not was_running)
     except OSError as exc:
+        with anyio.CancelScope(shield=True):
+            await guest.remember(saving=None, running=None)
         raise HostError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
     try:
-        await guest.remember(saving=str(path), running=was_running)
+        await guest.remember(made=True)
         if was_running:
             await guest.execute("stop")
         await _announce(guest)
@@ -127,7 +131,7 @@ async def undo_save(guest: Guest, *, was_running: bool) -> None:
                 before = guest.mark()
         if was_running:
             await guest.execute("cont")
-        await guest.remember(saving=None, running=None)
+        await guest.remember(saving=None, running=None, made=None)
     except EngineError:
         if not guest.ending:
             raise

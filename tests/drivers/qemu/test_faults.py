@@ -67,7 +67,7 @@ DEATHS = {
 @pytest.mark.parametrize("death", DEATHS)
 async def test_a_start_that_fails_leaves_nothing_and_says_why(death: str, tmp_path: Path) -> None:
     behaviour, reason = DEATHS[death]
-    async with fake(tmp_path, behaviour) as (engine, web):
+    async with fake(tmp_path, behaviour) as (_engine, web):
         with pytest.raises(StartFailed) as caught:
             await web.start()
         assert reason in caught.value.reason
@@ -84,9 +84,7 @@ HANGS = {
     "before its greeting": "accept(); hang()",
     "at qmp_capabilities": "def special(name): name == 'qmp_capabilities' and hang()",
     "at cont": "def special(name): name == 'cont' and hang()",
-    "while it chatters": (
-        "accept(); say(GREETING)\nwhile True:\n    event('RTC_CHANGE', offset=1); time.sleep(0.01)"
-    ),
+    "while it chatters": ("accept(); say(GREETING)\nwhile True:\n    event('RTC_CHANGE', offset=1); time.sleep(0.01)"),
 }
 
 
