@@ -73,6 +73,7 @@ class Climb:
         attempt = Try(method=step.method)
         self.tries.append(attempt)
         reason = self._refuses(step)
+        until = anyio.current_time() + seconds
         if not reason and seconds < min(_LEAST, step.timeout):
             reason = "the deadline is near"
         if not reason and step.method == "agent":
@@ -86,8 +87,9 @@ class Climb:
                 self._key, DomainStopTried, method=step.method, timeout=step.timeout, outcome="skipped", reason=reason
             )
             return
-        self._controls.publish(self._key, DomainStopTried, method=step.method, timeout=seconds)
         began = anyio.current_time()
+        seconds = until - began  # asking whether the agent is there took of it
+        self._controls.publish(self._key, DomainStopTried, method=step.method, timeout=seconds)
         try:
             attempt.result = await self._try(step, seconds)
         finally:

@@ -139,6 +139,14 @@ def test_an_agent_that_answers_is_asked(backend: str) -> None:
     assert report["a"].method == "agent"
 
 
+def test_the_time_an_agent_takes_to_answer_is_part_of_its_step(backend: str) -> None:
+    ladder = (StopStep(method="agent", timeout=30.0), StopStep(method="save", timeout=10.0))
+    report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(no_agent=False, sync=2.0)})
+    assert report["a"].outcome == "saved"
+    assert world.times("ask agent")["a"] + 28.0 == pytest.approx(world.times("ask save")["a"])
+    assert report.seconds == pytest.approx(31.0)
+
+
 def test_acpi_is_repeated_until_it_is_heard(backend: str) -> None:
     ladder = (StopStep(method="acpi", timeout=60.0, repeat=10.0),)
     report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(hears=3, acpi=1.0)})

@@ -304,6 +304,7 @@ def test_whatever_guests_do_the_deadline_is_kept_and_nobody_is_destroyed(
             agent=data.draw(answers),
             acpi=data.draw(answers),
             save=data.draw(answers),
+            sync=data.draw(st.sampled_from([0.0, 0.3, 2.9])),
             silent=data.draw(st.booleans()),
             no_agent=data.draw(st.booleans()),
             paused=data.draw(st.integers(0, 5)) == 0,

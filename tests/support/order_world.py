@@ -22,7 +22,7 @@ class Guest:
 
     Attributes:
         agent, acpi, save, destroy: until it is gone once asked by that; NEVER: it does not listen.
-        silent: its agent does not even answer; no_agent: it has none.
+        sync: until its agent answers; silent: it never does; no_agent: it has none.
         hears: the number of the acpi request that it hears.
         start, boot: until it runs, until it is ready then; breaks: its start fails; never_ready: its gate fails after
             ``boot``; going_on: and its order says to go on.
@@ -33,6 +33,7 @@ class Guest:
     acpi: float = 1.0
     save: float = 1.0
     destroy: float = 0.0
+    sync: float = 0.0
     silent: bool = False
     no_agent: bool = True
     hears: int = 1
@@ -218,6 +219,7 @@ class Target:
             await anyio.sleep(NEVER)
         if guest.no_agent:
             raise AgentError("the guest has no agent")
+        await anyio.sleep(guest.sync)
 
     async def console(self) -> Console | None:
         return self._console
