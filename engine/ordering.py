@@ -37,6 +37,8 @@ __all__ = ["Ordering"]
 
 log = logging.getLogger("engine.order")
 
+#: How long closing waits for live scopes to be ordered anew.
+_MEND_SECONDS = 10.0
 _RECORD = "down"
 _COMMANDS = {
     "agent": Command.SHUTDOWN,
@@ -83,6 +85,9 @@ class Ordering:
         self._edges: dict[str, tuple[Edge, ...]] = {}  # by name
         self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
         self._one_down = anyio.Lock()
+        self._one_mend = anyio.Lock()
+        self._mending = 0
+        self._mended = anyio.Event()
         self._up: anyio.CancelScope | None = None
         self._stack = AsyncExitStack()
         self.scopes: ScopeManager | None = None
@@ -98,7 +103,13 @@ class Ordering:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        try:
+            # a change made just before the end still reaches the live scopes
+            with anyio.move_on_after(_MEND_SECONDS):
+                while self._mending:
+                    await self._mended.wait()
+        finally:
+            await self._stack.aclose()
 
     def _read_policy(self) -> Policy:
         policy = self._policy
@@ -384,7 +395,18 @@ class Ordering:
     def _mend_scopes(self) -> None:
         """The order changed: live scopes have to follow."""
         if self.scopes is not None and any(domain.scope for domain in self._domains.values()):
-            self._owner.start_soon(self._reorder, name="the order of live scopes")
+            self._mending += 1
+            self._owner.start_soon(self._mend, name="the order of live scopes")
+
+    async def _mend(self) -> None:
+        try:
+            async with self._one_mend:  # those who waited find nothing left to do
+                await self._reorder()
+        finally:
+            self._mending -= 1
+            if not self._mending:
+                self._mended.set()
+                self._mended = anyio.Event()
 
     async def _reorder(self) -> None:
         from engine.systemd.scope import UnitOrder, order_units
