@@ -7,7 +7,6 @@ scan over the same text, which ``tomllib`` has accepted by then, notes where eac
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -37,6 +36,8 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
     Raises:
         ConfigError: it is no TOML; with the line.
     """
+    import tomllib  # most engines never read a policy
+
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -160,4 +161,6 @@ class _Scanner:
 
 def _unquote(text: str) -> str:
     """A quoted key as ``tomllib`` reads it."""
+    import tomllib
+
     return next(iter(tomllib.loads(f"{text} = 0")))

@@ -7,7 +7,6 @@ none while nobody watches. Python's standard library has no inotify, hence ctype
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import struct
@@ -164,6 +163,8 @@ class Watcher:
 
 @cache
 def _libc() -> Any:
+    import ctypes  # most engines watch nothing
+
     libc = ctypes.CDLL(None, use_errno=True)
     libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
     return libc
@@ -171,6 +172,8 @@ def _libc() -> Any:
 
 def _error(path: Path) -> Exception:
     """What the last call failed with."""
+    import ctypes
+
     code = ctypes.get_errno()
     if code == errno.ENOENT:
         return FileNotFoundError(code, os.strerror(code), str(path))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import gc
 import os
 from pathlib import Path
@@ -127,7 +129,7 @@ async def test_the_hosts_limit_is_an_error_that_says_what_to_raise(
 ) -> None:
     class Exhausted:
         def inotify_init1(self, flags: int) -> int:
-            inotify.ctypes.set_errno(inotify.errno.EMFILE)
+            ctypes.set_errno(errno.EMFILE)
             return -1
 
     monkeypatch.setattr(inotify, "_libc", Exhausted)
