@@ -280,6 +280,11 @@ def test_a_malformed_message_breaks_the_connection(frame: bytes, reason: str) ->
         codec.decode(bytearray(frame), take)
 
 
+def test_an_array_that_is_too_large_is_refused_even_if_all_of_it_came() -> None:
+    with pytest.raises(ConnectionBroken, match="64 MiB"):
+        _decode(_with(b"ay", struct.pack("<I", codec.MAX_ARRAY + 1) + bytes(codec.MAX_ARRAY + 1)))
+
+
 def test_an_element_may_not_reach_over_the_end_of_its_array() -> None:
     body = struct.pack("<I", 5) + struct.pack("<I", 2) + b"xy\0"  # "as": 5 bytes, whose one text takes 7
     with pytest.raises(ConnectionBroken, match="array"):

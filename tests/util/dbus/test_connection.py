@@ -169,6 +169,24 @@ async def test_what_does_not_fit_is_sent_as_there_is_room_and_never_mixed() -> N
     assert sorted(runs) == [letter[:1] for letter in letters], "the bytes of two messages are mixed"
 
 
+async def test_nobody_jumps_the_queue() -> None:
+    """There is room again, and the writer did not have its turn yet."""
+    connection, theirs = _pair()
+    assert connection.post(b"a" * 1_000_000) is not None
+    data = b""
+    while len(data) < 100_000:
+        data += theirs.recv(65536)
+    assert connection.post(b"b") is not None
+    async with anyio.create_task_group() as group:
+        group.start_soon(connection.run_writer)
+        with anyio.fail_after(10):
+            data += await _read(theirs, 1_000_001 - len(data))
+        group.cancel_scope.cancel()
+    assert data == b"a" * 1_000_000 + b"b"
+    connection.close()
+    theirs.close()
+
+
 async def test_a_sender_waits_for_room() -> None:
     """And the kernel has room for less than this: otherwise the test above would show nothing."""
     connection, theirs = _pair()
@@ -274,6 +292,27 @@ async def test_descriptors_are_sent_even_if_their_owner_closes_them(full: bool) 
     assert os.read(read, 100) == b"through"
     for fd in (read, *fds):
         os.close(fd)
+    connection.close()
+    theirs.close()
+
+
+async def test_descriptors_travel_once_with_a_message_that_is_cut() -> None:
+    connection, theirs = _pair()
+    parcel = connection.post(b"x" * 1_000_000, [0])
+    assert parcel is not None and parcel.started
+    came: list[int] = []
+    left = 1_000_000
+    async with anyio.create_task_group() as group:
+        group.start_soon(connection.run_writer)
+        with anyio.fail_after(10):
+            while left:
+                await anyio.wait_readable(theirs)
+                data, fds, _, _ = socket.recv_fds(theirs, 65536, 5)
+                left -= len(data)
+                came += fds
+        group.cancel_scope.cancel()
+    assert len(came) == 1
+    os.close(came[0])
     connection.close()
     theirs.close()
 
