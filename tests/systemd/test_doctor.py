@@ -68,6 +68,7 @@ def test_a_healthy_host_has_no_findings() -> None:
         (change(target=None), {"no-target"}),
         (change(target=UnitState(name=SHUTDOWN_TARGET, state="inactive")), {"no-target"}),
         (change(installed={**UNITS, GUESTS_SERVICE: "old"}), {"units-outdated"}),
+        (change(installed=install.render_units(["/bin/true"], timeout=999)), set()),
         (change(service=msgspec.structs.replace(SERVICE, stop_timeout=299.0)), {"budget"}),
         (change(service=msgspec.structs.replace(SERVICE, stop_timeout=float("inf"))), set()),
         (change(scopes={WEB: scope(WEB), DB: scope(DB)}), {"scope-order"}),

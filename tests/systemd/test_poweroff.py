@@ -79,6 +79,10 @@ anyio.run(main)
 """
 
 
+def document(name: str, *after: str) -> str:
+    return DOCUMENT.format(name=name, edges="".join(f"<order:requires domain='{other}'/>" for other in after))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """One backend: what is tried here is the host's power-off; the engine inside is on asyncio either way."""
@@ -136,6 +140,10 @@ class Host:
         done = await anyio.run_process([*command, "--json", "--since", "0"], env={"PYTHONPATH": str(PROJECT)})
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    async def shown(self, unit: str, name: str) -> str:
+        """A property of a unit, with the escaping undone that systemctl adds to the escaping of names."""
+        return (await self.box.run(["systemctl", "show", "--property", name, "--", unit])).stdout.replace("\\\\", "\\")
+
     def qemu_words(self) -> str:
         return "".join(path.read_text(errors="replace") for path in self.box.path(STATE).rglob("*.log"))
 
@@ -147,8 +155,7 @@ async def host(folder: Path) -> AsyncIterator[Host]:
         stack = Host(box, witness)
         for name, (seconds, after) in GUESTS.items():
             boot_sector(box.share / f"{name}.img", delay=seconds)
-            edges = "".join(f"<order:requires domain='{other}'/>" for other in after)
-            (box.share / f"{name}.xml").write_text(DOCUMENT.format(name=name, edges=edges))
+            (box.share / f"{name}.xml").write_text(document(name, *after))
             tasks.start_soon(witness.follow, watcher, name, box.share / f"{name}.serial")
         await stack.virengine("define", *(f"/host/{name}.xml" for name in GUESTS))
         yield stack
@@ -247,6 +254,35 @@ async def test_the_service_brings_back_what_it_stopped(tmp_path: Path) -> None:
         assert len(shown.stdout.splitlines()) == 2
         assert await stack.box.poweroff() == "poweroff"
         assert [line for name, line in stack.witness.said if name == "db"] == ["ready", "button", "off"] * 2
+
+
+async def test_an_order_that_changes_while_they_run_holds(tmp_path: Path) -> None:
+    """batch gets its place at the very front, db is started anew: both are in the scopes' order."""
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        await stack.virengine("up")
+        await stack.virengine("doctor")  # fails unless all is well
+        uuid = json.loads(await stack.virengine("info", "--json", "batch"))["uuid"]
+        changed = document("batch", "lb").replace("<name>", f"<uuid>{uuid}</uuid><name>")
+        (stack.box.share / "batch.xml").write_text(changed)
+        await stack.virengine("define", "/host/batch.xml")
+        batch = scope_unit("qemu-batch")
+        assert scope_unit("qemu-lb") in await stack.shown(batch, "After")
+
+        await stack.box.run(["systemctl", "kill", "--signal=KILL", scope_unit("qemu-db")])
+        await stack.virengine("start", "db")
+        scopes = (await stack.box.run(["systemctl", "list-units", "--plain", "--no-legend", "machine-*.scope"])).stdout
+        (db,) = (line.split()[0] for line in scopes.splitlines() if line.startswith("machine-qemu\\x2ddb"))
+        assert db != scope_unit("qemu-db")  # systemd starts no scope twice while others are ordered by it
+        for name in ("app1", "app2", "lb", "batch"):
+            assert db in await stack.shown(scope_unit(f"qemu-{name}"), "After")
+
+        await stack.virengine("doctor", "--fix")  # the longest way down has become longer
+        await stack.virengine("doctor")
+        assert await stack.box.poweroff() == "poweroff"
+        said = [line for line in stack.witness.said if line[1] != "ready"]
+        assert said[:4] == [("batch", "button"), ("batch", "off"), ("lb", "button"), ("lb", "off")]
+        assert said[-2:] == [("db", "button"), ("db", "off")]
 
 
 async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: Path) -> None:
