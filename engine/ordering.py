@@ -23,6 +23,7 @@ from engine.shutdown.gates import Console, GateTarget, wait_gates
 from engine.shutdown.graph import Declarations, Direction, Member, OrderGraph
 from engine.shutdown.plan import Facts, Plan, make_plan
 from engine.shutdown.report import Record, Report
+from engine.util.inotify import Watcher
 
 if TYPE_CHECKING:
     from engine.conf import DomainDefinition
@@ -90,6 +91,7 @@ class Ordering:
         self._mended = anyio.Event()
         self._up: anyio.CancelScope | None = None
         self._stack = AsyncExitStack()
+        self._watcher = Watcher()  # one for all serial gates: the kernel gives a user 128 inotify instances
         self.scopes: ScopeManager | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,6 +100,7 @@ class Ordering:
             from engine.systemd.machines import ScopeManager
 
             self.scopes = await self._stack.enter_async_context(ScopeManager())
+        await self._stack.enter_async_context(self._watcher)
         return self
 
     async def __aexit__(
@@ -337,7 +340,7 @@ class Ordering:
 
     async def _pass_gates(self, domain: Domain) -> None:
         began = domain.started_at
-        result = await wait_gates(Target(domain), self.of(domain).gates)
+        result = await wait_gates(Target(domain), self.of(domain).gates, watcher=self._watcher)
         if domain.started_at != began:
             return  # it stopped; if it runs, it does so anew
         if result.error is not None:
