@@ -237,7 +237,8 @@ class Ordering:
             for key, domain in self._domains.items()
             if domain.active
         }
-        return make_plan(self.graph(), direction, facts, targets=keys, budget=self._budget)
+        budget = self._budget if direction == "down" else None  # it is for stopping
+        return make_plan(self.graph(), direction, facts, targets=keys, budget=budget)
 
     def _refused(self, domain: Domain) -> dict[str, str]:
         """Why each stop method that can't work on a domain now can't."""

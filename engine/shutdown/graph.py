@@ -11,8 +11,8 @@ db``, web is gone before db stops whether app runs or not. What the plan does an
 
 from __future__ import annotations
 
+import graphlib
 from collections.abc import Iterable, Iterator, Mapping
-from graphlib import CycleError as Circle
 from graphlib import TopologicalSorter
 from typing import Literal, TypeAlias
 
@@ -236,7 +236,34 @@ class Declarations:
                 target = self._resolve(declared, member)
                 if target is not None:
                     _link(links, member.key, target, declared.edge)
-        return OrderGraph(self._members, links["up"], links["down"], self.policy)
+        try:
+            return OrderGraph(self._members, links["up"], links["down"], self.policy)
+        except _Circle as circle:
+            raise self._cycle_error(circle) from None
+
+    def _cycle_error(self, circle: _Circle) -> CycleError:
+        """The circle in names, always begun at the same one, with the place of its first edge."""
+        least = min(circle.path, key=lambda key: (self._members[key].name, key))
+        at = circle.path.index(least)
+        path = [self._members[key] for key in (*circle.path[at:-1], *circle.path[:at], least)]
+        names = [member.name for member in path]
+        if len(set(names[1:])) < len(names) - 1:
+            names = [f"{member.connection}#{member.name}" for member in path]
+        first = next(
+            declared
+            for declared in self._declared(path[0])
+            if declared.edge.when in _WHEN[circle.direction] and self._resolve(declared, path[0]) == path[1].key
+        )
+        return CycleError(names, source=first.source, line=first.edge.line or None)
+
+
+class _Circle(Exception):
+    """Keys around a circle, the first repeated at the end; each is ordered after the next."""
+
+    def __init__(self, path: list[str], direction: Direction) -> None:
+        super().__init__(path)
+        self.path = path
+        self.direction = direction
 
 
 def _link(links: dict[Direction, _Links], after: str, before: str, edge: Edge) -> None:
@@ -258,9 +285,7 @@ class OrderGraph:
         self._members = dict(members)
         self._waits: dict[Direction, _Links] = {"up": start, "down": stop}
         self.policy = policy
-        self._sorted: dict[Direction, tuple[str, ...]] = {
-            direction: self._sort(waits) for direction, waits in self._waits.items()
-        }
+        self._sorted: dict[Direction, tuple[str, ...]] = {direction: self._sort(direction) for direction in self._waits}
 
     @classmethod
     def build(
@@ -278,24 +303,16 @@ class OrderGraph:
             declarations.put(member)
         return declarations.graph()
 
-    def _sort(self, waits: _Links) -> tuple[str, ...]:
+    def _sort(self, direction: Direction) -> tuple[str, ...]:
         sorter = TopologicalSorter[str]()
         for key in self._members:
-            sorter.add(key, *waits.get(key, ()))
+            sorter.add(key, *self._waits[direction].get(key, ()))
         try:
             return tuple(sorter.static_order())
-        except Circle as exc:
-            raise self._circle(exc.args[1], waits is self._waits["down"]) from exc
-
-    def _circle(self, found: list[str], stop: bool) -> CycleError:
-        # graphlib's list reads "is waited for by": turned round for start, as it is for stop, both read "is after"
-        path = found if stop else found[::-1]
-        least = path.index(min(path[:-1], key=lambda key: (self._members[key].name, key)))
-        path = [*path[least:-1], *path[:least], path[least]]
-        names = [self._members[key].name for key in path]
-        if len(set(names[:-1])) < len(names) - 1:
-            names = [f"{self._members[key].connection}#{self._members[key].name}" for key in path]
-        return CycleError(names, source=self._members[path[0]].source)
+        except graphlib.CycleError as exc:
+            found: list[str] = exc.args[1]
+            # graphlib's list reads "is waited for by": turned round for start, as it is for stop, both read "is after"
+            raise _Circle(found if direction == "down" else found[::-1], direction) from exc
 
     # ------------------------------------------------------------------ asking it
 

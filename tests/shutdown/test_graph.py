@@ -71,6 +71,18 @@ def test_a_circle_names_its_path() -> None:
     assert caught.value.source == "a.xml"
 
 
+def test_a_circle_points_to_the_edge_it_begins_with_wherever_that_stands() -> None:
+    rule = Rule(match=Match(name="a"), order=Order(edges=(after("b", line=9),)))
+    with pytest.raises(CycleError) as caught:
+        OrderGraph.build([member("a"), member("b", after("a", line=3))], Policy(rules=(rule,), source="order.toml"))
+    assert str(caught.value) == "order.toml:9: the order runs in a circle: a -> b -> a"
+    with pytest.raises(CycleError) as caught:
+        OrderGraph.build(
+            [member("a", after("b", "start", line=4), after("b", "stop", line=5)), member("b", after("a", "stop"))]
+        )
+    assert str(caught.value) == "a.xml:5: the order runs in a circle: a -> b -> a"
+
+
 def test_a_circle_of_stopping_alone() -> None:
     with pytest.raises(CycleError) as caught:
         OrderGraph.build([member("a", after("b", "stop")), member("b", after("a", "stop"))])
