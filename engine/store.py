@@ -21,10 +21,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import shutil
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -58,6 +55,22 @@ async def _in_thread(function: Callable[..., T], path: Path, *args: object) -> T
         return await anyio.to_thread.run_sync(function, *args)
     except OSError as exc:
         raise StoreError(str(exc.filename or path), (exc.strerror or str(exc)).lower()) from exc
+
+
+# These three modules take longer to import than all the rest of this one, and ``virengine list`` needs none of them.
+
+
+def _temporary() -> Path:
+    """The folder for temporary files."""
+    import tempfile
+
+    return Path(tempfile.gettempdir())
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -177,19 +190,21 @@ class MemoryStore(Store):
 
     async def aclose(self) -> None:
         if self._folder is not None:
-            await anyio.to_thread.run_sync(lambda folder: shutil.rmtree(folder, ignore_errors=True), self._folder)
+            await anyio.to_thread.run_sync(_remove_tree, self._folder)
             self._folder = None
 
     async def make_save_dir(self) -> None:
         async with self._making:
             if self._folder is None:
-                made = await _in_thread(tempfile.mkdtemp, Path(tempfile.gettempdir()), "", "virengine-")
+                import tempfile
+
+                made = await _in_thread(tempfile.mkdtemp, _temporary(), "", "virengine-")
                 self._folder = Path(made)
 
     @property
     def folder(self) -> Path:
         """A temporary one, made by ``make_save_dir`` or ``make_runtime_dir``; before that a place where nothing is."""
-        return self._folder or Path(tempfile.gettempdir()) / "virengine-none"
+        return self._folder or _temporary() / "virengine-none"
 
     async def knows(self, connection: str) -> bool:
         return False
@@ -208,9 +223,7 @@ class MemoryStore(Store):
 
     async def delete_status(self, uuid: str) -> None:
         if self._folder is not None:
-            await anyio.to_thread.run_sync(
-                lambda folder: shutil.rmtree(folder, ignore_errors=True), self._folder / "run" / uuid.replace("-", "")
-            )
+            await anyio.to_thread.run_sync(_remove_tree, self._folder / "run" / uuid.replace("-", ""))
 
     async def save_record(self, name: str, record: Any) -> None:
         self._records[name] = record
@@ -255,7 +268,9 @@ class DiskStore(Store):
         path = self.path / "run"
         if len(os.fsencode(path)) + 1 + 32 + 1 + _LONGEST_SOCKET_NAME < _SOCKET_PATH:
             return path
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else tempfile.gettempdir()))
+        import hashlib
+
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else _temporary()))
         return base / f"virengine-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
 
     # ------------------------------------------------------------------ open and close
@@ -392,7 +407,7 @@ class DiskStore(Store):
             # status.json first: without it the rest is only litter
             if folder.exists():
                 remove_file(folder / "status.json")
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_tree(folder)
 
         await _in_thread(remove, folder)
 
