@@ -226,7 +226,6 @@ def decode(frame: bytearray, take_fds: Callable[[int], Sequence[UnixFd]]) -> Mes
     finally:
         if reader is not None:
             reader.readers.clear()  # its own methods, a circle: descriptors would stay open until it is collected
-            reader.fds = ()
 
 
 class _Reader(Unmarshaller):

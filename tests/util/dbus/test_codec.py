@@ -207,6 +207,14 @@ def test_descriptors_are_numbered_in_the_body_and_passed_once() -> None:
     assert message.fds == tuple(came)
 
 
+def test_the_descriptors_of_a_malformed_message_are_closed_at_once() -> None:
+    frame, _ = codec.encode(_call("hs", 1, "x"), 1)
+    came = UnixFd(os.dup(1))
+    with pytest.raises(ConnectionBroken):
+        codec.decode(bytearray(frame[:-1] + b"!"), lambda count: [came])
+    assert came.fileno() == -1
+
+
 # ---------------------------------------------------------------------------- refused when it comes
 
 
