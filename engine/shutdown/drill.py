@@ -113,6 +113,4 @@ async def _agent(step: PlanStep, target: GateTarget, seconds: float) -> Check:
 
 async def _gate(step: PlanStep, target: GateTarget, gate: Gate, seconds: float) -> Check:
     reason = await probe_gate(target, gate, seconds)
-    if reason == "":
-        reason = f"no answer within {duration(seconds)}"
     return Check(key=step.key, name=step.name, what=f"gate {gate_name(gate)}", ok=reason is None, detail=reason or "")

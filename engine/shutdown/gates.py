@@ -25,18 +25,19 @@ from anyio.abc import ByteStream
 
 from engine.conf.order import Gate
 from engine.errors import EngineError, GateFailed, HostError
-from engine.shutdown.words import gate_name
+from engine.shutdown.words import duration, gate_name
 from engine.util.inotify import Watcher
 
 __all__ = ["Console", "GateResult", "GateTarget", "probe_gate", "wait_gates"]
 
 _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.05, 1.6, 1.0
 #: Seconds one attempt of tcp or http may take: a packet filter that drops would hold it for minutes.
-_ATTEMPT = 5.0
+_ATTEMPT_SECONDS = 5.0
 _CHUNK = 64 * 1024
 #: Characters of a serial console that are kept to match across reads; a match can't be longer.
 _KEPT = 4096
 _LONGEST_STATUS_LINE = 8192
+_NO_CONSOLE = "it has no serial console that can be read"
 
 
 class Console(msgspec.Struct, frozen=True):
@@ -130,13 +131,15 @@ async def probe_gate(target: GateTarget, gate: Gate, seconds: float) -> str | No
 
     ``serial`` can only say whether the console can be read: what it waits for was written long ago.
     """
-    probe = msgspec.structs.replace(gate, timeout=min(seconds, gate.timeout))
-    if gate.kind == "delay":
+    if gate.kind in ("running", "delay"):
         return None
     if gate.kind == "serial":
-        console = await target.console()
-        return None if console is not None else "it has no serial console that can be read"
-    return await _pass(target, probe, None)
+        return _NO_CONSOLE if await target.console() is None else None
+    with anyio.move_on_after(seconds):
+        if gate.kind in _ATTEMPTS:
+            return await _attempt(gate)
+        return await _pass(target, gate, None)
+    return f"no answer within {duration(seconds)}"
 
 
 async def _pass(target: GateTarget, gate: Gate, watcher: Watcher | None) -> str | None:
@@ -166,37 +169,39 @@ async def _delay(target: GateTarget, gate: Gate, why: list[str], watcher: Watche
     await anyio.sleep(gate.seconds)
 
 
-async def _tcp(target: GateTarget, gate: Gate, why: list[str], watcher: Watcher | None) -> None:
-    async def attempt() -> str | None:
-        stream = await anyio.connect_tcp(gate.host, gate.port)
-        await anyio.aclose_forcefully(stream)
-        return None
-
-    await _try_again(attempt, why)
-
-
-async def _http(target: GateTarget, gate: Gate, why: list[str], watcher: Watcher | None) -> None:
-    async def attempt() -> str | None:
-        status = await _http_status(gate.url)
-        return None if status == gate.status else f"the answer was {status}"
-
-    await _try_again(attempt, why)
-
-
-async def _try_again(attempt: Callable[[], Awaitable[str | None]], why: list[str]) -> None:
+async def _knock(target: GateTarget, gate: Gate, why: list[str], watcher: Watcher | None) -> None:
+    """``tcp`` and ``http``: try again until it works."""
     pause = _FIRST_PAUSE
     while True:
-        reason: str | None = f"no answer within {_ATTEMPT:g} s"
-        with anyio.move_on_after(_ATTEMPT):
-            try:
-                reason = await attempt()
-            except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as exc:
-                reason = _last_words(exc)
+        reason: str | None = f"no answer within {_ATTEMPT_SECONDS:g} s"
+        with anyio.move_on_after(_ATTEMPT_SECONDS):
+            reason = await _attempt(gate)
         if reason is None:
             return
         why[:] = [reason]
         await anyio.sleep(pause)
         pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE)
+
+
+async def _attempt(gate: Gate) -> str | None:
+    """One try: None, or why it failed."""
+    try:
+        return await _ATTEMPTS[gate.kind](gate)
+    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+        return _last_words(exc)
+
+
+async def _connect(gate: Gate) -> str | None:
+    await anyio.aclose_forcefully(await anyio.connect_tcp(gate.host, gate.port))
+    return None
+
+
+async def _get(gate: Gate) -> str | None:
+    status = await _http_status(gate.url)
+    return None if status == gate.status else f"the answer was {status}"
+
+
+_ATTEMPTS: dict[str, Callable[[Gate], Awaitable[str | None]]] = {"tcp": _connect, "http": _get}
 
 
 def _last_words(exc: Exception) -> str:
@@ -270,7 +275,7 @@ class _Searcher:
 async def _serial(target: GateTarget, gate: Gate, why: list[str], watcher: Watcher | None) -> None:
     console = await target.console()
     if console is None:
-        raise HostError("it has no serial console that can be read")
+        raise HostError(_NO_CONSOLE)
     searcher = _Searcher(gate.pattern)
     why[:] = ["the pattern was not seen on its serial console"]
     try:
@@ -339,8 +344,8 @@ async def _search_terminal(path: Path, searcher: _Searcher) -> None:
 _GATES: dict[str, Callable[[GateTarget, Gate, list[str], Watcher | None], Awaitable[None]]] = {
     "running": _running,
     "agent": _agent,
-    "tcp": _tcp,
-    "http": _http,
+    "tcp": _knock,
+    "http": _knock,
     "serial": _serial,
     "delay": _delay,
 }

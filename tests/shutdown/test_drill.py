@@ -32,7 +32,7 @@ async def test_a_drill_asks_and_changes_nothing(free_tcp_port: int) -> None:
         {
             "db": Guest(no_agent=False),
             "web": Guest(),
-            "old": Guest(silent=True),
+            "old": Guest(),
             "stuck": Guest(refused={"agent": "its driver has no such method"}),
             "off": Guest(active=False),
         }
@@ -42,7 +42,7 @@ async def test_a_drill_asks_and_changes_nothing(free_tcp_port: int) -> None:
     plan = make_plan(graph, "down", facts, budget=60.0)
     gates = {step.key: graph.order(step.key).gates for step in plan.steps}
     with anyio.fail_after(20):
-        found = await drill(plan, world, gates, seconds=0.2)
+        found = await drill(plan, world, gates, seconds=1e6)
     assert world.log == world.events == world.records == []
     checks = {(check.name, check.what): (check.ok, check.detail) for check in found.checks}
     port = str(free_tcp_port)
@@ -53,7 +53,7 @@ async def test_a_drill_asks_and_changes_nothing(free_tcp_port: int) -> None:
         ("web", "agent"): (True, "the guest has no agent; acpi is tried at once"),
         ("web", f"gate tcp 127.0.0.1:{port}"): (False, "connection refused"),
         ("web", "ladder"): (True, "agent, acpi, save"),
-        ("old", "agent"): (False, "it did not answer within 0.2 s"),
+        ("old", "agent"): (False, "the guest has no agent"),
         ("old", "ladder"): (True, "agent"),
         ("stuck", "ladder"): (False, "nothing in its ladder can stop it now"),
         ("", "budget"): (False, "budget 1 m: too long by 8 m, because of db (4 m 30 s) and web (4 m 30 s)"),
@@ -63,6 +63,13 @@ async def test_a_drill_asks_and_changes_nothing(free_tcp_port: int) -> None:
     text = str(found)
     assert "not all is well" in text
     assert "connection refused" in text
+
+
+async def test_an_agent_that_does_not_answer_is_told() -> None:
+    world = World({"a": Guest(silent=True)})
+    plan = make_plan(OrderGraph.build([member("a")]), "down", {"a": Facts(active=True)})
+    found = await drill(plan, world, {}, seconds=0.1)
+    assert found.checks[0].detail == "it did not answer within 0.1 s; acpi is tried at once"
 
 
 async def test_a_drill_of_up_looks_at_the_gates_of_those_that_run() -> None:
