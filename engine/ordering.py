@@ -452,8 +452,17 @@ class Ordering:
             findings = doctor.examine(domains, host, worst_case=worst_case)
             done: list[str] = []
             if fix:
+
+                async def create(request: ScopeRequest) -> ScopeInfo:
+                    info = await manager.create(request)
+                    if info.unit:
+                        domain = self._domains[f"{request.connection}#{request.uuid}"]
+                        domain.scope = info.unit
+                        await domain.save_status()
+                    return info
+
                 done = await doctor.repair(
-                    findings, domains, host, manager, worst_case=worst_case, user=manager.user, dry_run=dry_run
+                    findings, domains, host, manager, worst_case=worst_case, create=create, dry_run=dry_run
                 )
             return findings, done
 

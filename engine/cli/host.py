@@ -113,7 +113,7 @@ def install_units(session: Session, user: bool, folder: str | None, now: bool, u
         actions = install.uninstall_units(target, dry_run=dry_run)
     else:
         units = _units(session, user=user, timeout=_worst_case(session))
-        actions = install.install_units(units, target, user=user, dry_run=dry_run)
+        actions = install.install_units(units, target, dry_run=dry_run)
     for action in actions:
         output.say(f"{'would ' if dry_run else ''}{action}")
     if not dry_run and not folder:

@@ -6,7 +6,7 @@ host come from ``gather``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -80,6 +80,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         installed: text of the unit files found in ``folder``; expected: what they should be.
         folder: where units go.
         default_stop_timeout: seconds, of units that say nothing; inhibit_delay: seconds logind waits for inhibitors.
+        session_timeout: seconds the host gives to all services of this user; None: they are the host's own.
     """
 
     missing: str = ""
@@ -91,6 +92,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path = install.SYSTEM_DIR
     default_stop_timeout: float | None = None
     inhibit_delay: float | None = None
+    session_timeout: float | None = None
 
 
 def examine(domains: Sequence[DomainFacts], host: HostFacts, *, worst_case: float) -> list[Finding]:
@@ -202,6 +204,16 @@ def _budget(host: HostFacts, worst_case: float) -> Iterable[Finding]:
             fix="virengine doctor --fix",
             fixable=True,
         )
+    if host.session_timeout is not None and worst_case > host.session_timeout:
+        yield Finding(
+            severity="error",
+            code="session-budget",
+            subject="user@.service",
+            what=f"the plan may take {worst_case:g} s, and the host gives all of your services "
+            f"{host.session_timeout:g} s to stop",
+            why="the host kills what still runs after that time",
+            fix="systemctl edit user@.service, with a longer TimeoutStopSec in [Service]",
+        )
     if host.inhibit_delay is not None and worst_case > host.inhibit_delay:
         yield Finding(
             severity="info",
@@ -278,6 +290,7 @@ async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Pat
         service = await manager.unit_state(GUESTS_SERVICE)
         target = await manager.unit_state(SHUTDOWN_TARGET)
         default, delay = await manager.host_timeouts()
+        session = await manager.session_timeout()
     except EngineError as exc:
         return HostFacts(missing=str(exc), installed=installed, expected=expected, folder=folder)
     return HostFacts(
@@ -289,6 +302,7 @@ async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Pat
         folder=folder,
         default_stop_timeout=default,
         inhibit_delay=delay,
+        session_timeout=session,
     )
 
 
@@ -309,10 +323,13 @@ async def repair(
     manager: ScopeManager,
     *,
     worst_case: float,
-    user: bool = False,
+    create: Callable[[ScopeRequest], Awaitable[ScopeInfo]] | None = None,
     dry_run: bool = False,
 ) -> list[str]:
     """Mend what can be mended; what was done, a line each. Guests are neither started nor stopped by it.
+
+    Args:
+        create: puts a domain that runs outside of any scope into one; None: ``manager.create``.
 
     Raises:
         HostError: files can't be written. ScopeError, DBusError, ConnectionBroken: systemd does not do as asked.
@@ -321,7 +338,7 @@ async def repair(
     done: list[str] = []
     if codes & {"no-service", "service-disabled", "units-outdated"} and host.expected:
         actions = await anyio.to_thread.run_sync(
-            lambda: install.install_units(host.expected, host.folder, user=user, dry_run=dry_run)
+            lambda: install.install_units(host.expected, host.folder, dry_run=dry_run)
         )
         done += [str(action) for action in actions if action.what != "keep"]
     if "budget" in codes:
@@ -339,6 +356,6 @@ async def repair(
     homeless = {finding.subject for finding in findings if finding.code == "no-scope"}
     for domain in domains:
         if domain.request and domain.name in homeless:
-            info = ScopeInfo() if dry_run else await manager.create(domain.request)
+            info = ScopeInfo() if dry_run else await (create or manager.create)(domain.request)
             done.append(f"scope for {domain.name}: {info.unit or info.reason or 'would be made'}")
     return done

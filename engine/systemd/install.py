@@ -143,16 +143,14 @@ def render_timeout(worst_case: float) -> str:
     )
 
 
-def install_units(units: Mapping[str, str], folder: Path, *, user: bool = False, dry_run: bool = False) -> list[Action]:
+def install_units(units: Mapping[str, str], folder: Path, *, dry_run: bool = False) -> list[Action]:
     """Write the units into ``folder`` and enable the guests service; what is right already is left alone.
-
-    A ``virt-guest-shutdown.target`` that another package brought is kept: it serves as well.
 
     Raises:
         HostError: the folder can't be written.
     """
     with _host_errors(folder):
-        actions = [_put(folder / name, text, dry_run) for name, text in units.items() if _needed(folder, name, user)]
+        actions = [_put(folder / name, text, dry_run) for name, text in units.items()]
         actions.append(_link(folder / _wants(units[GUESTS_SERVICE]) / GUESTS_SERVICE, folder / GUESTS_SERVICE, dry_run))
     return actions
 
@@ -186,12 +184,6 @@ def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
             with contextlib.suppress(OSError):  # not there, or it holds drop-ins of the administrator's
                 (folder / TIMEOUT_DROPIN).parent.rmdir()
     return actions
-
-
-def _needed(folder: Path, name: str, user: bool) -> bool:
-    if name != SHUTDOWN_TARGET or user or os.path.lexists(folder / name):
-        return True
-    return not any((Path(base) / name).exists() for base in ("/lib/systemd/system", "/usr/lib/systemd/system"))
 
 
 def _put(path: Path, text: str, dry_run: bool) -> Action:

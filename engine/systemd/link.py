@@ -33,7 +33,7 @@ class BusLink:
 
     def __init__(self, address: str, *, opener: Opener | None = None) -> None:
         self.address = address
-        self._opener = opener
+        self.opener = opener
         self._bus: Bus | None = None
         self._opening = anyio.Lock()
         self._tasks: TaskGroup | None = None
@@ -127,7 +127,7 @@ class BusLink:
     async def _hold(self, *, task_status: TaskStatus[Bus]) -> None:
         from engine.util.dbus import open_bus
 
-        opener = self._opener or open_bus
+        opener = self.opener or open_bus
         async with opener(self.address) as bus:
             task_status.started(bus)
             await bus.wait_broken()

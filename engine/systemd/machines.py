@@ -199,6 +199,19 @@ class ScopeManager:
         """Seconds: ``DefaultTimeoutStopSec``, ``InhibitDelayMaxSec``; None: nobody says."""
         return await self._bounded(state.host_timeouts)
 
+    async def session_timeout(self) -> float | None:
+        """Seconds the host gives to all services of this user; None: they are the host's own, or nobody says."""
+        if not self.user:
+            return None
+        try:
+            with anyio.move_on_after(self.timeout):
+                async with BusLink("system", opener=self.link.opener) as host:
+                    found = await state.read_unit(host, f"user@{os.geteuid()}.service")
+                    return found.stop_timeout if found else None
+        except EngineError:
+            pass  # a user need not be able to ask
+        return None
+
     async def _bounded(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         try:
             with anyio.fail_after(self.timeout):

@@ -76,6 +76,8 @@ def test_a_healthy_host_has_no_findings() -> None:
         (change(scopes={WEB: scope(WEB, DB), DB: scope(DB, stop_timeout=59.0)}), {"scope-timeout"}),
         (change(scopes={DB: scope(DB)}), {"no-scope"}),
         (change(missing="no systemd on this host"), {"no-systemd"}),
+        (change(session_timeout=299.0), {"session-budget"}),
+        (change(session_timeout=300.0), set()),
         (
             change(scopes={WEB: msgspec.structs.replace(scope(WEB, DB), before=()), DB: scope(DB)}),
             {"scope-order"},
@@ -113,7 +115,7 @@ def test_an_edge_to_a_unit_that_does_not_live_is_not_missed() -> None:
 
 async def test_gather_and_repair_where_no_systemd_runs(tmp_path: Path) -> None:
     folder = tmp_path / "units"
-    install.install_units(UNITS, folder, user=True)
+    install.install_units(UNITS, folder)
     async with ScopeManager(runtime_dir=tmp_path / "nowhere") as scopes:
         host = await gather(scopes, UNITS, folder)
         assert "nowhere" in host.missing

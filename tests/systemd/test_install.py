@@ -38,12 +38,12 @@ def kinds(actions: list[Action]) -> list[str]:
 
 
 def test_install_twice_and_uninstall(tmp_path: Path) -> None:
-    assert set(kinds(install_units(UNITS, tmp_path, user=True))) == {"write", "link"}
+    assert set(kinds(install_units(UNITS, tmp_path))) == {"write", "link"}
     link = tmp_path / "multi-user.target.wants" / GUESTS_SERVICE
     assert link.readlink() == tmp_path / GUESTS_SERVICE
     assert (tmp_path / GUESTS_SERVICE).read_text() == UNITS[GUESTS_SERVICE]
     assert (tmp_path / GUESTS_SERVICE).stat().st_mode & 0o777 == 0o644
-    assert set(kinds(install_units(UNITS, tmp_path, user=True))) == {"keep"}
+    assert set(kinds(install_units(UNITS, tmp_path))) == {"keep"}
     write_timeout(tmp_path, 100)
     assert (tmp_path / TIMEOUT_DROPIN).read_text().endswith("[Service]\nTimeoutStopSec=110\n")
     assert write_timeout(tmp_path, 100).what == "keep"
@@ -64,22 +64,22 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
 
 
 def test_dry_run_changes_nothing(tmp_path: Path) -> None:
-    actions = install_units(UNITS, tmp_path / "deep" / "folder", dry_run=True, user=True)
+    actions = install_units(UNITS, tmp_path / "deep" / "folder", dry_run=True)
     assert set(kinds(actions)) == {"write", "link"}
     assert not (tmp_path / "deep").exists()
-    install_units(UNITS, tmp_path, user=True)
+    install_units(UNITS, tmp_path)
     before = tree(tmp_path)
     assert uninstall_units(tmp_path, dry_run=True)
     assert tree(tmp_path) == before
 
 
 def test_an_outdated_unit_is_replaced_and_a_wrong_link_put_right(tmp_path: Path) -> None:
-    install_units(UNITS, tmp_path, user=True)
+    install_units(UNITS, tmp_path)
     (tmp_path / GUESTS_SERVICE).write_text("old")
     link = tmp_path / "multi-user.target.wants" / GUESTS_SERVICE
     link.unlink()
     link.symlink_to("/nowhere")
-    actions = {action.path.name + ":" + action.what for action in install_units(UNITS, tmp_path, user=True)}
+    actions = {action.path.name + ":" + action.what for action in install_units(UNITS, tmp_path)}
     assert actions == {f"{SHUTDOWN_TARGET}:keep", f"{GUESTS_SERVICE}:write", f"{GUESTS_SERVICE}:link"}
     assert (tmp_path / GUESTS_SERVICE).read_text() == UNITS[GUESTS_SERVICE]
 
@@ -87,7 +87,7 @@ def test_an_outdated_unit_is_replaced_and_a_wrong_link_put_right(tmp_path: Path)
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HostError, match="units can't be put into"):
-        install_units(UNITS, tmp_path / "file", user=True)
+        install_units(UNITS, tmp_path / "file")
     with pytest.raises(HostError, match="Not a directory"):
         write_timeout(tmp_path / "file", 10)
 
@@ -146,7 +146,7 @@ def test_what_no_unit_can_hold_is_refused(argument: str) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("state_dir", ["/var/lib/virengine", '/var/lib/my "vms" 100%; $HOME'])
 def test_systemd_reads_the_units(tmp_path: Path, state_dir: str) -> None:
-    install_units(render_units(["/usr/bin/true", "--state-dir", state_dir]), tmp_path, user=True)
+    install_units(render_units(["/usr/bin/true", "--state-dir", state_dir]), tmp_path)
     write_timeout(tmp_path, 30)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / GUESTS_SERVICE)], capture_output=True, text=True

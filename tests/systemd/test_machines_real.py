@@ -134,6 +134,14 @@ async def test_names_are_found_again_and_clashes_avoided(tmp_path: Path) -> None
         assert set(live) == {web.unit, third.unit, other.unit}
 
 
+async def test_any_name_can_be_had(tmp_path: Path) -> None:
+    async with booted(tmp_path) as (box, scopes):
+        for name in ("my vm_1", "é%n$", "a--b..c", ".hidden", "x" * 200, "web.example.org", "q\"u'o\\te", "-"):
+            info = await scopes.create(request(name, await process(box)))
+            assert (info.unit, info.method, info.reason) == (units(name)[0], "CreateMachineWithNetwork", "")
+            assert await show(box, info.unit, "Description") == f"Virtual machine {name} ({URI})"
+
+
 async def test_what_the_host_refuses_is_left_out(tmp_path: Path) -> None:
     async with booted(tmp_path) as (box, scopes):
         limits = Limits(cpu_weight=20_000, memory_max=1 << 30)  # out of range
@@ -261,6 +269,7 @@ async def main():
     uuid = "{"0" * 8 + "-0000" * 3 + "-" + "0" * 12}"
     processes = [subprocess.Popen(["sleep", "infinity"]) for _ in range(2)]
     async with ScopeManager() as scopes:
+        given = await scopes.session_timeout()
         made = []
         for name, after in (("web", scope_units("{URI}", "db", uuid)), ("db", ())):
             leader = processes[len(made)].pid
@@ -275,7 +284,7 @@ async def main():
     for process in processes:
         process.kill()
     print(json.dumps([[info.unit, info.method, info.reason] for info in made]))
-    print(json.dumps([live[web].stop_timeout, db in live[web].after, "x.scope" in mended[db].after, where]))
+    print(json.dumps([live[web].stop_timeout, db in live[web].after, "x.scope" in mended[db].after, where, given]))
 
 anyio.run(main)
 """
@@ -293,9 +302,10 @@ async def test_a_users_own_service_manager(tmp_path: Path) -> None:
         }
         user = ["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups"]
         done = await box.run([*user, sys.executable, "-c", USERS_ENGINE], env=env)
-        made, (timeout, ordered, mended, where) = map(json.loads, done.stdout.splitlines())
+        made, (timeout, ordered, mended, where, given) = map(json.loads, done.stdout.splitlines())
         assert made == [[units(name)[0], "StartTransientUnit", ""] for name in ("web", "db")]
         assert timeout == 33
+        assert given == 120  # as systemd's own user@.service says
         assert ordered
         assert mended
         assert "/user@4711.service/machine.slice/machine-" in where

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
+from support.cache import TESTS
+from support.hostbox import Hostbox
 
 from engine.systemd.notify import Notifier
 
@@ -45,3 +48,32 @@ def test_without_a_socket_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> No
     assert not Notifier().active
     assert not Notifier({"NOTIFY_SOCKET": "vsock:2:1234"}).active
     Notifier().ready()
+
+
+SLOW_STOP = """
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+NotifyAccess=all
+Environment=PYTHONPATH={project}
+ExecStart=/bin/true
+ExecStop={python} -c "from engine.systemd.notify import Notifier; Notifier().extend_timeout({seconds}); \
+    import time; time.sleep(6)"
+TimeoutStopSec=5
+"""
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_systemd_gives_the_time_that_is_asked_for(tmp_path: Path) -> None:
+    facts = {"project": TESTS.parent, "python": sys.executable}
+    files = {
+        "/etc/systemd/system/patient.service": SLOW_STOP.format(seconds=30, **facts),
+        "/etc/systemd/system/hasty.service": SLOW_STOP.format(seconds=0, **facts),
+    }
+    async with Hostbox.boot(tmp_path, files=files) as box:
+        await box.run(["systemctl", "start", "patient", "hasty"])
+        await box.run(["systemctl", "stop", "patient", "hasty"])
+        for unit, result in (("patient", "success"), ("hasty", "timeout")):
+            shown = await box.run(["systemctl", "show", "--value", "--property", "Result", unit])
+            assert shown.stdout.strip() == result
