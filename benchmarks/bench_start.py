@@ -2,8 +2,8 @@
 
 Floor: a Python that imports click and ends; all ratios are to it. The first row is no command: it is what the libraries
 cost that ``list`` can't do without (the event loop, anyio, msgspec, lxml, sqlite3), and nothing of ours. Bytecode is
-there, as it is for any installed program. Each is the best of its rounds, and they take turns: what else runs on the machine
-only ever makes a round slower. There is no peer: virsh is C, and asks a daemon that runs already.
+there, as it is for any installed program. Each is the best of its rounds, and they take turns: what else runs on the
+machine only ever makes a round slower. There is no peer: virsh is C, and asks a daemon that runs already.
 
 ``list`` opens an engine on a state directory on disk with ten defined domains of the in-memory driver, and a journal.
 """
