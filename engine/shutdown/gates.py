@@ -294,6 +294,8 @@ def _is_terminal(path: Path) -> bool:
     try:
         return stat.S_ISCHR(path.stat().st_mode)
     except FileNotFoundError:
+        if path.is_relative_to("/dev"):
+            raise  # a pty that is gone does not come back; a file may yet be made
         return False
 
 

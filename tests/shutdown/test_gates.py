@@ -369,6 +369,11 @@ async def test_serial_fails_when_the_pty_goes() -> None:
     assert found[0].error is not None
 
 
+async def test_serial_fails_for_a_pty_that_is_gone() -> None:
+    result = await passes(Guest(Console(Path("/dev/pts/no"))), gate("serial", pattern="x", timeout=1e6))
+    assert "no such file" in str(result.error)
+
+
 async def test_serial_without_a_console_fails_at_once() -> None:
     result = await passes(Guest(), gate("serial", pattern="x"))
     assert result.error is not None
