@@ -183,7 +183,7 @@ def _parse(since: Since) -> tuple[str | None, int]:
         return since.epoch, since.sequence
     if isinstance(since, int):
         return None, since
-    epoch, slash, number = since.rpartition("/")
-    if not number.isdecimal() or (slash and not epoch):
+    epoch, slash, number = since.rpartition("/") if isinstance(since, str) else ("", "", "")
+    if not (number.isascii() and number.isdecimal()) or (slash and not epoch):
         raise ConfigError(f"'{since}' is not the number or the id (epoch/number) of an event")
     return epoch or None, int(number)

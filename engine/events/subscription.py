@@ -280,11 +280,10 @@ class Subscription:
         """A matching event came for which the queue has no room."""
         if self._ended or self._cursor is not None:
             return
-        queue = self._queue
+        queue = self._queue  # no gap in it: one is put there only while behind, and read before that ends
         if self._policy == "drop_oldest":
-            oldest = queue.popleft()
-            self._dropped += oldest.missed if type(oldest) is Gap else 1
-            self._dropped_last = oldest.sequence
+            self._dropped += 1
+            self._dropped_last = queue.popleft().sequence
             queue.append(event)
         elif self._policy == "block":
             self._fall_behind(event.sequence - 1)
@@ -416,11 +415,7 @@ class _Folded:
         self._place = self._read = 0  # of the newest event; of the last one read
         self._before = 0  # number of the newest event
         for event in events:
-            if type(event) is Gap:
-                self._place += event.missed
-                self._before = event.sequence
-            else:
-                self.push(event)
+            self.push(event)
 
     @property
     def empty(self) -> bool:
