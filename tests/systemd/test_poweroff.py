@@ -117,9 +117,9 @@ class Host:
         self.box = box
         self.witness = witness
 
-    async def virengine(self, *words: str) -> str:
+    async def virengine(self, *words: str, check: bool = True, **env: str) -> str:
         command = [sys.executable, "-m", "engine", "--uri", "qemu:///system", "--state-dir", STATE, *words]
-        return (await self.box.run(command, env={"PYTHONPATH": str(PROJECT)})).stdout
+        return (await self.box.run(command, check=check, env={"PYTHONPATH": str(PROJECT), **env})).stdout
 
     async def install_units(self) -> None:
         # the project need not be installed into this Python
@@ -283,6 +283,20 @@ async def test_an_order_that_changes_while_they_run_holds(tmp_path: Path) -> Non
         said = [line for line in stack.witness.said if line[1] != "ready"]
         assert said[:4] == [("batch", "button"), ("batch", "off"), ("lb", "button"), ("lb", "off")]
         assert said[-2:] == [("db", "button"), ("db", "off")]
+
+
+async def test_a_guest_that_got_no_scope_is_given_one(tmp_path: Path) -> None:
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        await stack.virengine("up", "app1", DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nowhere")
+        assert await stack.running() == {"app1", "db"}  # a guest runs all the same
+        findings = json.loads(await stack.virengine("doctor", "--json", check=False))["findings"]
+        assert [found["subject"] for found in findings if found["code"] == "no-scope"] == ["app1", "db"]
+        await stack.virengine("doctor", "--fix")
+        await stack.virengine("doctor")
+        assert scope_unit("qemu-db") in await stack.shown(scope_unit("qemu-app1"), "After")
+        assert await stack.box.poweroff() == "poweroff"
+        assert stack.witness.at("app1", "off") < stack.witness.at("db", "button")
 
 
 async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: Path) -> None:
