@@ -118,6 +118,7 @@ class QemuDriver(Driver):
             lambda: launch(
                 definition,
                 machine,
+                plan,
                 emulator=emulator,
                 runtime=domain.runtime_dir,
                 log=log,

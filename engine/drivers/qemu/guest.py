@@ -137,7 +137,7 @@ class Guest:
                 if self.agent is not None:
                     tasks.start_soon(self.agent.run)
                 await self.process.wait()
-                if self.qmp is not None:
+                if self.qmp is not None and not self.intent:
                     # the last events are still in the socket; its end comes right behind them
                     with anyio.move_on_after(1):
                         await reader.wait()

@@ -21,6 +21,8 @@ from engine.util.process import Process, boot_id
 
 __all__ = ["KvmProbe"]
 
+_DEVICE = "/dev/kvm"
+_ACCELERATOR = "kvm"
 _SECONDS = 2.0
 _VALUE = 0x2A
 # mov al, 0x2a; out 0xf4, al; hlt; jmp to hlt
@@ -58,10 +60,10 @@ class KvmProbe:
             raise HostError(f"KVM can't run guests on this host: {problem}; <domain type='qemu'> runs without it")
 
     async def _problem(self, emulator: str) -> str:
-        if not os.access("/dev/kvm", os.F_OK):  # asked each time: a module may have been loaded
-            return "there is no /dev/kvm"
-        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            return "no permission to use /dev/kvm"
+        if not os.access(_DEVICE, os.F_OK):  # asked each time: a module may have been loaded
+            return f"there is no {_DEVICE}"
+        if not os.access(_DEVICE, os.R_OK | os.W_OK):
+            return f"no permission to use {_DEVICE}"
         modified = (await anyio.Path(emulator).stat()).st_mtime_ns
         key = (emulator, modified)
         if key not in _known:
@@ -96,7 +98,8 @@ async def _probe(emulator: str) -> str:
     output = os.memfd_create("virengine-probe-output", os.MFD_CLOEXEC)
     try:
         os.write(disk, _DISK)
-        argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc,accel=kvm", "-m", "4M"]
+        argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-m", "4M"]
+        argv += ["-machine", f"pc,accel={_ACCELERATOR}"]
         argv += ["-drive", f"if=ide,format=raw,file=/proc/self/fd/{disk}"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         try:

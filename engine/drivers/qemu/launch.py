@@ -15,7 +15,7 @@ import msgspec
 
 from engine.conf import DomainDefinition
 from engine.conf.devices import MachineDefinition
-from engine.drivers.qemu.command import Command, build
+from engine.drivers.qemu.command import Command, Plan, build
 from engine.drivers.qemu.diary import Diary
 from engine.drivers.qemu.options import Places
 from engine.drivers.qemu.tap import close_taps, open_taps
@@ -108,6 +108,7 @@ def save_path_of_tpm(save_dir: Path, uuid: str) -> Path:
 def launch(
     definition: DomainDefinition,
     machine: MachineDefinition,
+    plan: Plan,
     *,
     emulator: str,
     runtime: Path,
@@ -128,10 +129,9 @@ def launch(
             monitor = _listen(monitor_path(runtime), ours)
             keep = Diary(runtime).prepare()
             undo.callback(os.close, keep)
-            dry = build(definition, Places(runtime=str(runtime)), machine=machine)
-            taps, indexes = open_taps(dry.plan.taps, _macs(dry))
+            taps, indexes = open_taps(plan.taps, _macs(machine, plan))
             undo.callback(close_taps, taps)
-            tpm, tpm_fd = _start_tpm(dry.plan.tpm, tpm_state, log, ours) if dry.plan.tpm else (None, -1)
+            tpm, tpm_fd = _start_tpm(plan.tpm, tpm_state, log, ours) if plan.tpm else (None, -1)
             if tpm is not None:
                 undo.callback(_end, tpm)
             places = Places(
@@ -180,10 +180,9 @@ def _listen(path: Path, ours: list[int]) -> int:
     return fd
 
 
-def _macs(command: Command) -> list[str]:
+def _macs(machine: MachineDefinition, plan: Plan) -> list[str]:
     """The MAC of each card that has a tap device."""
-    interfaces = command.machine.devices.interfaces
-    given = [interfaces[tap.index].mac for tap in command.plan.taps]
+    given = [machine.devices.interfaces[tap.index].mac for tap in plan.taps]
     return [mac.address if mac else "52:54:00:00:00:00" for mac in given]
 
 
