@@ -567,6 +567,16 @@ async def test_the_command_line_reads_beside_the_engine(path: Path) -> None:
         assert reader.read()[1:] == published
 
 
+async def test_a_commit_shows_in_the_file_s_time(path: Path) -> None:
+    async with SqliteJournal(path) as journal, Bus(journal) as bus:
+        await journal.flush()
+        for _ in range(2):
+            os.utime(path, (1, 1))
+            start(bus, "a")
+            await journal.flush()
+            assert path.stat().st_mtime > 1
+
+
 async def test_a_read_only_folder_can_be_read_when_closed(path: Path) -> None:
     await write_some(path, 3)
     path.chmod(0o400)
