@@ -325,7 +325,10 @@ def _read_from(path: Path, at: int) -> tuple[bytes, int]:
 
 
 async def _search_terminal(path: Path, searcher: _Searcher) -> None:
-    """What is read here nobody else reads: someone at the console misses it until the gate has passed."""
+    """What is read here nobody else reads: someone at the console misses it until the gate has passed.
+
+    QEMU looks once a second whether a pty is open, and drops what the guest says before (its chardev/char-pty.c).
+    """
     fd = await anyio.to_thread.run_sync(os.open, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         while True:
