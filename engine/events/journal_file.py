@@ -110,8 +110,8 @@ class JournalFile:
     def append(self, events: Sequence[Event], epochs: Sequence[tuple[str, int]]) -> None:
         """Put events on the disk, all or none; they are there when it returns.
 
-        The file's time of change is set then: what goes to the -wal file is no sign of a finished transaction, so this is
-        what another process can watch for (inotify's ``IN_ATTRIB``).
+        The file's time of change is set then: what goes to the -wal file is no sign of a finished transaction, so this
+        is what another process can watch for (inotify's ``IN_ATTRIB``).
         """
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO epochs (epoch, first) VALUES (?, ?)", epochs)
