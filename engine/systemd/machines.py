@@ -27,6 +27,10 @@ __all__ = ["ScopeManager"]
 
 T = TypeVar("T")
 _DROPIN = "50-virengine-order.conf"
+#: Scopes made at once: a host that starts hundreds of guests is no host that hangs.
+_AT_ONCE = 16
+#: Seconds for which one that did not answer is not asked again: the next guests need not wait for it, too.
+_PAUSE = 60.0
 #: A reload reads every unit of the host anew; seconds.
 _RELOAD_TIMEOUT = 90.0
 
@@ -62,6 +66,8 @@ class ScopeManager:
         self.runtime_dir = runtime_dir or Path(base) / "systemd"
         self.link = BusLink(address or ("session" if self.user else "system"), opener=opener)
         self.engine_unit = engine_unit
+        self._limit = anyio.CapacityLimiter(_AT_ONCE)
+        self._passed_over: dict[str, float] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> ScopeManager:
@@ -90,18 +96,27 @@ class ScopeManager:
         """
         if missing := self.missing():
             return ScopeInfo(reason=missing)
+        async with self._limit:  # the time one is given begins when it is its turn
+            return await self._create(Attempt(self, request))
+
+    async def _create(self, attempt: Attempt) -> ScopeInfo:
         reasons: list[str] = []
-        attempt = Attempt(self, request)
-        for asked in (attempt.systemd,) if self.user else (attempt.machined, attempt.systemd):
+        for name, ask in (("machined", attempt.machined), ("systemd", attempt.systemd)):
+            if name == "machined" and self.user:
+                continue  # it serves the system only
+            if anyio.current_time() < self._passed_over.get(name, 0.0):
+                reasons.append(f"{name} did not answer a moment ago")
+                continue
             try:
                 with anyio.fail_after(self.timeout / 2):
                     if not attempt.prepared:
                         await attempt.prepare()
-                    return await asked()
+                    return await ask()
             except TimeoutError:
-                reasons.append(f"{asked.__name__} did not answer within {self.timeout / 2:g} s")
+                self._passed_over[name] = anyio.current_time() + _PAUSE
+                reasons.append(f"{name} did not answer within {self.timeout / 2:g} s")
             except EngineError as exc:
-                reasons.append(f"{asked.__name__}: {exc}")
+                reasons.append(f"{name}: {exc}")
         return ScopeInfo(reason="; ".join(dict.fromkeys(reasons)))
 
     async def forget(self, unit: str) -> None:

@@ -44,6 +44,8 @@ class FakeHost:
         self.job_result = "done"
         self.reached = anyio.Event()
         self.reloads = 0
+        self.seconds = 0.0  # that a machine takes, one after the other
+        self.busy = anyio.Lock()
         self._numbers = itertools.count()
 
     @asynccontextmanager
@@ -91,6 +93,8 @@ class FakeHost:
     async def _machine(self, name: str, leader: int, properties: list[Any]) -> tuple[str, list[Any]]:
         from engine.systemd.scope import scope_unit
 
+        async with self.busy:
+            await anyio.sleep(self.seconds)
         if name in self.machines:
             raise DBusError(f"{MACHINED}.MachineExists", f"Machine '{name}' already exists")
         await self._unit(scope_unit(name), [*properties, ("PIDs", Variant("au", [leader]))])
@@ -275,6 +279,9 @@ async def test_a_hung_machined_holds_nothing_up(daemon: Daemon, folder: Path) ->
     host.hung = {"CreateMachineWithNetwork"}
     async with host.serve(daemon.address), manager(daemon, folder, timeout=1.0) as scopes:
         assert (await scopes.create(request())).method == "StartTransientUnit"
+        # the next does not wait for it at all
+        assert (await scopes.create(request("db", leader=2))).method == "StartTransientUnit"
+        assert host.calls.count("CreateMachineWithNetwork") == 1
 
 
 async def test_all_hung(daemon: Daemon, folder: Path) -> None:
@@ -286,6 +293,26 @@ async def test_all_hung(daemon: Daemon, folder: Path) -> None:
         assert info.reason == "machined did not answer within 0.2 s; systemd did not answer within 0.2 s"
         with pytest.raises(CommandTimeout):
             await scopes.live_scopes()
+        assert (await scopes.create(request())).reason.count("did not answer a moment ago") == 2
+
+
+async def test_a_host_that_is_only_busy_is_waited_for(daemon: Daemon, folder: Path) -> None:
+    """All together take longer than one is given."""
+    host = FakeHost()
+    host.seconds = 0.02
+    found: list[str] = []
+
+    async def start(number: int) -> None:
+        found.append((await scopes.create(request(f"web{number}", leader=1000 + number))).method)
+
+    async with (
+        host.serve(daemon.address),
+        manager(daemon, folder, timeout=2.0) as scopes,
+        anyio.create_task_group() as tasks,
+    ):
+        for number in range(60):
+            tasks.start_soon(start, number)
+    assert found == ["CreateMachineWithNetwork"] * 60
 
 
 async def test_a_failed_job_is_told(daemon: Daemon, folder: Path) -> None:
