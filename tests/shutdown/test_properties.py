@@ -24,7 +24,7 @@ from engine.shutdown.plan import Facts, Plan, make_plan
 from engine.shutdown.report import DONE, Record, Report
 
 LADDER = (StopStep(method="acpi", timeout=1000.0),)
-RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RELAXED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 backends = pytest.mark.parametrize("backend", virtual_time.BACKENDS)
 
 
