@@ -55,7 +55,7 @@ def report(exc: BaseException) -> int:
             one = _report(leaf)
             code = one if number == 0 else code
         output.flush()
-    except BrokenPipeError:
+    except output.ReaderGone:
         code = _gone()
     except output.OutputError as failure:
         code = _report(failure)
@@ -68,7 +68,7 @@ def _leaves(exc: BaseException) -> Iterator[BaseException]:
         yield exc
         return
     leaves = [leaf for inner in exc.exceptions for leaf in _leaves(inner)]
-    interrupted = [leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt | BrokenPipeError)]
+    interrupted = [leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt | output.ReaderGone)]
     seen: set[str] = set()
     for leaf in interrupted[:1] or leaves:
         if str(leaf) not in seen:
@@ -80,12 +80,14 @@ def _report(exc: BaseException) -> int:
     if output.debugging():
         traceback.print_exception(exc)
     match exc:
-        case BrokenPipeError():
+        case output.ReaderGone():
             return _gone()
         case KeyboardInterrupt() | click.Abort():
             return _interrupted(signal.SIGINT)
         case Interrupted():
             return _interrupted(exc.number)
+        case SystemExit() if isinstance(exc.__context__, BrokenPipeError):
+            return _gone()  # click has made an exit of it
         case SystemExit():
             return exc.code if isinstance(exc.code, int) else FAILED
         case Failed():

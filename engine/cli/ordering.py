@@ -67,7 +67,8 @@ def _declared(graph: OrderGraph, key: str) -> dict[str, Any]:
 
     def waits(found: Any) -> list[dict[str, str]]:
         kinds: dict[str, Kind] = dict(found)
-        return [{"name": graph.member(other).name, "kind": kind} for other, kind in sorted(kinds.items())]
+        told = [{"name": graph.member(other).name, "kind": kind} for other, kind in kinds.items()]
+        return sorted(told, key=lambda wait: wait["name"])
 
     return {
         "name": member.name,

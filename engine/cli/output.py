@@ -16,6 +16,7 @@ import click
 
 __all__ = [
     "OutputError",
+    "ReaderGone",
     "begin",
     "data",
     "debugging",
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 _quiet = False
+
+
+class ReaderGone(Exception):
+    """Nobody reads our output any more. (No BrokenPipeError: click would end the program with code 1 on that.)"""
 
 
 class OutputError(OSError):
@@ -58,7 +63,7 @@ def data(text: str) -> None:
     """Print what was asked for.
 
     Raises:
-        BrokenPipeError: nobody reads it any more. OutputError: it can't be written for another reason.
+        ReaderGone: nobody reads it any more. OutputError: it can't be written for another reason.
     """
     with _output_errors():
         click.echo(text)
@@ -102,8 +107,8 @@ def flush() -> None:
 def _output_errors() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as exc:
+        raise ReaderGone() from exc
     except OSError as exc:
         raise OutputError(exc.errno, exc.strerror) from exc
 
