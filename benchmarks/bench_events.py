@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
+import anyio.lowlevel
 
 from engine.events.bus import Bus
 from engine.events.encoding import encode
@@ -196,9 +198,18 @@ def run() -> list[dict[str, Any]]:
         us, peer, floor = best(backend, fan_out, fan_out_streams, fan_out_floor)
         what = f"event fan-out to {READERS} subscribers ({backend})"
         rows += [
-            {"what": what, "us": us, "peer": None, "floor": floor, "ratio": us / floor, "must": "<= 2x floor"},
+            {
+                "what": what,
+                "unit": "us",
+                "us": us,
+                "peer": None,
+                "floor": floor,
+                "ratio": us / floor,
+                "must": "<= 2x floor",
+            },
             {
                 "what": f"{what}, beside {READERS} memory object streams",
+                "unit": "us",
                 "us": us,
                 "peer": peer,
                 "floor": None,
@@ -212,6 +223,7 @@ def run() -> list[dict[str, Any]]:
     rows.append(
         {
             "what": "journal, durable events, beside one fsync an event",
+            "unit": "us",
             "us": us,
             "peer": None,
             "floor": floor,
