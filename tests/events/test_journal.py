@@ -541,6 +541,18 @@ async def test_a_full_database_is_retried_by_itself(path: Path, monkeypatch: pyt
         assert await read_until(durable, published[-1].sequence) == published
 
 
+async def test_what_could_not_be_written_until_the_end_is_no_clean_close(path: Path) -> None:
+    async with SqliteJournal(path) as journal, Bus(journal) as bus:
+        await journal.flush()
+        await anyio.to_thread.run_sync(journal._file._opened.execute, "PRAGMA max_page_count = 8")
+        lost = start(bus, *["web"] * 500)
+    assert journal.error is not None
+    async with SqliteJournal(path) as again:
+        assert again.epoch != journal.epoch
+        assert again.newest < lost[-1].sequence
+        assert numbers(await kept(again)) == list(range(1, again.newest + 1))
+
+
 # ---------------------------------------------------------------------------- other processes
 
 
