@@ -392,8 +392,12 @@ class Domain:
         if not self.persistent:
             raise DriverError(f"domain '{self.name}' is transient: it has no managed save (use save)")
         await self._host.store.make_save_dir()
-        await self._host.driver.save(self.handle, self._host.store.managed_save(self.uuid))
-        self.saved = True
+        try:
+            await self._host.driver.save(self.handle, self._host.store.managed_save(self.uuid))
+        finally:
+            # also when it was cancelled between its end and the return: the file is there, and the next start needs it
+            if not self.active and self.reason == "saved":
+                self.saved = True
         await self.tidy()
 
     async def _undefine(self, command: commands.UndefineDomain) -> None:

@@ -15,6 +15,7 @@ from engine import (
     DomainDefined,
     DomainEvent,
     DomainExists,
+    DomainHandle,
     DomainStarted,
     DomainStopped,
     DriverError,
@@ -295,6 +296,27 @@ async def test_a_managed_save_must_be_dealt_with() -> None:
             assert (await anext(events)).detail == "booted"
         await web.managed_save()
         await web.undefine(managed_save=True)
+
+
+async def test_a_save_that_is_cancelled_at_its_very_end_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        driver = the_driver(engine)
+        save = driver.save
+
+        async def slow_to_return(domain: DomainHandle, path: Path) -> None:
+            await save(domain, path)
+            await anyio.sleep_forever()
+
+        monkeypatch.setattr(driver, "save", slow_to_return)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(web.managed_save)
+            await web.wait_stopped()
+            tasks.cancel_scope.cancel()
+        assert web.saved
+        await web.start()
+        assert web.reason == "restored"
 
 
 async def test_a_transient_domain_is_restored_from_a_file(tmp_path: Path) -> None:
