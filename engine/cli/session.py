@@ -150,18 +150,33 @@ def with_engine(command: Callable[Concatenate[Engine, P], Awaitable[None]]) -> C
 
 
 def find(engine: Engine, key: str) -> Domain:
-    """The domain with this name or UUID. Raises NoSuchDomain, which says what the user may have meant."""
-    from engine.conf.document import suggest
-    from engine.errors import NoSuchDomain
+    """The domain with this name or UUID, or ``URI#name`` where several connections have one of that name.
 
+    Raises:
+        NoSuchDomain: it says what the user may have meant. click.BadParameter: there are several.
+    """
+    from engine.conf.document import suggest
+    from engine.errors import ConfigError, NoSuchDomain
+
+    # a URI may hold a '#', a name may: whatever is left of one and is a connection, is meant so
+    places = [uri for uri in engine.connections if key.startswith(f"{uri}#")]
+    name = key.removeprefix(f"{places[0]}#") if places else key
     try:
-        return engine.domain(key)
+        return engine.domain(name, connection=places[0] if places else None)
+    except ConfigError as exc:
+        several = [uri for uri in engine.connections if _has(engine, uri, name)]
+        ways = " or ".join(f"'{uri}#{name}'" for uri in several)
+        raise click.BadParameter(f"there are several domains '{name}': say {ways}", param_hint="DOMAIN") from exc
     except NoSuchDomain as exc:
         names = tuple(domain.name for domain in engine.domains())
         where = " and ".join(engine.connections)
-        near = suggest(key, names)
+        near = suggest(name, names)
         hint = f"at {where}{near}" if names else f"at {where}: none is defined there (virengine define FILE)"
-        raise NoSuchDomain(key, hint if near or not names else f"{hint} ('virengine list --all' shows them)") from exc
+        raise NoSuchDomain(name, hint if near or not names else f"{hint} ('virengine list --all' shows them)") from exc
+
+
+def _has(engine: Engine, uri: str, key: str) -> bool:
+    return any(key in (domain.name, domain.uuid) for domain in engine.domains(connection=uri))
 
 
 async def each(engine: Engine, names: Sequence[str], action: Callable[[Domain], Awaitable[None]]) -> None:

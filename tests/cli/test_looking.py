@@ -83,3 +83,13 @@ def test_info_as_json_has_what_list_has_and_more(virengine):
 
 def test_info_of_nobody(virengine):
     assert virengine("info", "web", code=3).stderr.startswith("virengine: error: no domain 'web'")
+
+
+def test_a_name_at_two_connections_has_to_be_told_apart(virengine):
+    virengine.define("test")
+    virengine.options += ["--uri", "test:///default"]
+    result = virengine("info", "test", code=2)
+    assert f"say '{virengine.uri}#test' or 'test:///default#test'" in result.stderr
+    assert virengine.json("info", "test:///default#test")["connection"] == "test:///default"
+    assert virengine.json("info", f"{virengine.uri}#test")["connection"] == virengine.uri
+    assert "did you mean" in virengine("info", "test:///default#tset", code=3).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -202,3 +203,34 @@ def test_python_m_engine_is_the_program():
         [sys.executable, "-m", "engine", "--version"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.startswith("virengine ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_one_sentence(virengine):
+    virengine.state_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(virengine.state_dir)], check=True)
+    try:
+        virengine.define("web")
+        filler = virengine.state_dir / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        result = run(virengine, "define", virengine.document("db"))
+        assert result.returncode == 1
+        error = result.stderr.splitlines()[-1]
+        assert error.startswith(f"virengine: error: {virengine.state_dir}/domains/")
+        assert error.endswith("no space left on device: free some space there and repeat the command")
+        filler.unlink()
+        assert virengine("list", "--all", "--name").stdout == "web\n"
+    finally:
+        subprocess.run(["umount", str(virengine.state_dir)], check=True)
+
+
+def test_a_place_that_is_refused_is_one_sentence(virengine):
+    virengine.state_dir = Path("/sys/virengine")  # not even root may make that
+    virengine.options[virengine.options.index("--state-dir") + 1] = "/sys/virengine"
+    result = run(virengine, "list")
+    assert result.returncode == 1
+    assert result.stderr.startswith("virengine: error: /sys/virengine: ")
+    assert "choose another place with --state-dir" in result.stderr
+    assert result.stderr.count("\n") == 1
