@@ -95,7 +95,7 @@ def test_a_machine() -> None:
     disk = machine.devices.disks[0]
     assert (disk.driver.type, disk.driver.cache, disk.source.file) == ("qcow2", "none", "@FOLDER@/disk, one.qcow2")
     assert disk.address is not None
-    assert (disk.address.slot, disk.line) == (7, 28)
+    assert (disk.address.slot, disk.line) == (7, 27)
     assert machine.devices.interfaces[0].forwards[0].ranges[0].to == 80
     assert machine.cpu is not None
     assert {feature.name: feature.policy for feature in machine.cpu.features} == {"aes": "require", "svm": "disable"}

@@ -107,9 +107,8 @@ async def take_over(guest: Guest, timeout: float) -> bool:
     Raises:
         EngineError: QEMU does not answer; the guest is watched all the same.
     """
-    assert guest.qmp is not None
     try:
-        await guest.qmp.negotiate(timeout)
+        await guest.negotiate(timeout)
         status = str((await guest.execute("query-status")).get("status", ""))
         return await _take_over(guest, status)
     except EngineError:

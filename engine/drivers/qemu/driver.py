@@ -159,7 +159,6 @@ class QemuDriver(Driver):
         domain = guest.domain
         await self._connect(guest)
         self._context.start_soon(guest.run, name=f"guest {domain.name}")
-        assert guest.qmp is not None
 
         async def scope() -> None:
             await domain.create_scope(guest.process.pid, interfaces=launched.interfaces)
@@ -169,7 +168,7 @@ class QemuDriver(Driver):
         await _together(
             guest.remember,
             scope,
-            lambda: guest.qmp.negotiate(self._timeouts["start_timeout"]),  # type: ignore[union-attr]
+            lambda: guest.negotiate(self._timeouts["start_timeout"]),
         )
         launched.release()
         if state is not None:
@@ -226,7 +225,6 @@ class QemuDriver(Driver):
         self._context.start_soon(guest.run, name=f"guest {domain.name}")
         if monitor is not None:
             return await adoption.without_monitor(guest, monitor)
-        assert guest.qmp is not None
         return await adoption.take_over(guest, self._timeouts["start_timeout"])
 
     # ------------------------------------------------------------------ commands

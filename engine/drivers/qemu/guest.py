@@ -123,6 +123,13 @@ class Guest:
         """The number of the last event."""
         return self._number
 
+    async def negotiate(self, timeout: float) -> None:
+        """Wait for QEMU to speak; then all its sockets are there, the agent's too. Raises as ``QmpConnection`` does."""
+        assert self.qmp is not None
+        await self.qmp.negotiate(timeout)
+        if self.agent is not None and self._tasks is not None:
+            self._tasks.start_soon(self.agent.run)
+
     # ------------------------------------------------------------------ life
 
     async def run(self) -> None:
@@ -134,8 +141,6 @@ class Guest:
                 reader = anyio.Event()
                 if self.qmp is not None:
                     tasks.start_soon(self._read_monitor, self.qmp, reader)
-                if self.agent is not None:
-                    tasks.start_soon(self.agent.run)
                 await self.process.wait()
                 if self.qmp is not None and not self.intent:
                     # the last events are still in the socket; its end comes right behind them
@@ -150,6 +155,8 @@ class Guest:
         finally:
             self._tasks = None
             self._dead = True
+            if self.agent is not None:
+                self.agent.end()
             self._hear()
             self.process.close()
             if self.tpm is not None:

@@ -64,10 +64,14 @@ class AgentConnection:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionBroken, OSError):
             pass  # whoever waits is told below
         finally:
-            self._ended = True
-            self._wake()
+            self.end()
             if self._stream is not None:
                 await anyio.aclose_forcefully(self._stream)
+
+    def end(self) -> None:
+        """The guest is gone: whoever waits is told, and whoever asks later."""
+        self._ended = True
+        self._wake()
 
     def _wake(self) -> None:
         self._changed.set()
