@@ -402,6 +402,28 @@ async def test_a_bus_that_does_not_read_blocks_the_caller_and_only_until_it_is_c
                 assert await bus.call(SERVICE, PATH, INTERFACE, "Third") == ("Third",)
 
 
+async def test_nonsense_also_fails_those_who_still_send(folder: Path) -> None:
+    async def play(listener: Listener) -> None:
+        peer = await listener.accept()
+        await peer.welcome()
+        await sending.wait()
+        await peer.write(b"noise")
+
+    sending = anyio.Event()
+    async with false_bus(folder / "s") as (listener, group):
+        group.start_soon(play, listener)
+        with anyio.fail_after(20):
+            async with open_bus(listener.address) as bus, anyio.create_task_group() as callers:
+
+                async def send() -> None:
+                    with pytest.raises(ConnectionBroken, match="no byte order"):
+                        await bus.call(SERVICE, PATH, INTERFACE, "M", "ay", (bytes(5_000_000),))
+
+                callers.start_soon(send)
+                await anyio.wait_all_tasks_blocked()
+                sending.set()
+
+
 async def test_serials_in_use_are_not_given_out_again(folder: Path) -> None:
     async def play(listener: Listener) -> None:
         peer = await listener.accept()
@@ -614,6 +636,28 @@ async def test_too_many_calls_at_once_are_refused(daemon: Daemon) -> None:
         for _ in range(65):
             group.start_soon(ask)
     assert sorted(outcome) == [Errors.LIMITS_EXCEEDED] + ["served"] * 64
+
+
+async def test_the_bus_going_ends_what_is_served(daemon: Daemon) -> None:
+    started, ended = anyio.Event(), anyio.Event()
+
+    async def hold(call: Message) -> None:
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    async def ask() -> None:
+        with pytest.raises(ConnectionBroken):
+            await bus.call(bus.unique_name, PATH, INTERFACE, "Hold")
+
+    async with open_bus(daemon.address) as bus, bus.export(PATH, INTERFACE, hold), anyio.create_task_group() as group:
+        group.start_soon(ask)
+        with anyio.fail_after(20):
+            await started.wait()
+            daemon.stop()
+            await ended.wait()
 
 
 async def test_who_wants_no_reply_gets_none(folder: Path) -> None:

@@ -266,6 +266,28 @@ async def test_a_subscription_that_was_never_sent_takes_no_rule_away(folder: Pat
                 assert said == ["Large", "Last"]
 
 
+async def test_a_subscription_that_was_refused_is_not_taken_back(folder: Path) -> None:
+    async def play(listener: Listener) -> None:
+        peer = await listener.accept()
+        await peer.welcome()
+        await peer.write(peer.bytes_of(Message.error_to(await peer.message(), Errors.LIMITS_EXCEEDED, "too many")))
+        said.append((await peer.message()).member)
+        done.set()
+
+    said: list[str | None] = []
+    done = anyio.Event()
+    async with false_bus(folder / "s") as (listener, group):
+        group.start_soon(play, listener)
+        with anyio.fail_after(20):
+            async with open_bus(listener.address) as bus:
+                with pytest.raises(DBusError, match="too many"):
+                    async with bus.subscribe(MatchRule()):
+                        pass
+                await bus.emit(PATH, INTERFACE, "Next")
+                await done.wait()
+    assert said == ["Next"]
+
+
 async def test_a_subscription_that_was_sent_and_not_waited_for_is_taken_back(folder: Path) -> None:
     async def play(listener: Listener) -> None:
         peer = await listener.accept()
