@@ -154,7 +154,8 @@ def _units(host: HostFacts) -> Iterable[Finding]:
             subject=GUESTS_SERVICE,
             what=f"{GUESTS_SERVICE} is {service.state}",
             why="only a service that is active is stopped, and its stop is what runs the plan",
-            fix=f"systemctl start {GUESTS_SERVICE} (it brings back what the last 'virengine down' stopped)",
+            fix=f"systemctl start {GUESTS_SERVICE} (it starts no guest)",
+            fixable=True,
         )
     elif host.target is None or not host.target.active or SHUTDOWN_TARGET not in service.after:
         yield Finding(
@@ -341,6 +342,11 @@ async def repair(
             lambda: install.install_units(host.expected, host.folder, dry_run=dry_run)
         )
         done += [str(action) for action in actions if action.what != "keep"]
+    if codes & {"no-service", "service-inactive"}:
+        if not dry_run:
+            await manager.reload()
+            await manager.start_unit(GUESTS_SERVICE)
+        done.append(f"start {GUESTS_SERVICE}")
     if "budget" in codes:
         action = await anyio.to_thread.run_sync(lambda: install.write_timeout(host.folder, worst_case, dry_run=dry_run))
         done.append(str(action))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from engine.errors import HostError
-from engine.systemd.scope import GUESTS_SERVICE, SHUTDOWN_TARGET
+from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, SHUTDOWN_TARGET
 from engine.util.files import remove_file, write_atomic
 
 __all__ = [
@@ -47,6 +48,7 @@ _TAKE_OVER = 45
 #: Seconds each of the two commands of the stop is given at least.
 _LEAST_TIMEOUT = 60.0
 _MARK = "# Put here by"
+_UNITS = (SHUTDOWN_TARGET, GUESTS_SERVICE, AUTOSTART_SERVICE)
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -126,10 +128,8 @@ def render_units(
         "@TIMEOUT@": _seconds(max(timeout, _LEAST_TIMEOUT)),
         "@WANTED_BY@": "default.target" if user else "multi-user.target",
     }
-    service = (units / GUESTS_SERVICE).read_text("utf-8")
-    for mark, value in values.items():
-        service = service.replace(mark, value)
-    return {SHUTDOWN_TARGET: (units / SHUTDOWN_TARGET).read_text("utf-8"), GUESTS_SERVICE: service}
+    texts = {name: (units / name).read_text("utf-8") for name in _UNITS}
+    return {name: re.sub("@[A-Z_]+@", lambda mark: values[mark[0]], text) for name, text in texts.items()}
 
 
 def render_timeout(worst_case: float) -> str:
@@ -144,14 +144,16 @@ def render_timeout(worst_case: float) -> str:
 
 
 def install_units(units: Mapping[str, str], folder: Path, *, dry_run: bool = False) -> list[Action]:
-    """Write the units into ``folder`` and enable the guests service; what is right already is left alone.
+    """Write the units into ``folder`` and enable the services; what is right already is left alone.
 
     Raises:
         HostError: the folder can't be written.
     """
     with _host_errors(folder):
         actions = [_put(folder / name, text, dry_run) for name, text in units.items()]
-        actions.append(_link(folder / _wants(units[GUESTS_SERVICE]) / GUESTS_SERVICE, folder / GUESTS_SERVICE, dry_run))
+        for name, text in units.items():
+            if wants := re.search("^WantedBy=(.+)$", text, re.MULTILINE):
+                actions.append(_link(folder / f"{wants[1]}.wants" / name, folder / name, dry_run))
     return actions
 
 
@@ -171,8 +173,9 @@ def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
     Raises:
         HostError: the folder can't be written.
     """
-    links = [path / GUESTS_SERVICE for path in folder.glob("*.target.wants")]
-    paths = [*links, folder / TIMEOUT_DROPIN, folder / GUESTS_SERVICE]
+    services = (AUTOSTART_SERVICE, GUESTS_SERVICE)
+    links = [path / name for path in folder.glob("*.target.wants") for name in services]
+    paths = [*links, folder / TIMEOUT_DROPIN, *(folder / name for name in services)]
     target = folder / SHUTDOWN_TARGET
     if target.is_file() and target.read_text("utf-8", "replace") == render_units([])[SHUTDOWN_TARGET]:
         paths.append(target)
@@ -204,11 +207,6 @@ def _link(link: Path, target: Path, dry_run: bool) -> Action:
         remove_file(link)
         link.symlink_to(target)
     return Action("link", link)
-
-
-def _wants(service: str) -> str:
-    line = next(line for line in service.splitlines() if line.startswith("WantedBy="))
-    return f"{line.removeprefix('WantedBy=')}.wants"
 
 
 def _seconds(number: float) -> str:

@@ -22,6 +22,7 @@ import msgspec
 from engine.systemd.limits import NO_LIMITS, Limits
 
 __all__ = [
+    "AUTOSTART_SERVICE",
     "GUESTS_SERVICE",
     "SHUTDOWN_TARGET",
     "Property",
@@ -43,6 +44,7 @@ __all__ = [
 #: libvirt's libvirt-guests.service uses the same target, so guests of both are held by both.
 SHUTDOWN_TARGET = "virt-guest-shutdown.target"
 GUESTS_SERVICE = "virengine-guests.service"
+AUTOSTART_SERVICE = "virengine-autostart.service"
 MACHINE_SLICE = "machine.slice"
 _MACHINE_NAME_MAX = 64
 #: machined's own limit for the tasks of one machine.
@@ -175,11 +177,12 @@ def slice_unit(partition: str) -> str:
 def order_units(request: ScopeRequest, unit: str) -> tuple[str, ...]:
     """The ``After=`` of its scope.
 
-    The guests service itself is left out: it starts guests while it is starting, so a scope that waited for it would
-    wait for ever.
+    The project's own services are left out: the one starts guests while it is starting, so a scope that waited for it
+    would wait for ever; the other has to stop first.
     """
     units: Iterable[str] = (request.engine_unit, *request.after)
-    return tuple(dict.fromkeys(name for name in units if name and name not in (unit, GUESTS_SERVICE)))
+    own = (GUESTS_SERVICE, AUTOSTART_SERVICE)
+    return tuple(dict.fromkeys(name for name in units if name and name not in (unit, *own)))
 
 
 def scope_properties(request: ScopeRequest, unit: str) -> tuple[Property, ...]:

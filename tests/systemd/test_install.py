@@ -24,7 +24,7 @@ from engine.systemd.install import (
     units_dir,
     write_timeout,
 )
-from engine.systemd.scope import GUESTS_SERVICE, SHUTDOWN_TARGET
+from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, SHUTDOWN_TARGET
 
 UNITS = render_units(["/usr/bin/true", "--state-dir", "/var/lib/virengine"])
 
@@ -80,7 +80,12 @@ def test_an_outdated_unit_is_replaced_and_a_wrong_link_put_right(tmp_path: Path)
     link.unlink()
     link.symlink_to("/nowhere")
     actions = {action.path.name + ":" + action.what for action in install_units(UNITS, tmp_path)}
-    assert actions == {f"{SHUTDOWN_TARGET}:keep", f"{GUESTS_SERVICE}:write", f"{GUESTS_SERVICE}:link"}
+    assert actions == {
+        f"{SHUTDOWN_TARGET}:keep",
+        f"{GUESTS_SERVICE}:write",
+        f"{GUESTS_SERVICE}:link",
+        f"{AUTOSTART_SERVICE}:keep",
+    }
     assert (tmp_path / GUESTS_SERVICE).read_text() == UNITS[GUESTS_SERVICE]
 
 
@@ -92,11 +97,16 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         write_timeout(tmp_path / "file", 10)
 
 
-def test_the_service_is_ordered_and_survives_a_failed_start() -> None:
+def test_the_services_are_ordered() -> None:
     lines = UNITS[GUESTS_SERVICE].splitlines()
     assert f"Requires={SHUTDOWN_TARGET}" in lines
     assert f"After={SHUTDOWN_TARGET}" in lines
-    assert "ExecStart=-/usr/bin/true --state-dir /var/lib/virengine up --resume" in lines
+    assert "ExecStart=/bin/true" in lines  # whatever becomes of the guests: it is active, so its stop will run
+    autostart = UNITS[AUTOSTART_SERVICE].splitlines()
+    assert "ExecStart=/usr/bin/true --state-dir /var/lib/virengine up --resume" in autostart
+    assert f"After={GUESTS_SERVICE}" in autostart
+    assert f"Requires={GUESTS_SERVICE}" in autostart
+    assert "WantedBy=multi-user.target" in autostart
     assert "ExecStop=/usr/bin/true --state-dir /var/lib/virengine down" in lines
     assert "WantedBy=multi-user.target" in lines
     waiting = render_units(["/usr/bin/true"], state_dir=Path("/var/lib/my vms"))[GUESTS_SERVICE].splitlines()
@@ -149,7 +159,9 @@ def test_systemd_reads_the_units(tmp_path: Path, state_dir: str) -> None:
     install_units(render_units(["/usr/bin/true", "--state-dir", state_dir]), tmp_path)
     write_timeout(tmp_path, 30)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(tmp_path / GUESTS_SERVICE)], capture_output=True, text=True
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True,
+        text=True,
     )
     complaints = [line for line in done.stderr.splitlines() if "virengine" in line or "virt-guest" in line]
     assert complaints == []

@@ -245,14 +245,17 @@ async def test_doctor_finds_and_mends(tmp_path: Path) -> None:
         done = await doctor.repair(findings, domains, host, scopes, worst_case=1000)
         assert f"scope for free: {units('free')[0]}" in done
         domains[2] = doctor.DomainFacts(name="free", unit=units("free")[0], request=domains[2].request)
-        assert set(await codes(1000)) - {"inhibit-delay"} == {"service-inactive", "budget"}
-
-        await scopes.start_unit(GUESTS_SERVICE)
+        assert set(await codes(1000)) - {"inhibit-delay"} == {"budget"}
         host = await doctor.gather(scopes, expected, folder)
         await doctor.repair(doctor.examine(domains, host, worst_case=1000), domains, host, scopes, worst_case=1000)
         assert set(await codes(1000)) - {"inhibit-delay"} == set()
         assert await show(box, GUESTS_SERVICE, "TimeoutStopUSec") == "18min 20s"
         assert set(await codes(1101)) - {"inhibit-delay"} == {"budget"}
+        await box.run(["systemctl", "stop", GUESTS_SERVICE])
+        assert set(await codes(1)) == {"service-inactive"}
+        host = await doctor.gather(scopes, expected, folder)
+        await doctor.repair(doctor.examine(domains, host, worst_case=1), domains, host, scopes, worst_case=1)
+        assert set(await codes(1)) == set()
         await box.run(["systemctl", "disable", GUESTS_SERVICE])
         (folder / GUESTS_SERVICE).write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
         await scopes.reload()

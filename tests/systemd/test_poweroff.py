@@ -18,7 +18,7 @@ from support.cache import TESTS
 from support.guests import boot_sector
 from support.hostbox import Hostbox
 
-from engine.systemd.scope import GUESTS_SERVICE, scope_unit
+from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, scope_unit
 from engine.util.inotify import Watcher
 
 pytestmark = [pytest.mark.systemd, pytest.mark.qemu, pytest.mark.timeout(180)]
@@ -122,10 +122,9 @@ class Host:
         return (await self.box.run(command, check=check, env={"PYTHONPATH": str(PROJECT), **env})).stdout
 
     async def install_units(self) -> None:
-        # the project need not be installed into this Python
-        self.box.put(
-            f"/etc/systemd/system/{GUESTS_SERVICE}.d/python.conf", f"[Service]\nEnvironment=PYTHONPATH={PROJECT}\n"
-        )
+        for name in (GUESTS_SERVICE, AUTOSTART_SERVICE):  # the project need not be installed into this Python
+            path = f"/etc/systemd/system/{name}.d/python.conf"
+            self.box.put(path, f"[Service]\nEnvironment=PYTHONPATH={PROJECT}\n")
         await self.virengine("install-units", "--now")
 
     async def running(self) -> set[str]:
@@ -238,8 +237,8 @@ async def test_the_service_does_it_when_the_engine_was_killed(tmp_path: Path) ->
         await check_nobody_was_killed(stack)
 
 
-async def test_the_service_brings_back_what_it_stopped(tmp_path: Path) -> None:
-    """Its stop and start, which are the host's power-off and boot."""
+async def test_what_was_stopped_comes_back(tmp_path: Path) -> None:
+    """The services' stop and start, which are the host's power-off and boot."""
     async with host(tmp_path) as stack:
         await stack.virengine("up", "app1")  # and db, which it requires
         await stack.install_units()
@@ -247,7 +246,7 @@ async def test_the_service_brings_back_what_it_stopped(tmp_path: Path) -> None:
         await stack.box.run(["systemctl", "stop", GUESTS_SERVICE])
         assert await stack.running() == set()
         assert stack.witness.at("app1", "off") < stack.witness.at("db", "button")
-        await stack.box.run(["systemctl", "start", GUESTS_SERVICE])
+        await stack.box.run(["systemctl", "start", AUTOSTART_SERVICE])
         assert await stack.running() == {"app1", "db"}
         # also those started from within the service are in scopes of their own
         shown = await stack.box.run(["systemctl", "list-units", "--plain", "--no-legend", "machine-*.scope"])
@@ -297,6 +296,28 @@ async def test_a_guest_that_got_no_scope_is_given_one(tmp_path: Path) -> None:
         assert scope_unit("qemu-db") in await stack.shown(scope_unit("qemu-app1"), "After")
         assert await stack.box.poweroff() == "poweroff"
         assert stack.witness.at("app1", "off") < stack.witness.at("db", "button")
+
+
+async def test_a_host_that_goes_down_while_guests_come_up(tmp_path: Path) -> None:
+    """db is up and app1 waits for it to be ready, which it never is: both services are told to stop just then."""
+    async with host(tmp_path) as stack:
+        (stack.box.share / "late.xml").write_text(document("late").replace("pattern='ready'", "pattern='never'"))
+        boot_sector(stack.box.share / "late.img", delay=0.5)
+        (stack.box.share / "next.xml").write_text(document("next", "late"))
+        boot_sector(stack.box.share / "next.img")
+        await stack.virengine("define", "/host/late.xml", "/host/next.xml")
+        await stack.virengine("autostart", "late")
+        await stack.virengine("autostart", "next")
+        await stack.install_units()
+        await stack.box.run(["systemctl", "start", "--no-block", AUTOSTART_SERVICE])
+        serial = stack.box.share / "late.serial"
+        async with Watcher() as watcher:
+            with watcher.watch(serial) as changes:
+                while not serial.exists() or b"ready" not in serial.read_bytes():
+                    await changes.wait()
+        assert await stack.box.poweroff() == "poweroff"
+        assert serial.read_text().split() == ["ready", "button", "off"]
+        assert not (stack.box.share / "next.serial").exists()
 
 
 async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from engine.conf import parse_domain
 from engine.errors import ConfigError
 from engine.systemd.limits import NO_LIMITS, DeviceLimit, Limits, parse_limits
 from engine.systemd.scope import (
+    AUTOSTART_SERVICE,
     GUESTS_SERVICE,
     SHUTDOWN_TARGET,
     ScopeRequest,
@@ -132,7 +133,7 @@ def request(**fields: object) -> ScopeRequest:
 def test_properties_hold_the_order() -> None:
     unit = scope_unit("qemu-web")
     asked = request(
-        after=("machine-qemu\\x2ddb.scope", unit, GUESTS_SERVICE, "machine-qemu\\x2ddb.scope"),
+        after=("machine-qemu\\x2ddb.scope", unit, GUESTS_SERVICE, AUTOSTART_SERVICE, "machine-qemu\\x2ddb.scope"),
         engine_unit="app.service",
         partition="/machine/production",
         stop_timeout=62.5,
