@@ -31,6 +31,8 @@ log = logging.getLogger("engine.drivers.qemu")
 
 #: Seconds QEMU is given to flush its disks before it is killed.
 GRACE = 10.0
+#: Seconds swtpm is given to end once QEMU has.
+TPM_GRACE = 2.0
 
 
 class Guest:
@@ -174,7 +176,7 @@ class Guest:
     async def _reap_tpm(self) -> None:
         if self.tpm is not None:
             # it saves its state and ends by itself when QEMU is gone
-            with anyio.move_on_after(2):
+            with anyio.move_on_after(TPM_GRACE):
                 await self.tpm.wait()
                 return
             self.tpm.kill()

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from support.fake_qemu import fake_qemu, pids
 
-from engine import Domain, DomainBlockIOError, DomainEvent, Engine, EngineError, StartFailed, State
+from engine import Domain, DomainBlockIOError, DomainEvent, Engine, EngineError, MissingProgram, StartFailed, State
 from engine.drivers.qemu import guest
 
 DOCUMENT = """<domain type='qemu'><name>web</name><memory>8192</memory><os><type>hvm</type></os>
@@ -245,3 +245,51 @@ async def test_an_emulator_that_is_no_program(tmp_path: Path, state_dir: bool) -
         with pytest.raises(EngineError, match=r"can't be run: exec format error"):
             await web.start()
         assert web.state is State.SHUTOFF
+
+
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+
+
+def fake_swtpm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stays although its QEMU is gone."""
+    programs = folder / "bin"
+    programs.mkdir()
+    path = programs / "swtpm"
+    path.write_text(f'#!/bin/sh\necho "$$" >> {folder}/fake.pids\necho "$@" > {folder}/swtpm.args\nexec sleep 60\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+
+async def test_a_missing_swtpm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    async with fake(tmp_path, devices=TPM) as (_, web):
+        with pytest.raises(MissingProgram, match="swtpm is not installed: <tpm> needs it"):
+            await web.start()
+        assert pids(tmp_path) == []
+
+
+async def test_the_tpm_goes_with_its_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "TPM_GRACE", 0.1)
+    fake_swtpm(tmp_path, monkeypatch)
+    async with fake(tmp_path, devices=TPM, state_dir=tmp_path / "state") as (_, web):
+        await web.start()
+        while len(pids(tmp_path)) < 2:
+            await anyio.sleep(0.005)
+        words = (tmp_path / "swtpm.args").read_text().split()
+        assert f"dir={tmp_path}/state/save/tpm/{web.uuid},mode=0600" in words
+        assert "--tpm2" in words
+        await web.destroy()
+        assert left(tmp_path) == []
+
+
+async def test_the_tpm_goes_with_a_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_swtpm(tmp_path, monkeypatch)
+    async with fake(tmp_path, "accept(); say(GREETING); die()", devices=TPM) as (_, web):
+        with pytest.raises(StartFailed):
+            await web.start()
+        assert left(tmp_path) == []
+    async with fake(tmp_path, devices=TPM) as (_, web):
+        (tmp_path / "fake-qemu").write_bytes(b"\x7fELF nonsense")
+        with pytest.raises(EngineError, match="exec format error"):
+            await web.start()
+        assert left(tmp_path) == []
