@@ -106,9 +106,8 @@ class NameWatch(_Source):
         self._told: tuple[str | None] | None = None
 
     def set_owner(self, owner: str | None) -> None:
-        if not self._known or owner != self.owner:
-            self.owner, self._known = owner, True
-            self._wake.set()
+        self.owner, self._known = owner, True
+        self._wake.set()
 
     async def __anext__(self) -> str | None:
         await checkpoint()

@@ -319,7 +319,11 @@ async def test_a_subscription_that_was_sent_and_not_waited_for_is_taken_back(fol
 
 
 async def test_a_service_that_restarts_is_seen(daemon: Daemon) -> None:
-    async with open_bus(daemon.address) as bus, bus.watch_name(SERVICE) as watch:
+    async with (
+        open_bus(daemon.address) as bus,
+        bus.watch_name(SERVICE) as watch,
+        bus.watch_name("org.example.Other") as other,
+    ):
         assert watch.owner is None and await _next(watch) is None
         owners = []
         for _ in range(3):
@@ -327,6 +331,7 @@ async def test_a_service_that_restarts_is_seen(daemon: Daemon) -> None:
                 async with service.own_name(SERVICE):
                     owners.append(await _next(watch))
                     assert owners[-1] == service.unique_name == watch.owner
+                    assert other.owner is None
                 assert await _next(watch) is None
         assert len(set(owners)) == 3
 
