@@ -130,11 +130,20 @@ async def undo_save(guest: Guest, *, was_running: bool) -> None:
             while (await guest.event("MIGRATION", before, 30.0)).get("status") not in _ENDS:
                 before = guest.mark()
         if was_running:
-            await guest.execute("cont")
+            await _let_run(guest)
         await guest.remember(saving=None, running=None, made=None)
     except EngineError:
         if not guest.ending:
             raise
+
+
+async def _let_run(guest: Guest) -> None:
+    """``cont``, as soon as QEMU takes it: it tells of a migration's end a moment before it is through with it, and has
+    no event for when it is."""
+    with anyio.move_on_after(30):
+        while (await guest.execute("query-status")).get("status") == "finish-migrate":
+            await anyio.sleep(0.002)
+    await guest.execute("cont")
 
 
 _ENDS = ("completed", "failed", "cancelled")
