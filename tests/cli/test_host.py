@@ -45,7 +45,7 @@ def test_install_units_name_this_engine(virengine, tmp_path):
     assert f"write {folder}/virengine-guests.service" in result.stdout
     service = (folder / "virengine-guests.service").read_text()
     options = f"--state-dir {virengine.state_dir} --uri {virengine.uri} --backend {virengine.options[-1]}"
-    assert f"{options} up --resume --autostart" in service
+    assert f"{options} up --resume --autostart" in (folder / "virengine-autostart.service").read_text()
     assert f"{options} down" in service
     assert "TimeoutStopSec=300" in service
     assert (folder / "virt-guest-shutdown.target").exists()
