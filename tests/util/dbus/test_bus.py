@@ -631,10 +631,11 @@ async def test_too_many_calls_at_once_are_refused(daemon: Daemon) -> None:
         open_bus(daemon.address) as bus,
         open_bus(daemon.address) as other,
         other.export(PATH, INTERFACE, hold),
-        anyio.create_task_group() as group,
     ):
-        for _ in range(65):
-            group.start_soon(ask)
+        async with anyio.create_task_group() as group:
+            for _ in range(65):
+                group.start_soon(ask)
+        assert await bus.call(other.unique_name, PATH, INTERFACE, "Hold") == ()  # there is room again
     assert sorted(outcome) == [Errors.LIMITS_EXCEEDED] + ["served"] * 64
 
 
