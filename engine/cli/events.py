@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from engine.cli import arguments, output
-from engine.cli.session import Session
+from engine.cli.session import Interrupted, Session
 
 if TYPE_CHECKING:
     from engine.events.filters import EventFilter
@@ -81,11 +82,14 @@ def events(
     if follow:
         from engine.cli.follow import follow as follow_journal
 
-        follow_journal(
-            path,
-            lambda reader: reader.newest if since is None else _begin(reader, since),
-            lambda reader, cursor: _print(reader, cursor, wanted, show),
-        )
+        try:
+            follow_journal(
+                path,
+                lambda reader: reader.newest if since is None else _begin(reader, since),
+                lambda reader, cursor: _print(reader, cursor, wanted, show),
+            )
+        except KeyboardInterrupt:
+            raise Interrupted(signal.SIGINT) from None
     with _open(path) as reader:
         _print(reader, _begin(reader, since), wanted, show)
 

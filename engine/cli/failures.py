@@ -121,6 +121,9 @@ def _sentence(exc: BaseException) -> str:
     text = f"{_reason(exc)}" if isinstance(exc, OSError) else str(exc)
     if isinstance(exc, errors.StateDirLocked):
         return f"{text}: wait until it is done, or choose another with --state-dir"
+    if isinstance(exc, errors.ResyncRequired):
+        kept = f"the oldest kept is {exc.oldest}"
+        return f"what follows event {exc.since} is not (all) kept, {kept}: 'virengine list' shows how things are now"
     number = _errno(exc)
     hint = _HINTS.get(number) if number is not None else None
     if hint is None and number is not None and isinstance(exc, errors.StoreError):

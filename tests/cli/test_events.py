@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,20 @@ def test_watch_hears_of_its_file_only(tmp_path):
 def test_watch_refuses_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         Watch(tmp_path / "nowhere" / "file")
+
+
+def test_ctrl_c_ends_following(virengine):
+    virengine.define("web")
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine", *virengine.options, "events", "--follow", "--since", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as follower:
+        assert follower.stdout is not None
+        assert "journal begun" in follower.stdout.readline()
+        follower.send_signal(signal.SIGINT)
+        assert follower.communicate(timeout=60)[1] == "virengine: error: interrupted\n"
+    assert follower.returncode == 130
