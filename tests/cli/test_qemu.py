@@ -101,6 +101,7 @@ def test_a_guest_outlives_the_program_that_started_it(shell):
 
 
 @pytest.mark.qemu
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 def test_what_stopped_while_nobody_looked_is_told_by_the_next_command(shell):
     shell.define("web")
     shell("start", "web")
@@ -114,6 +115,7 @@ def test_what_stopped_while_nobody_looked_is_told_by_the_next_command(shell):
 
 
 @pytest.mark.qemu
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 def test_up_and_down_of_real_guests_in_separate_processes(shell):
     shell.define("db")
     shell.define("web", "<order:requires domain='db'/>")
