@@ -28,7 +28,7 @@ from support.guests import boot_sector, boot_sector_unavailable
 
 from engine import Domain, DomainStopped, Engine
 
-ROUNDS = 15
+ROUNDS = 20
 TEN = 5
 PEER_ROUNDS = 3
 BACKENDS = ("asyncio", "trio")

@@ -88,13 +88,16 @@ class AgentConnection:
         if self._ended:
             raise AgentError("the channel of the guest agent is closed")
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes) -> int:
+        """Send once the guest's end is open; which opening of it that was."""
+        stream = await self._ready()
+        generation = self._generation  # before the send: the guest may close its end while that is under way
         try:
-            stream = await self._ready()
             # half a request is no harm: every request begins with a sync, which clears it away
             await stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
             raise AgentError("the channel of the guest agent is closed") from exc
+        return generation
 
     async def sync(self) -> None:
         """Return once the agent answers; wait for it as long as the caller allows.
@@ -109,8 +112,7 @@ class AgentConnection:
         while True:
             number = secrets.randbelow(2**31)
             self._answers.clear()
-            await self._send(AgentProtocol.sync(number))
-            generation = self._generation
+            generation = await self._send(AgentProtocol.sync(number))
             while generation == self._generation:
                 self._alive()
                 while self._answers:
@@ -149,8 +151,7 @@ class AgentConnection:
             AgentUnresponsive, AgentError: as in ``execute``.
         """
         async with self._lock:
-            await self._begin("guest-shutdown", {"mode": mode}, sync_timeout)
-            generation = self._generation
+            generation = await self._begin("guest-shutdown", {"mode": mode}, sync_timeout)
             number = secrets.randbelow(2**31)
             with anyio.move_on_after(timeout):
                 if self._open and self._stream is not None:
@@ -169,12 +170,11 @@ class AgentConnection:
         """Let ``ask_to_end`` look at ``gone`` again."""
         self._wake()
 
-    async def _begin(self, name: str, arguments: dict[str, Any] | None, sync_timeout: float) -> None:
+    async def _begin(self, name: str, arguments: dict[str, Any] | None, sync_timeout: float) -> int:
         with anyio.move_on_after(sync_timeout):
             await self._sync()
             self._answers.clear()
-            await self._send(AgentProtocol.command(name, arguments or {}))
-            return
+            return await self._send(AgentProtocol.command(name, arguments or {}))
         raise AgentUnresponsive(f"the guest agent did not answer within {sync_timeout:g} s")
 
     async def _next(self) -> Answer:
