@@ -53,7 +53,7 @@ def daemon() -> Iterator[str]:
 
 
 def run() -> list[dict[str, Any]]:
-    """One row a measurement: what, us, peer, floor (microseconds a call), ratio (us/peer) and what it must be."""
+    """One row a measurement: what, unit, us, peer, floor (a call), ratio (us/peer) and what it must be."""
     with daemon() as address:
         return [
             _measure(f"D-Bus {work.what}, {backend}", address, backend, work)
@@ -79,7 +79,13 @@ def _measure(what: str, address: str, backend: str, work: Work) -> dict[str, Any
         floor.append(_time_floor(address, work))
         with suppress(BlockingIOError):
             peer.append(asyncio.run(_time_peer(address, work)))
-    row: dict[str, Any] = {"what": what, "us": round(min(us), 1), "peer": None, "floor": round(min(floor), 1)}
+    row: dict[str, Any] = {
+        "what": what,
+        "unit": "us",
+        "us": round(min(us), 1),
+        "peer": None,
+        "floor": round(min(floor), 1),
+    }
     if len(peer) < ROUNDS:
         return {**row, "ratio": None, "must": "the peer can't: EAGAIN"}
     return {**row, "peer": round(min(peer), 1), "ratio": round(min(us) / min(peer), 2), "must": f"<= {MUST:g}x peer"}
