@@ -32,8 +32,16 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(event: Event) -> bytes:
-    """The event as one JSON object; its class is in ``type``."""
-    return _encoder.encode(event)
+    """The event as one JSON object; its class is in ``type``. Never fails.
+
+    JSON has no place for a lone surrogate, which Python makes of a byte in a path or an argument that is no UTF-8: it
+    is spelled out (``\\udcff``), and what is no JSON at all is given as its ``repr``. An event that its own type could
+    not be read back from then is written as the plain ``DomainEvent`` or ``Event`` it also is.
+    """
+    try:
+        return _encoder.encode(event)
+    except (TypeError, ValueError, OverflowError):
+        return _encode_anyhow(event)
 
 
 def decode(data: bytes) -> Event:
@@ -56,25 +64,25 @@ def decode(data: bytes) -> Event:
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
     """The event as a CloudEvent: a dictionary of JSON values, all there is in the event, reversible."""
-    fields: dict[str, Any] = msgspec.to_builtins(event)
+    fields: dict[str, Any] = msgspec.json.decode(encode(event))
     data = {name: value for name, value in fields.items() if name not in _BASE and name != "type"}
-    source = f"//{quote(event.host, safe='')}{_SOURCE}"
+    source = f"//{quote(fields['host'], safe='')}{_SOURCE}"
     if connection := data.get("connection"):
         source += "/" + quote(connection, safe="/:+@")
     cloudevent = {
         "specversion": "1.0",
-        "id": f"{event.epoch}/{event.sequence}",
+        "id": f"{fields['epoch']}/{event.sequence}",
         "source": source,
         "type": type_name(type(event)),
         "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "sequence": f"{event.sequence:020}",
-        "epoch": event.epoch,
+        "epoch": fields["epoch"],
     }
     if isinstance(event, DomainEvent):
-        cloudevent["subject"] = f"{event.domain}/{event.uuid}"
+        cloudevent["subject"] = f"{fields['domain']}/{fields['uuid']}"
     if event.cause is not None:
-        cloudevent["commandid"] = event.cause
+        cloudevent["commandid"] = fields["cause"]
     return {**cloudevent, "data": data}
 
 
@@ -128,6 +136,31 @@ def _decoder(known: tuple[type[Event], ...]) -> msgspec.json.Decoder[Event]:
 @lru_cache(maxsize=8)
 def _by_type_name(known: tuple[type[Event], ...]) -> dict[str, type[Event]]:
     return {type_name(event_type): event_type for event_type in known}
+
+
+def _encode_anyhow(event: Event) -> bytes:
+    fields = {name: _encodable(getattr(event, name)) for name in event.__struct_fields__}
+    data = _encoder.encode({"type": type(event).__struct_config__.tag, **fields})
+    try:
+        decode(data)
+        return data
+    except EventError:
+        plain = DomainEvent if isinstance(event, DomainEvent) else Event
+        return _encoder.encode({"type": plain.__name__, **{name: fields[name] for name in plain.__struct_fields__}})
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {str(_encodable(key)): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_encodable(item) for item in value]
+    try:
+        _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError):
+        return _encodable(repr(value))
+    return value
 
 
 def _decode_unknown(data: bytes) -> Event:

@@ -110,8 +110,7 @@ class JournalFile:
     def append(self, events: Sequence[Event], epochs: Sequence[tuple[str, int]]) -> None:
         """Put events on the disk, all or none; they are there when it returns.
 
-        The file's time of change is set then: what goes to the -wal file is no sign of a finished transaction, so this
-        is what another process can watch for (inotify's ``IN_ATTRIB``).
+        The file's time of change is set then: what another process can watch for (inotify's ``IN_ATTRIB``).
         """
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO epochs (epoch, first) VALUES (?, ?)", epochs)
@@ -119,8 +118,6 @@ class JournalFile:
                 "INSERT INTO events (sequence, time, body) VALUES (?, ?, ?)",
                 ((event.sequence, event.time, encode(event)) for event in events),
             )
-        with contextlib.suppress(OSError):
-            os.utime(self.path)
         # who follows the file sleeps in inotify: sqlite's last write comes before what it wrote can be seen, this after
         with contextlib.suppress(OSError):
             os.utime(self.path)

@@ -44,7 +44,8 @@ class SqliteJournal(Journal):
     should have had them reads a ``Gap``, and so does who replays that stretch later.
 
     A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` and a new epoch begins; one that
-    proves corrupt while in use is replaced by one that begins with the events in memory, in the same epoch.
+    proves corrupt while in use is replaced by one that begins with the events in memory, in the same epoch. No file is
+    set aside before something could be written to it: where a new one is refused, too, ``error`` says so.
 
     Args:
         path: the file. host: the name events carry; None: this host's.
@@ -79,6 +80,7 @@ class SqliteJournal(Journal):
         self._file = JournalFile(self.path)
         # which file is wanted, counting up, and which is at the path: while they differ, the next write sets it aside
         self._wanted = self._files = 0
+        self._begun_anew = False  # and nothing has been written since
         self._age_checked = 0.0
         self._tasks: anyio.abc.TaskGroup | None = None
         self._closing = False
@@ -126,7 +128,7 @@ class SqliteJournal(Journal):
         except JournalDamaged as exc:
             if self._tasks is None:
                 raise
-            if wanted == self._wanted:
+            if wanted == self._wanted and not self._begun_anew:
                 self._replace_file(exc)
             while self._files != self._wanted and self._tasks is not None:
                 attempted = self._attempted
@@ -189,12 +191,15 @@ class SqliteJournal(Journal):
             await self._in_thread(self._commit, wanted, batch, tuple(self._epochs))
         except JournalDamaged as exc:
             if wanted == self._wanted:
+                if self._begun_anew:
+                    raise  # an empty file was refused already: another one would be no better
                 self._replace_file(exc)
             wanted, batch = self._wanted, self._batch()
             await self._in_thread(self._commit, wanted, batch, tuple(self._epochs))
         if wanted != self._wanted:
             return  # a reader met damage meanwhile: the file that was just written is not the one to rely on
         self._written = batch[-1].sequence if batch else self.newest
+        self._begun_anew = False
         if self.error is not None:
             log.info("%s: the journal is written again", self.path)
         self.error = None
@@ -282,6 +287,7 @@ class SqliteJournal(Journal):
         """Give the file up; the next write begins a new one with all that is in memory."""
         log.warning("the journal is damaged and begun anew: %s", damage)
         self._wanted += 1
+        self._begun_anew = True
         self._written = 0
         self.oldest = self._ring[0].sequence if self._ring else self.newest + 1
 
@@ -298,6 +304,7 @@ class SqliteJournal(Journal):
             except JournalDamaged as exc:
                 reason = "corrupt"
                 log.warning("the journal is set aside as %s: %s", file.set_aside(), exc)
+                self._begun_anew = True
                 stored = file.open()
         except StoreError as exc:
             log.warning("the journal can't be opened, events stay in memory for now: %s", exc)
@@ -306,6 +313,7 @@ class SqliteJournal(Journal):
             if not stored.newest and os.path.lexists(self.path):
                 reason = "corrupt"
                 self._wanted += 1
+                self._begun_anew = True
         self.newest = self._stable = self._written = stored.newest
         self.oldest = stored.oldest
         self._epochs = list(stored.epochs)

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from engine.errors import EventError
 from engine.events.encoding import decode, encode, from_cloudevent, to_cloudevent, type_name
-from engine.events.types import DomainEvent, DomainReady, DomainStarted, Event, event_types
+from engine.events.types import (
+    CommandFailed,
+    DomainEvent,
+    DomainReady,
+    DomainStarted,
+    Event,
+    PlanStarted,
+    event_types,
+)
 from engine.lifecycle import State
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "events" / "cloudevents.json"
@@ -146,6 +154,31 @@ def test_any_text_and_time_survives(
     # a URI reference: nothing in it that RFC 3986 would not allow
     assert re.fullmatch(r"//[\w.~%-]+/virengine/[\w.~%/:@+-]+", cloudevent["source"], re.ASCII)
     assert urlsplit(cloudevent["source"]).path.startswith("/virengine/")
+
+
+@given(st.text(st.characters(categories=["Cs", "Lu"]), min_size=1))
+def test_text_that_is_no_unicode_is_spelled_out(text: str) -> None:
+    """A path from the command line may hold any bytes: what reports it has to be kept all the same."""
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    event = msgspec.structs.replace(example(CommandFailed, 3), host=text, domain=text, error=f"{text}: no such file")
+    back = decode(encode(event))
+    assert back == msgspec.structs.replace(event, host=plain, domain=plain, error=f"{plain}: no such file")
+    assert from_cloudevent(msgspec.json.encode(to_cloudevent(event))) == back
+
+
+def test_a_list_of_names_that_are_no_unicode_is_spelled_out() -> None:
+    event = msgspec.structs.replace(example(PlanStarted, 3), domains=("web", "\udcff"))
+    assert decode(encode(event)) == msgspec.structs.replace(event, domains=("web", "\\udcff"))
+
+
+def test_what_is_no_json_is_kept_as_far_as_it_can_be() -> None:
+    """A driver may put anything into its events; the number must not be missing for it."""
+    event = msgspec.structs.replace(example(CommandFailed, 3), error=ValueError("no"))
+    assert decode(encode(event)) == msgspec.structs.replace(event, error="ValueError('no')")
+    ready = msgspec.structs.replace(example(DomainReady, 4), seconds=object())
+    back = decode(encode(ready))
+    assert type(back) is DomainEvent
+    assert (back.sequence, back.domain) == (4, "web")
 
 
 def test_a_type_not_known_here_is_read_as_what_it_also_is() -> None:

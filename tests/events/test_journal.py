@@ -15,14 +15,15 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import msgspec
 import pytest
-from support.events import check_stream, kept, numbers, read_available, read_until, start
+from support.events import check_stream, facts, kept, numbers, read_available, read_until, start
 
 from engine.errors import ConfigError, ResyncRequired, StoreError
 from engine.events import journal_sqlite
 from engine.events.bus import Bus
 from engine.events.journal import Journal, MemoryJournal, event_id
-from engine.events.journal_file import open_reader
+from engine.events.journal_file import JournalDamaged, JournalFile, open_reader
 from engine.events.journal_sqlite import SqliteJournal
 from engine.events.types import DomainStarted, Event, JournalBegun
 
@@ -403,6 +404,69 @@ async def test_damage_met_while_reading_replaces_the_file(path: Path) -> None:
         assert numbers(await kept(journal)) == numbers([*before, *after])
 
 
+async def test_a_text_that_is_no_unicode_damages_nothing(path: Path) -> None:
+    async with SqliteJournal(path) as journal, Bus(journal) as bus:
+        said = bus.publish(DomainStarted, **{**facts(), "reason": "/tmp/\udcff/x: no such file"})
+        await journal.flush()
+        assert (journal.error, journal.stable) == (None, said.sequence)
+        assert aside(path) == []
+    async with SqliteJournal(path) as journal:
+        assert (await kept(journal))[-1] == msgspec.structs.replace(said, reason="/tmp/\\udcff/x: no such file")
+
+
+@pytest.mark.parametrize("before", [3, 0])
+async def test_a_file_is_not_set_aside_before_something_could_be_written(
+    path: Path, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever makes every file seem damaged: it must not fill the disk with files set aside."""
+    attempts = 0
+
+    def refuse(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise JournalDamaged(str(path), "database disk image is malformed")
+
+    if before:
+        await write_some(path, before)
+    else:
+        path.parent.mkdir()
+        path.write_bytes(b"no journal" * 1000)  # set aside when it is opened
+    monkeypatch.setattr(journal_sqlite, "_LAST_RETRY", 0.01)
+    async with SqliteJournal(path) as journal, Bus(journal) as bus:
+        await journal.flush()
+        assert journal.error is None
+        with monkeypatch.context() as patch:
+            patch.setattr(journal._file, "append", refuse)
+            published = start(bus, *"abc")
+            while attempts < 5:
+                await journal.flush()
+            assert len(aside(path)) == (1 if before else 2)
+            assert "malformed" in str(journal.error)
+        await journal.flush()
+        assert (journal.error, journal.stable) == (None, published[-1].sequence)
+        assert numbers(await kept(journal, published[0].sequence - 1)) == numbers(published)
+
+
+async def test_a_file_refused_from_its_first_event_is_set_aside_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    def refuse(file: JournalFile, *_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise JournalDamaged(str(path), "database disk image is malformed")
+
+    path.parent.mkdir()
+    path.write_bytes(b"no journal" * 1000)
+    monkeypatch.setattr(journal_sqlite, "_LAST_RETRY", 0.01)
+    monkeypatch.setattr(JournalFile, "append", refuse)
+    async with SqliteJournal(path) as journal:
+        while attempts < 5:
+            await journal.flush()
+        assert aside(path) == ["journal.db.corrupt-1"]
+
+
 def check_stream_with_holes(events: list[Event], end: int) -> None:
     """Every number up to ``end`` was given, or counted as missed."""
     place = 0
@@ -563,7 +627,7 @@ async def test_the_command_line_reads_beside_the_engine(path: Path) -> None:
         published = start(bus, *"abc")
         await journal.flush()
         code = (
-            "import sys; from engine.events.journal_file import open_reader\n"
+            "import sys; from engine.events.journal_file import JournalDamaged, JournalFile, open_reader\n"
             "with open_reader(sys.argv[1]) as r: print(r.oldest, r.newest, [e.sequence for e in r.read(2, 1)])"
         )
         command = [sys.executable, "-c", code, str(path)]
