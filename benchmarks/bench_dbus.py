@@ -100,6 +100,8 @@ async def _time_ours(address: str, work: Work) -> float:
 
 
 async def _time_peer(address: str, work: Work) -> float:
+    # When it dies it says so once for each call under way; the row says it once.
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     bus = await MessageBus(bus_address=address).connect()
     try:
         await work.peer(bus)
