@@ -103,6 +103,7 @@ class QmpConnection:
                 return
             for message in self._protocol.receive(data):
                 self._dispatch(message)
+            self._protocol.check()  # nonsense came behind them: nobody may send anything more that would tell of it
 
     def _dispatch(self, message: Greeting | Success | Failure | Notice) -> None:
         if isinstance(message, Notice):

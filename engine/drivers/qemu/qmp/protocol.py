@@ -107,13 +107,27 @@ class Protocol:
     def receive(self, data: bytes) -> list[Message]:
         """The messages that ``data`` completes, in order; however the bytes are cut, the messages are the same.
 
+        What came before a line that makes no sense is still returned; ``check``, and the next call, then raise.
+
         Raises:
             ConnectionBroken: a line that is too long or makes no sense; nothing can be read after it.
         """
+        self.check()
+        messages: list[Message] = []
+        try:
+            self._read(data, messages)
+        except ConnectionBroken:
+            if not messages:
+                raise
+        return messages
+
+    def check(self) -> None:
+        """Raises ConnectionBroken when nothing can be read any more."""
         if self._broken:
             raise ConnectionBroken(self._broken)
+
+    def _read(self, data: bytes, messages: list[Message]) -> None:
         self._buffer += data
-        messages: list[Message] = []
         start = 0
         while (end := self._buffer.find(b"\n", max(start, self._scanned))) >= 0:
             if end - start > MAX_LINE:
@@ -126,7 +140,6 @@ class Protocol:
         self._scanned = len(self._buffer)
         if self._scanned > MAX_LINE:
             raise self._break(f"QEMU sent a line of more than {MAX_LINE} bytes")
-        return messages
 
     def _message(self, line: bytes) -> Message:
         try:

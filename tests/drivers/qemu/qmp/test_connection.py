@@ -205,3 +205,14 @@ async def test_a_descriptor_goes_along_and_the_callers_own_stays_open() -> None:
         assert os.read(read, 100) == b"through it"
         assert os.read(read, 100) == b""  # no copy was left open
         os.close(read)
+
+
+async def test_an_event_before_nonsense_is_told_and_the_nonsense_is_noticed_at_once() -> None:
+    told: list[str] = []
+    async with conversation(lambda notice: told.append(notice.name)) as (qmp, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(peer.hear)
+        await peer.stream.send(b'{"event": "SHUTDOWN"}\n220 ready\n')
+        with pytest.raises(ConnectionBroken, match="not QMP"):
+            await qmp.execute("query-status")
+        assert told == ["SHUTDOWN"]
+        tasks.cancel_scope.cancel()

@@ -79,6 +79,16 @@ def test_what_comes_before_nonsense_in_another_piece_is_read() -> None:
         protocol.receive(b"nonsense\n")
 
 
+@pytest.mark.parametrize("nonsense", [b"nonsense\n", b"x" * (MAX_LINE + 1)], ids=["words", "too long"])
+def test_what_comes_before_nonsense_in_the_same_piece_is_read(nonsense: bytes) -> None:
+    protocol = Protocol()
+    assert protocol.receive(CONVERSATION + nonsense) == MESSAGES
+    with pytest.raises(ConnectionBroken):
+        protocol.check()
+    with pytest.raises(ConnectionBroken):
+        protocol.receive(CONVERSATION)
+
+
 def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
     protocol = Protocol()
     piece = b"x" * (1 << 20)
