@@ -209,10 +209,8 @@ async def test_a_descriptor_goes_along_and_the_callers_own_stays_open() -> None:
 
 async def test_an_event_before_nonsense_is_told_and_the_nonsense_is_noticed_at_once() -> None:
     told: list[str] = []
-    async with conversation(lambda notice: told.append(notice.name)) as (qmp, peer), anyio.create_task_group() as tasks:
-        tasks.start_soon(peer.hear)
+    async with conversation(lambda notice: told.append(notice.name)) as (qmp, peer):
         await peer.stream.send(b'{"event": "SHUTDOWN"}\n220 ready\n')
         with pytest.raises(ConnectionBroken, match="not QMP"):
             await qmp.execute("query-status")
         assert told == ["SHUTDOWN"]
-        tasks.cancel_scope.cancel()
