@@ -29,8 +29,9 @@ T = TypeVar("T")
 _DROPIN = "50-virengine-order.conf"
 #: Scopes made at once: a host that starts hundreds of guests is no host that hangs.
 _AT_ONCE = 16
-#: Seconds for which one that did not answer is not asked again: the next guests need not wait for it, too.
-_PAUSE = 60.0
+#: Seconds for which one that did not answer is not asked again, so that guests that start meanwhile need not wait for
+#: it, too. Not longer: these guests do without a scope, and one that is merely busy (it reloads) is soon back.
+_PAUSE = 5.0
 #: A reload reads every unit of the host anew; seconds.
 _RELOAD_TIMEOUT = 90.0
 
@@ -91,8 +92,11 @@ class ScopeManager:
     async def create(self, request: ScopeRequest) -> ScopeInfo:
         """Put the domain into a scope.
 
-        Never raises but for cancellation. ``reason`` is set when there is none, and also when there is one that had to
-        do without something (a limit the host does not know).
+        Never raises but for cancellation, and takes no longer than ``timeout`` once it is its turn. A manager that did
+        not answer is passed over for the next few seconds, or until it answers somebody who asked before.
+
+        ``reason`` is set when there is no scope, and also when there is one that had to do without something (a limit
+        the host does not know).
         """
         if missing := self.missing():
             return ScopeInfo(reason=missing)
@@ -111,7 +115,9 @@ class ScopeManager:
                 with anyio.fail_after(self.timeout / 2):
                     if not attempt.prepared:
                         await attempt.prepare()
-                    return await ask()
+                    info = await ask()
+                self._passed_over.pop(name, None)  # it is back, whoever waited for it in vain
+                return info
             except TimeoutError:
                 self._passed_over[name] = anyio.current_time() + _PAUSE
                 reasons.append(f"{name} did not answer within {self.timeout / 2:g} s")

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from engine.errors import DBusError
+from engine.errors import DBusError, EngineError
 from engine.systemd.link import BusLink
 
 __all__ = [
@@ -80,19 +80,31 @@ async def read_unit(link: BusLink, name: str, path: str = "") -> UnitState | Non
 
 
 async def list_units(link: BusLink, pattern: str) -> list[UnitState]:
-    """The loaded, living units whose names match the glob."""
+    """The loaded, living units whose names match the glob.
+
+    Raises:
+        ScopeError: systemd can't be reached. DBusError: it refuses.
+    """
     alive = ["active", "activating", "reloading", "deactivating"]
     rows = (await link.call(*SYSTEMD, "ListUnitsByPatterns", "asas", [alive, [pattern]]))[0]
     found: dict[str, UnitState | None] = {}
+    failed: list[EngineError] = []
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
     async def read(name: str, path: str) -> None:
         async with limit:
-            found[name] = await read_unit(link, name, path)
+            try:
+                found[name] = await read_unit(link, name, path)
+            except EngineError as exc:
+                # the first says why, and out of the group it would be one error in a group of them
+                failed.append(exc)
+                tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
         for row in rows:
             tasks.start_soon(read, row[0], row[6])
+    if failed:
+        raise failed[0]
     return [state for _, state in sorted(found.items()) if state is not None]
 
 

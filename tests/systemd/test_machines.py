@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +15,7 @@ import pytest
 from support.dbus import Daemon, private_bus
 
 from engine.errors import CommandTimeout, DBusError, ScopeError
+from engine.systemd import machines
 from engine.systemd.limits import Limits
 from engine.systemd.machines import ScopeManager
 from engine.systemd.scope import ScopeRequest, UnitOrder, scope_units
@@ -40,6 +41,8 @@ class FakeHost:
         self.unknown: set[str] = set()  # members that are not there
         self.errors: dict[str, DBusError] = {}  # by member
         self.hung: set[str] = set()
+        self.answer: anyio.Event | None = None  # ends the hanging
+        self.unreadable: DBusError | Callable[[], None] | None = None  # what comes of reading a unit
         self.bad_properties: dict[str, str] = {}  # property: the words of the refusal
         self.job_result = "done"
         self.reached = anyio.Event()
@@ -76,7 +79,7 @@ class FakeHost:
             raise self.errors[member]
         if member in self.hung:
             self.reached.set()
-            await anyio.sleep_forever()
+            await (self.answer.wait() if self.answer else anyio.sleep_forever())
         return await getattr(self, member)(*body)
 
     async def CreateMachineWithNetwork(self, name: str, *rest: Any) -> tuple[str, list[Any]]:
@@ -121,6 +124,10 @@ class FakeHost:
             facts = self.units.get(name)
             if facts is None:
                 raise DBusError(ERROR + "UnknownObject")
+            if isinstance(self.unreadable, DBusError):
+                raise self.unreadable
+            if self.unreadable is not None:
+                self.unreadable()
             if call.member == "GetAll":
                 shown = {"Id": name, "LoadState": "loaded", "ActiveState": facts["ActiveState"]}
                 lists = {key: facts.get(key, []) for key in ("After", "Before")}
@@ -294,6 +301,48 @@ async def test_all_hung(daemon: Daemon, folder: Path) -> None:
         with pytest.raises(CommandTimeout):
             await scopes.live_scopes()
         assert (await scopes.create(request())).reason.count("did not answer a moment ago") == 2
+
+
+async def test_a_stall_is_soon_over(daemon: Daemon, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both hang for a moment: the guests that start after it have scopes again."""
+    assert machines._PAUSE <= 5.0
+    monkeypatch.setattr(machines, "_PAUSE", 0.05)
+    host = FakeHost()
+    host.hung = {"CreateMachineWithNetwork", "StartTransientUnit"}
+    async with host.serve(daemon.address), manager(daemon, folder, timeout=1.0) as scopes:
+        assert (await scopes.create(request())).unit == ""
+        host.hung.clear()
+        with anyio.fail_after(20):
+            while not (info := await scopes.create(request())).unit:
+                assert "a moment ago" in info.reason
+        assert info.method == "CreateMachineWithNetwork"
+
+
+async def test_who_is_answered_ends_the_pause_for_all(daemon: Daemon, folder: Path) -> None:
+    host = FakeHost()
+    host.hung = {"CreateMachineWithNetwork"}
+    async with host.serve(daemon.address), manager(daemon, folder) as scopes:
+        host.answer = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scopes.create, request())
+            await host.reached.wait()
+            scopes._passed_over["machined"] = anyio.current_time() + 3600  # another one gave up waiting
+            host.answer.set()
+        assert (await scopes.create(request("db", leader=2))).method == "CreateMachineWithNetwork"
+
+
+@pytest.mark.parametrize("error", [DBusError(ERROR + "AccessDenied", "not you"), None])
+async def test_units_that_can_not_be_read_are_one_error(daemon: Daemon, folder: Path, error: DBusError | None) -> None:
+    """Refused, and with the bus lost: never a group of errors, which no ``except EngineError`` would see."""
+    host = FakeHost()
+    async with host.serve(daemon.address), manager(daemon, folder) as scopes:
+        for number in range(3):
+            await scopes.create(request(f"web{number}", leader=number + 1))
+        host.unreadable = error or daemon.stop
+        with pytest.raises(DBusError if error else ScopeError) as caught:
+            await scopes.live_scopes()
+        if error:
+            assert str(caught.value).endswith("not you")
 
 
 async def test_a_host_that_is_only_busy_is_waited_for(daemon: Daemon, folder: Path) -> None:
