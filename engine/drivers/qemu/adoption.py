@@ -20,6 +20,7 @@ from engine.drivers.qemu.command import build
 from engine.drivers.qemu.diary import Diary
 from engine.drivers.qemu.facts import identity_of
 from engine.drivers.qemu.guest import Guest, report_ending
+from engine.drivers.qemu.launch import console_log
 from engine.drivers.qemu.options import Places, escape
 from engine.drivers.qemu.saving import partial_path, undo_save
 from engine.errors import ConnectionBroken, EngineError
@@ -49,7 +50,8 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
         if tpm is not None:
             await _finish_off(tpm, None)
         return None
-    places = Places(runtime=str(domain.runtime_dir))
+    written = console_log(domain.definition, domain.log_path)
+    places = Places(runtime=str(domain.runtime_dir), console_log=written)
     command = build(domain.definition, places)
     guest = Guest(
         domain,
@@ -156,6 +158,7 @@ def _report_status(guest: Guest, status: str) -> None:
         case "suspended":
             domain.report(Report.PMSUSPENDED)
         case "guest-panicked":
+            guest.was_crashed()
             domain.report(Report.CRASHED)
         case "io-error":
             domain.report(Report.SUSPENDED, "io error")

@@ -29,6 +29,7 @@ from engine.errors import (
     ConnectionBroken,
     DriverError,
     EngineError,
+    HostError,
     StartFailed,
     UnsupportedConfig,
 )
@@ -180,8 +181,10 @@ class QemuDriver(Driver):
     async def _connect(self, guest: Guest) -> None:
         try:
             stream = await anyio.connect_unix(monitor_path(guest.domain.runtime_dir))
-        except OSError as exc:
+        except (ConnectionRefusedError, ConnectionResetError) as exc:
             raise ConnectionBroken("QEMU closed its monitor") from exc
+        except OSError as exc:
+            raise HostError(f"QEMU's monitor can't be reached: {(exc.strerror or str(exc)).lower()}") from exc
         guest.attach(QmpConnection(stream, guest.on_event, timeout=self._timeouts["command_timeout"]))
 
     async def _why(self, guest: Guest, log: Log, exc: EngineError) -> str:
@@ -220,7 +223,7 @@ class QemuDriver(Driver):
         try:
             await self._connect(guest)
             monitor: Exception | None = None
-        except ConnectionBroken as exc:
+        except (ConnectionBroken, HostError) as exc:
             monitor = exc  # it is watched all the same
         self._context.start_soon(guest.run, name=f"guest {domain.name}")
         if monitor is not None:
@@ -274,6 +277,9 @@ class QemuDriver(Driver):
 
     async def reset(self, domain: DomainHandle) -> None:
         guest = self._guest(domain)
+        if guest.crashed:  # and stopped
+            await guest.start_over("host")
+            return
         before = guest.mark()
         await guest.execute("system_reset")
         await guest.event("RESET", before, self._timeouts["command_timeout"])

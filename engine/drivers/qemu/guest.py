@@ -208,6 +208,15 @@ class Guest:
         self._decided.set()
 
     @property
+    def crashed(self) -> bool:
+        """It panicked, and its process was kept."""
+        return self._ending.cause == "crashed" and not self._dead
+
+    def was_crashed(self) -> None:
+        """It panicked before it was taken over."""
+        self._ending.cause = "crashed"
+
+    @property
     def ending(self) -> bool:
         """It is gone, or its guest is powering off."""
         return self._dead or bool(self._ending.cause)

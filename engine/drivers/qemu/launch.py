@@ -22,7 +22,7 @@ from engine.drivers.qemu.tap import close_taps, open_taps
 from engine.errors import HostError, MissingProgram
 from engine.util.process import Process
 
-__all__ = ["Launched", "Log", "find_emulator", "launch", "monitor_path", "save_path_of_tpm"]
+__all__ = ["Launched", "Log", "console_log", "find_emulator", "launch", "monitor_path", "save_path_of_tpm"]
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
@@ -137,7 +137,7 @@ def launch(
             places = Places(
                 emulator=emulator,
                 runtime=str(runtime),
-                console_log=_console_log(definition, log),
+                console_log=console_log(definition, log.path),
                 monitor=monitor,
                 tpm=max(tpm_fd, 0),
                 taps=taps,
@@ -186,10 +186,11 @@ def _macs(machine: MachineDefinition, plan: Plan) -> list[str]:
     return [mac.address if mac else "52:54:00:00:00:00" for mac in given]
 
 
-def _console_log(definition: DomainDefinition, log: Log) -> str:
-    """A console that a gate watches from its start on must be written down: a pty forgets what nobody reads."""
+def console_log(definition: DomainDefinition, log: Path) -> str:
+    """Where the console is written down, beside the log; "": nowhere. What a gate watches from its start on must be: a
+    pty forgets what nobody reads."""
     if any(gate.kind == "serial" for gate in definition.order.gates):
-        return str(log.path.with_name(f"{log.path.stem}.console.log"))
+        return str(log.with_name(f"{log.stem}.console.log"))
     return ""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from support.qemu_domains import boot_sector_domain, said, serial, wait_said
 from engine import (
     Domain,
     Engine,
+    EngineError,
     HostError,
     LifecycleEvent,
     MissingProgram,
     StartFailed,
     State,
 )
+from engine.util.process import find_process
 
 pytestmark = pytest.mark.qemu
 
@@ -144,9 +147,14 @@ async def test_a_panic_is_preserved(tmp_path: Path) -> None:
         await watch.until("Crashed panicked")
         assert web.state is State.CRASHED
         assert alive(await pid_of(web))
+        await web.reset()
+        assert web.state is State.RUNNING
+        await watch.until("Rebooted host")
+        await wait_said(web, tmp_path, times=2)
+        while web.state is not State.CRASHED:
+            await web.changed()
         await web.destroy()
         await watch.until("Stopped destroyed")
-        assert watch.lines == ["Started booted", "Crashed panicked", "Stopped destroyed"]
 
 
 async def test_a_panic_starts_it_over(tmp_path: Path) -> None:
@@ -348,3 +356,43 @@ async def test_the_console_is_a_pty(tmp_path: Path) -> None:
         console = (await web.info()).console
         assert console is not None
         assert str(console).startswith("/dev/pts/")
+
+
+async def test_a_pty_that_a_gate_watches_is_written_down(tmp_path: Path) -> None:
+    gate = "<order:ready gate='serial' pattern='ready'/>"
+    order = f"<order:order xmlns:order='urn:virengine:order:1'>{gate}</order:order>"
+    xml = boot_sector_domain("web", tmp_path, metadata=order)
+    path = str(serial("web", tmp_path))
+    xml = xml.replace(f"<serial type='file'><source path='{path}'/></serial>", "<serial type='pty'/>")
+    async with running(tmp_path, xml, state_dir=tmp_path / "state") as (_, web, _watch):
+        await web.wait_ready()
+        console = (await web.info()).console
+        assert console == tmp_path / "state" / "log" / "web.console.log"
+        assert "ready" in console.read_text()
+
+
+async def test_a_limit_on_open_files(tmp_path: Path) -> None:
+    """At every limit the start works or fails with a sentence, and leaves nothing then."""
+    async with running(tmp_path, start=False) as (_, web, _watch), AsyncExitStack() as filled:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(int(name) for name in os.listdir("/proc/self/fd")) + 40
+        while (fd := os.open("/dev/null", os.O_RDONLY)) < used:  # no numbers are free below the limit
+            filled.callback(os.close, fd)
+        os.close(fd)
+        outcomes = set()
+        for spare in (*range(0, 16, 2), 17, 19, 21, 40):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, hard))
+            try:
+                await web.start()
+                outcomes.add("started")
+            except EngineError as exc:
+                outcomes.add("failed")
+                assert "too many open files" in str(exc).lower(), str(exc)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            if web.active:
+                await web.destroy()
+            assert find_process("-uuid", web.uuid) is None
+        assert outcomes == {"started", "failed"}
+        await web.start()
+        assert web.state is State.RUNNING
