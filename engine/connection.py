@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from engine.abc import ConnectionURI, Discovered, Driver, ScopeInfo
 from engine.conf import DomainDefinition, parse_domain
 from engine.domain import Domain
-from engine.errors import ConfigError, DomainExists, EngineError, NoSuchDomain
+from engine.errors import ConfigError, DomainExists, EngineClosed, EngineError, NoSuchDomain
 from engine.events import commands, types
 from engine.registry import find_driver
 
@@ -28,6 +28,8 @@ log = logging.getLogger("engine.connection")
 
 #: Seconds the end of a connection waits for what its stopped domains left behind to be removed.
 _TIDY = 10.0
+#: Seconds the commands under way have to end when the connection closes.
+_INTERRUPT = 10.0
 
 
 class Hub(Protocol):
@@ -51,7 +53,8 @@ class Hub(Protocol):
 class Connection:
     """The domains of one driver at one URI; an ``engine.domain.Host`` to its domains and a context to its driver."""
 
-    def __init__(self, hub: Hub, uri: ConnectionURI) -> None:
+    def __init__(self, hub: Hub, uri: ConnectionURI, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self.parsed = uri
         #: The URI as text: the name of the connection everywhere else.
         self.uri = str(uri)
@@ -80,7 +83,8 @@ class Connection:
             )
             self.bus.register(self.uri, self.execute)
             self._stack.callback(self.bus.unregister, self.uri)
-            self.bus.publish(types.ConnectionOpened, connection=self.uri)
+            if not self._quiet:
+                self.bus.publish(types.ConnectionOpened, connection=self.uri)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -88,14 +92,27 @@ class Connection:
     async def aclose(self) -> None:
         """Close the driver; domains that run are left alone."""
         if self._tasks is not None:
+            self.bus.unregister(self.uri)
+            await self._interrupt()
             self._tasks = None
-            self.bus.publish(types.ConnectionClosed, connection=self.uri)
+            if not self._quiet:
+                self.bus.publish(types.ConnectionClosed, connection=self.uri)
             await self._stack.aclose()
 
-    def start_soon(self, function: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
-        """Run a task as long as the connection is open. Its error is logged, and ends nothing else."""
-        if self._tasks is not None:
-            self._tasks.start_soon(self._guarded, function, args, name, name=name)
+    async def _interrupt(self) -> None:
+        """End the commands that are under way: what they began must not be left half done behind a closed door."""
+        with anyio.move_on_after(_INTERRUPT, shield=True):
+            async with anyio.create_task_group() as tasks:
+                for domain in tuple(self.domains.values()):
+                    if domain.busy:
+                        tasks.start_soon(domain.interrupt)
+
+    def start_soon(self, function: Callable[..., Awaitable[None]], *args: object, name: str) -> bool:
+        """Run a task as long as the connection is open (False: it is closed). Its error is logged, no more."""
+        if self._tasks is None:
+            return False
+        self._tasks.start_soon(self._guarded, function, args, name, name=name)
+        return True
 
     async def _guarded(self, function: Callable[..., Awaitable[None]], args: tuple[object, ...], name: str) -> None:
         try:
@@ -131,7 +148,7 @@ class Connection:
             domain.found_active(paused=found.paused)
         if found.seed and self.store.persistent:
             if found.persistent:
-                await self.store.save_definition(self.uri, found.definition, None)
+                await self.store.save_definition(self.uri, found.definition)
             if found.active:
                 await domain.handle.remember({"paused": found.paused})
 
@@ -145,7 +162,10 @@ class Connection:
         if domain is None:
             domain = self._add(Domain(self, live, persistent=False))
             self._hub.domain_known(domain)
-        await domain.adopt(status, live)
+        try:
+            await domain.adopt(status, live, quiet=self._quiet)
+        except EngineError as exc:
+            log.warning("domain %s: %s", domain.name, exc)
 
     # ------------------------------------------------------------------ finding domains
 
@@ -162,6 +182,7 @@ class Connection:
         return domain
 
     def forget(self, domain: Domain) -> None:
+        domain.gone = True
         if self.domains.get(domain.uuid) is domain:
             del self.domains[domain.uuid]
         if self.names.get(domain.name) is domain:
@@ -196,9 +217,13 @@ class Connection:
 
     async def _create(self, command: commands.DomainCommand, definition: DomainDefinition) -> Domain:
         """Run a command that may bring a domain into being; if it fails, the domain never was."""
-        domain = self._claim(definition)
-        if domain is not None:
-            await domain.execute(command)
+        while (domain := self._claim(definition)) is not None:
+            try:
+                await domain.execute(command)
+            except NoSuchDomain:
+                if not domain.gone:
+                    raise
+                continue  # it went while the command waited for its turn
             return domain
         # its place is taken before the first await: a second define of the same name finds it
         domain = self._add(Domain(self, definition, persistent=False))
@@ -206,7 +231,7 @@ class Connection:
         try:
             await domain.execute(command)
         finally:
-            if not domain.persistent and not domain.active:
+            if not domain.persistent and not domain.active and not domain.gone:
                 self.forget(domain)
         return domain
 
@@ -217,6 +242,15 @@ class Connection:
 
     def defined(self, domain: Domain) -> None:
         self._hub.domain_known(domain)
+
+    def changed(self, domain: Domain) -> None:
+        self.start_soon(self._keep, domain, name=f"the run-time state of {domain.name}")
+
+    @staticmethod
+    async def _keep(domain: Domain) -> None:
+        # closing waits for it, so that the next engine does not tell again what was told
+        with anyio.move_on_after(_TIDY, shield=True):
+            await domain.keep_status_later()
 
     def ended(self, domain: Domain, *, unit: str, tidy: bool) -> None:
         self._hub.domain_stopped(domain, unit)
@@ -253,4 +287,5 @@ class _Context:
         return self._connection.store.save_dir
 
     def start_soon(self, function: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
-        self._connection.start_soon(function, *args, name=name)
+        if not self._connection.start_soon(function, *args, name=name):
+            raise EngineClosed(f"the connection {self._connection.uri} is closed")

@@ -68,6 +68,9 @@ class Engine:
             default without). Closed by an error or by cancellation, the engine never touches them.
         resume: go on, in the background, with a ``down`` that an earlier engine could not finish.
         systemd: put domains into systemd scopes.
+        journal_keep: how many events are kept at least; in memory a tenth of it.
+        journal_age: seconds after which an event on disk may go; None: only their number counts.
+        quiet: opening, closing and taking over is no event, for programs that open an engine for a moment only.
 
     Raises, from ``async with``: StateDirLocked, StoreError, NoSuchDriver, ConfigError, and what a driver's ``open``
     raises. Everything else raises EngineClosed outside of the ``async with``.
@@ -83,7 +86,9 @@ class Engine:
         on_close: Literal["leave", "down"] | None = None,
         resume: bool = True,
         systemd: bool = True,
-        journal_keep: int | None = None,
+        journal_keep: int = 100_000,
+        journal_age: float | None = None,
+        quiet: bool = False,
     ) -> None:
         self._uris = [ConnectionURI.parse(uri) for uri in uris or (default_uri(),)]
         self._on_close = on_close or ("down" if state_dir is None else "leave")
@@ -94,6 +99,8 @@ class Engine:
             else DiskStore(Path(state_dir), runtime=Path(runtime_dir) if runtime_dir is not None else None)
         )
         self._journal_keep = journal_keep
+        self._journal_age = journal_age
+        self._quiet = quiet
         self._connections: dict[str, Connection] = {}
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -126,7 +133,7 @@ class Engine:
         self._stack.callback(self._tasks.cancel_scope.cancel)
         await self._stack.enter_async_context(self.order)
         for uri in self._uris:
-            connection = Connection(self, uri)
+            connection = Connection(self, uri, quiet=self._quiet)
             if connection.uri in self._connections:
                 raise ConfigError(f"the connection {connection.uri} is named twice")
             await connection.open()
@@ -144,11 +151,13 @@ class Engine:
     async def _open_bus(self) -> Bus:
         from engine.events.journal import MemoryJournal
 
-        journal: Journal = MemoryJournal()
+        journal: Journal = MemoryJournal(keep=max(1, self._journal_keep // 10))
         if isinstance(self.store, DiskStore):
             from engine.events.journal_sqlite import SqliteJournal
 
-            journal = SqliteJournal(self.store.path / "journal.db")
+            journal = SqliteJournal(
+                self.store.path / "journal.db", keep_count=self._journal_keep, keep_age=self._journal_age
+            )
         await self._stack.enter_async_context(journal)
         return await self._stack.enter_async_context(Bus(journal, snapshot_source=self._snapshot))
 
@@ -172,6 +181,7 @@ class Engine:
         if self._state in ("closing", "closed"):
             return
         self._state = "closing"
+        self._keep_what_runs()
         try:
             # Not ``__aexit__`` with the error of the ``async with`` body: it is not the tasks' business, and would come
             # out wrapped in a group. No shield around it all, task groups must nest: whoever must finish when the
@@ -179,6 +189,12 @@ class Engine:
             await self._stack.aclose()
         finally:
             self._state = "closed"
+
+    def _keep_what_runs(self) -> None:
+        """Guests of an engine in memory that are left running, as after an error, keep their sockets."""
+        left = [domain.name for domain in self.domains() if domain.active and domain.driver.runtime_folder]
+        if left and isinstance(self.store, MemoryStore) and (folder := self.store.keep()) is not None:
+            log.warning("left running: %s; their sockets are in %s", ", ".join(left), folder)
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -194,6 +210,8 @@ class Engine:
             await function(*args)
         except EngineError as exc:
             log.warning("%s: %s", name, exc)
+        except Exception:  # the boundary: a defect in the background must not end the user's program
+            log.exception("%s failed", name)
 
     # ------------------------------------------------------------------ finding things
 

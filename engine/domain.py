@@ -18,7 +18,7 @@ import anyio.lowlevel
 
 from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
 from engine.conf import DomainDefinition
-from engine.errors import DriverError, EngineError, GateFailed, InvalidState, StoreError
+from engine.errors import DriverError, EngineClosed, EngineError, GateFailed, InvalidState, NoSuchDomain, StoreError
 from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
@@ -52,6 +52,9 @@ class Host(Protocol):
             unit: the scope that held it, or ""; tidy: it left something to tidy up (see ``Domain.tidy_later``).
         """
 
+    def changed(self, domain: Domain) -> None:
+        """Its run-time state is to be kept soon (see ``Domain.keep_status_later``)."""
+
     def defined(self, domain: Domain) -> None:
         """The domain has a new definition."""
 
@@ -64,6 +67,17 @@ class Host(Protocol):
 # these end with the command; a guest that was asked to power off or reboot does so later, and because of it
 _LASTING = frozenset({Command.SHUTDOWN, Command.REBOOT})
 
+# pulling the plug ends these, under way or waiting
+_GIVES_WAY = frozenset(Command) - {Command.DESTROY, Command.DEFINE, Command.UNDEFINE, Command.AUTOSTART}
+
+# a domain that was last told to be so and now plainly runs: what happened while nobody looked
+_WENT_ON: dict[State, tuple[Report, str, str]] = {
+    State.PAUSED: (Report.RESUMED, "", ""),
+    State.PMSUSPENDED: (Report.STARTED, "wakeup", ""),
+    State.SHUTDOWN: (Report.REBOOTED, "guest", "booted"),
+    State.CRASHED: (Report.REBOOTED, "guest", "booted"),
+}
+
 
 class Domain:
     """One domain of an engine. Get it from ``Engine.define`` or ``Engine.domain``; never make one.
@@ -74,8 +88,10 @@ class Domain:
 
     __slots__ = (
         "__weakref__",
-        "_cause",
+        "_adopting",
+        "_asked",
         "_changed",
+        "_command",
         "_definition",
         "_dirty",
         "_handle",
@@ -83,9 +99,12 @@ class Domain:
         "_live",
         "_lock",
         "_not_ready",
-        "_running",
+        "_pending",
+        "_ran",
+        "_stale",
         "autostart",
         "going_on",
+        "gone",
         "persistent",
         "ready",
         "reason",
@@ -102,9 +121,15 @@ class Domain:
         self._handle: Handle | None = None
         self._lock: anyio.Lock | None = None
         self._changed: anyio.Event | None = None
-        self._running: tuple[Command, anyio.CancelScope] | None = None
-        self._cause: str | None = None
-        self._dirty = False
+        self._pending: list[_Turn] = []  # the command under way, and those that wait for it
+        self._command: str | None = None  # id of the one under way
+        self._asked: str | None = None  # id of the one whose effect is still to come
+        self._adopting: list[tuple[Report, str, str]] | None = None
+        self._dirty = False  # the last run left something to tidy up
+        self._stale = False  # its status on disk is not what was told of it last
+        self._ran = False
+        #: It is no more; another of its name may be there.
+        self.gone = False
         self._not_ready: GateFailed | None = None
         #: libvirt's state and the reason for it.
         self.state = State.NOSTATE
@@ -162,6 +187,11 @@ class Domain:
     def active(self) -> bool:
         """It has a process (or its equal on a remote hypervisor)."""
         return self.state in ACTIVE
+
+    @property
+    def busy(self) -> bool:
+        """A command is under way."""
+        return bool(self._pending)
 
     @property
     def allowed(self) -> tuple[Command, ...]:
@@ -247,6 +277,8 @@ class Domain:
     async def wait_for(self, *states: State) -> State:
         """Wait until it is in one of ``states``; the one it is in."""
         while self.state not in states:
+            if self.gone and State.SHUTOFF in states:
+                return State.SHUTOFF  # a transient domain that stopped is no more
             await self.changed()
         return self.state
 
@@ -289,32 +321,57 @@ class Domain:
     async def execute(self, command: commands.DomainCommand) -> Any:
         """Carry out one command; called by the bus."""
         kind = command.kind
+        if kind is Command.DESTROY:
+            self._give_up(DriverError(f"it was given up: domain '{self.name}' was destroyed"), _GIVES_WAY)
+        turn = _Turn(kind)
+        self._pending.append(turn)
+        try:
+            with turn.scope:
+                async with self._own():
+                    return await self._carry_out(command)
+        finally:
+            self._pending.remove(turn)
+        raise turn.error or EngineClosed()
+
+    def _own(self) -> anyio.Lock:
         if self._lock is None:
             self._lock = anyio.Lock(fast_acquire=True)
-        if kind is Command.DESTROY and self._running is not None and self._running[0] is not Command.DESTROY:
-            self._running[1].cancel()
-        async with self._lock:
-            advance(self.state, kind, domain=self.name)  # refuses before any I/O
-            cause, self._cause = self._cause, command.id
-            try:
-                return await self._carry_out(kind, command)
-            except EngineError as exc:
-                cause = None if kind in _LASTING else cause
-                self.publish(types.CommandFailed, command=kind.value, error=str(exc))
-                raise
-            finally:
-                if kind not in _LASTING or not self.active:
-                    self._cause = cause if self.active else None
+        return self._lock
 
-    async def _carry_out(self, kind: Command, command: commands.DomainCommand) -> Any:
-        with anyio.CancelScope() as scope:
-            self._running = (kind, scope)
-            try:
-                await anyio.lowlevel.checkpoint_if_cancelled()
-                return await _EXECUTE[kind](self, command)
-            finally:
-                self._running = None
-        raise DriverError(f"{kind.value} of domain '{self.name}' was given up: the domain was destroyed")
+    def _give_up(self, error: EngineError, kinds: frozenset[Command] | None = None) -> None:
+        for turn in self._pending:
+            if kinds is None or turn.kind in kinds:
+                turn.error = error
+                turn.scope.cancel()
+
+    async def interrupt(self) -> None:
+        """The engine closes: end what is under way, and return when it has ended."""
+        if self._pending:
+            self._give_up(EngineClosed("the engine was closed before the command was done"))
+            async with self._own():
+                pass
+
+    async def _carry_out(self, command: commands.DomainCommand) -> Any:
+        kind = command.kind
+        if self.gone:
+            raise NoSuchDomain(self.name)
+        advance(self.state, kind, domain=self.name)  # refuses before any I/O
+        self._command = command.id
+        asked = self._asked
+        if kind in _LASTING:
+            self._asked = command.id
+        try:
+            return await _EXECUTE[kind](self, command)
+        except BaseException as exc:
+            if self._asked == command.id:
+                self._asked = asked
+            if isinstance(exc, EngineError):
+                self.publish(types.CommandFailed, command=kind.value, error=str(exc))
+            raise
+        finally:
+            self._command = None
+            if self._stale:
+                await self.keep_status()
 
     async def _start(self, command: commands.StartDomain) -> None:
         await self.tidy()
@@ -324,38 +381,32 @@ class Domain:
                 await self._discard_save()
             else:
                 restore_from = self._host.store.managed_save(self.uuid)
-        try:
-            await self._run(self._definition, paused=command.paused, restore_from=restore_from)
-        finally:
-            if restore_from is not None and self.active:
-                # from here on that memory no longer fits the disks: it must not be restored once more
-                with anyio.CancelScope(shield=True):
-                    await self._discard_save()
+        await self._run(self._definition, paused=command.paused, restore_from=restore_from)
 
     async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None) -> None:
         driver = self._host.driver
         driver.check(definition)
         self._live = definition
+        self._ran = False
         try:
             if driver.runtime_folder:
                 self._dirty = True
                 await self._host.store.make_runtime_dir(self.uuid)
             await driver.start(self.handle, paused=paused, restore_from=restore_from)
-            if self.scope:
-                await self._keep_scope()
         finally:
-            if not self.active:
-                self._live = None
-                with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
+                if self._ran and self.saved and self.reason != "saved":
+                    # from here on that memory no longer fits the disks: it must not be restored once more
+                    await self._discard_save()
+                if not self.active:
+                    self._live = None
+                    self._lose_scope()
                     await self.tidy()
 
-    async def _keep_scope(self) -> None:
-        """A later engine has to know it; but a domain that runs is not told to have failed when it can't be kept."""
-        with anyio.CancelScope(shield=True):
-            try:
-                await self.save_status()
-            except StoreError as exc:
-                log.warning("the scope of domain %s is not kept: %s", self.name, exc)
+    def _lose_scope(self) -> None:
+        unit, self.scope = self.scope, ""
+        if unit:
+            self._host.ended(self, unit=unit, tidy=False)
 
     async def _restore(self, command: commands.RestoreDomain) -> None:
         await self.tidy()
@@ -425,7 +476,7 @@ class Domain:
     async def _define(self, command: commands.DefineDomain) -> None:
         definition = command.definition
         self._host.driver.check(definition)
-        await self._host.store.save_definition(self._host.uri, definition, self.name if self.persistent else None)
+        await self._host.store.save_definition(self._host.uri, definition)
         added = self.state is State.NOSTATE or not self.persistent
         self._definition = definition
         self.persistent = True
@@ -435,6 +486,9 @@ class Domain:
 
     def report(self, report: Report, detail: str = "", reason: str = "") -> None:
         """Take in a fact; see ``DomainHandle.report``."""
+        if self._adopting is not None:
+            self._adopting.append((report, detail, reason))
+            return
         before = self.state
         try:
             state = advance(before, report, domain=self.name)
@@ -443,25 +497,33 @@ class Domain:
             return
         if report is Report.STOPPED and before not in ACTIVE:
             return  # told already
+        began = report is Report.STARTED and before not in ACTIVE
         event_type, detail, reason = describe(report, detail, reason)
         self.state = state
-        if reason:
-            self.reason = reason
-        if report is Report.STARTED and before not in ACTIVE:
-            self.started_at = time.time()
-            self._not_ready = None
-            self.going_on = False
+        self.reason = reason or self.reason
         unit = self.scope
-        if report is Report.STOPPED:
+        if began:
+            self._began()
+        elif report is Report.STOPPED:
             self._stopped()
         self.publish(event_type, detail=detail, state=state, reason=self.reason)
+        if report in (Report.STOPPED, Report.REBOOTED):
+            self._asked = None  # what was asked has come about, or never will
         self._wake()
-        if report is Report.STARTED and before not in ACTIVE:
+        if began:
             self._host.started(self)
         elif report is Report.STOPPED:
             self._after_stop(unit)
         elif report is Report.DEFINED:
             self._host.defined(self)
+        self._changed_status()
+
+    def _began(self) -> None:
+        self.started_at = time.time()
+        self.ready = False
+        self.going_on = False
+        self._not_ready = None
+        self._ran = True
 
     def _stopped(self) -> None:
         self._live = None
@@ -470,19 +532,25 @@ class Domain:
         self.scope = ""
 
     def _after_stop(self, unit: str) -> None:
-        if self._running is None:
-            self._cause = None
         if unit or self._dirty:
             self._host.ended(self, unit=unit, tidy=self._dirty)
         if not self.persistent:
             self.state = State.NOSTATE
             self._host.forget(self)
 
+    def _changed_status(self) -> None:
+        """What is on disk no longer says what was told: a command keeps it at its end, else it is kept soon."""
+        if self._dirty and self.active and self._host.store.persistent and not self._stale:
+            self._stale = True
+            if self._command is None:
+                self._host.changed(self)
+
     def passed_gate(self, gate: str) -> None:
         """All its gates let it through."""
         self.ready = True
         self.publish(types.DomainReady, gate=gate, seconds=max(0.0, time.time() - self.started_at))
         self._wake()
+        self._changed_status()
 
     def failed_gate(self, error: GateFailed, *, going_on: bool) -> None:
         """A gate did not let it through in time."""
@@ -498,7 +566,7 @@ class Domain:
             connection=self._host.uri,
             domain=self._definition.name,
             uuid=self._definition.uuid,
-            cause=self._cause,
+            cause=self._command or self._asked,
             **facts,
         )
 
@@ -525,11 +593,29 @@ class Domain:
                 text=self.live_definition.text,
                 persistent=self.persistent,
                 started=self.started_at or time.time(),
+                state=self.state if self.active else State.RUNNING,
+                reason=self.reason if self.active else "booted",
                 ready=self.ready,
                 scope=self.scope,
                 facts=self.handle.facts,
             )
         )
+
+    async def keep_status(self) -> None:
+        """The same, but a domain that runs is not told to have failed when it can't be kept."""
+        with anyio.CancelScope(shield=True):
+            self._stale = False
+            if self.active:
+                try:
+                    await self.save_status()
+                except StoreError as exc:
+                    log.warning("the run-time state of domain %s is not kept: %s", self.name, exc)
+
+    async def keep_status_later(self) -> None:
+        """The same, when the domain is free."""
+        async with self._own():
+            if self._stale:
+                await self.keep_status()
 
     async def tidy(self) -> None:
         """Remove what the last run left: its run-time folder and status. Call it with the domain's lock held."""
@@ -540,9 +626,7 @@ class Domain:
 
     async def tidy_later(self) -> None:
         """The same, when the domain is free."""
-        if self._lock is None:
-            self._lock = anyio.Lock(fast_acquire=True)
-        async with self._lock:
+        async with self._own():
             await self.tidy()
 
     # ------------------------------------------------------------------ taken over from an earlier engine
@@ -561,31 +645,58 @@ class Domain:
         self.started_at = time.time()
         self.ready = True
 
-    async def adopt(self, status: Status, live: DomainDefinition) -> None:
-        """Take over what an earlier engine left running, or tell what became of it."""
+    async def adopt(self, status: Status, live: DomainDefinition, *, quiet: bool = False) -> None:
+        """Take over what an earlier engine left running, or tell what became of it: only what is not told yet.
+
+        Raises:
+            StoreError: a save that fits its disks no longer can't be removed.
+        """
         self._dirty = True
         self._live = live
-        self.state = State.RUNNING
-        self.reason = "booted"
+        self.state, self.reason = status.state, status.reason
         self.started_at = status.started
         self.ready = status.ready
         self.scope = status.scope
-        handle = self.handle
-        handle.facts = status.facts
+        self.handle.facts = status.facts
+        reports = self._adopting = []
         try:
-            alive = await self._host.driver.adopt(handle, status.facts if isinstance(status.facts, Mapping) else {})
+            alive = await self._host.driver.adopt(
+                self.handle, status.facts if isinstance(status.facts, Mapping) else {}
+            )
         except EngineError as exc:
             # it may well run: what can't be asked is not told to have stopped
             log.warning("domain %s could not be taken over: %s", self.name, exc)
+            self._adopting = None
             self.publish(types.CommandFailed, command="adopt", error=str(exc))
             return
+        finally:
+            self._adopting = None
+        for report, detail, reason in reports or ([_WENT_ON[self.state]] if self.state in _WENT_ON else []):
+            if report is Report.STOPPED or advance(State.RUNNING, report) is not self.state:
+                self.report(report, detail, reason)
         # What was saved before this run, or by a save whose end nobody saw, fits the disks only if nothing ran since.
         if self.saved and (self.active or self.reason not in ("saved", "failed")):
             await self._discard_save()
         if alive and self.active:
-            self.publish(types.DomainAdopted, detail="reconnected", state=self.state, reason=self.reason)
+            if not quiet:
+                self.publish(types.DomainAdopted, detail="reconnected", state=self.state, reason=self.reason)
             if not self.ready:
                 self._host.started(self)
+
+
+class _Turn:
+    """A command that is under way or waits for its turn.
+
+    Attributes:
+        error: why it was given up, once its scope is cancelled.
+    """
+
+    __slots__ = ("error", "kind", "scope")
+
+    def __init__(self, kind: Command) -> None:
+        self.kind = kind
+        self.scope = anyio.CancelScope()
+        self.error: EngineError | None = None
 
 
 class Handle:
@@ -629,12 +740,14 @@ class Handle:
     async def remember(self, facts: Mapping[str, JSON]) -> None:
         self._domain._dirty = True
         self.facts = dict(facts)
+        self._domain._stale = False
         await self._domain.save_status()
 
     async def create_scope(self, leader: int, *, interfaces: Sequence[int] = ()) -> ScopeInfo:
         domain = self._domain
         info = await domain._host.create_scope(domain, leader, interfaces)
         domain.scope = info.unit
+        domain._changed_status()
         if info.unit:
             domain.publish(types.ScopeCreated, unit=info.unit, method=info.method)
         else:

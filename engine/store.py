@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import anyio
 import anyio.to_thread
@@ -35,6 +35,7 @@ import msgspec
 
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, StateDirLocked, StoreError
+from engine.lifecycle import State
 from engine.util.files import fsync_dir, remove_file, write_atomic
 
 __all__ = ["DiskStore", "MemoryStore", "Status", "Store", "Stored"]
@@ -73,12 +74,21 @@ def _remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _read_connection(folder: Path) -> str:
+    """Whose definitions a folder holds: its file says so, and where that can't be read, the folder's own name."""
+    try:
+        text = (folder / "connection").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return text or unquote(folder.name)
+
+
 class Status(msgspec.Struct, kw_only=True):
     """The run-time state of one active domain, as ``status.json`` holds it.
 
     Attributes:
         text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
-        scope: the systemd scope that holds it, or "".
+        state, reason, ready: what was told of it last; scope: the systemd scope that holds it, or "".
     """
 
     uuid: str
@@ -86,6 +96,8 @@ class Status(msgspec.Struct, kw_only=True):
     text: str
     persistent: bool
     started: float
+    state: State = State.RUNNING
+    reason: str = "booted"
     ready: bool = False
     scope: str = ""
     facts: Any = None
@@ -123,7 +135,7 @@ class Store(ABC):
         """Domains of this connection were kept here before (they may all be gone by now)."""
 
     @abstractmethod
-    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None: ...
+    async def save_definition(self, connection: str, definition: DomainDefinition) -> None: ...
 
     @abstractmethod
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None: ...
@@ -188,10 +200,16 @@ class MemoryStore(Store):
     async def open(self) -> tuple[list[Stored], list[Status]]:
         return [], []
 
+    def keep(self) -> Path | None:
+        """Leave the temporary folder behind: something that still runs has its sockets there."""
+        folder, self._folder = self._folder, None
+        return folder
+
     async def aclose(self) -> None:
-        if self._folder is not None:
-            await anyio.to_thread.run_sync(_remove_tree, self._folder)
-            self._folder = None
+        folder = self.keep()
+        if folder is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_remove_tree, folder)
 
     async def make_save_dir(self) -> None:
         async with self._making:
@@ -209,7 +227,7 @@ class MemoryStore(Store):
     async def knows(self, connection: str) -> bool:
         return False
 
-    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
+    async def save_definition(self, connection: str, definition: DomainDefinition) -> None:
         pass
 
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
@@ -302,9 +320,10 @@ class DiskStore(Store):
             if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise StateDirLocked(str(self.path), holder) from exc
             raise
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
         self._lock = fd
+        with contextlib.suppress(OSError):  # a full disk: it is held all the same, only nobody can read by whom
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -321,11 +340,7 @@ class DiskStore(Store):
     def _read_definitions(self) -> list[Stored]:
         found: list[Stored] = []
         for folder in sorted((self.path / "domains").iterdir()):
-            about = folder / "connection"
-            try:
-                connection = about.read_text().strip()
-            except OSError:
-                continue  # not one of ours
+            connection = _read_connection(folder)
             for path in sorted(folder.glob("*.xml")):
                 try:
                     definition = parse_domain(path.read_bytes(), source=str(path))
@@ -357,17 +372,16 @@ class DiskStore(Store):
     async def knows(self, connection: str) -> bool:
         return await anyio.Path(self.path / "domains" / quote(connection, safe="") / "connection").exists()
 
-    async def save_definition(self, connection: str, definition: DomainDefinition, old_name: str | None) -> None:
+    async def save_definition(self, connection: str, definition: DomainDefinition) -> None:
         path = self._definition_path(connection, definition.name, definition.uuid)
 
         def write() -> None:
             if not path.parent.exists():
                 path.parent.mkdir(mode=0o700)
                 fsync_dir(path.parent.parent)
-                write_atomic(path.parent / "connection", f"{connection}\n".encode())
+            if not (about := path.parent / "connection").exists():
+                write_atomic(about, f"{connection}\n".encode())
             write_atomic(path, definition.text.encode() + b"\n")
-            if old_name is not None and old_name != definition.name:
-                remove_file(self._definition_path(connection, old_name, definition.uuid))
 
         await _in_thread(write, path)
 
@@ -400,7 +414,6 @@ class DiskStore(Store):
             await _in_thread(write, path)
 
     async def delete_status(self, uuid: str) -> None:
-        self._status_locks.pop(uuid, None)
         folder = self.run / uuid.replace("-", "")
 
         def remove() -> None:
@@ -409,7 +422,11 @@ class DiskStore(Store):
                 remove_file(folder / "status.json")
             _remove_tree(folder)
 
-        await _in_thread(remove, folder)
+        lock = self._status_locks.setdefault(uuid, anyio.Lock())
+        async with lock:
+            await _in_thread(remove, folder)
+            if not lock.statistics().tasks_waiting:
+                self._status_locks.pop(uuid, None)
 
     async def save_record(self, name: str, record: Any) -> None:
         path = self.path / "records" / f"{name}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from engine import (
     CommandFailed,
     ConfigError,
+    Domain,
     DomainDefined,
     DomainEvent,
     DomainExists,
@@ -21,6 +23,7 @@ from engine import (
     DriverError,
     Engine,
     EngineClosed,
+    EngineError,
     InvalidState,
     LifecycleEvent,
     NoSuchConnection,
@@ -216,6 +219,106 @@ async def test_destroy_ends_a_start_that_hangs() -> None:
         assert web.state is State.SHUTOFF
 
 
+async def test_destroy_ends_the_commands_that_wait_too() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        the_driver(engine).latency |= {"suspend": 3600, "save": 3600}
+        errors: list[str] = []
+
+        async def doomed(command: Callable[[], Awaitable[None]]) -> None:
+            with pytest.raises(DriverError, match="was destroyed"):
+                await command()
+            errors.append("given up")
+
+        async with anyio.create_task_group() as tasks:
+            for command in (web.suspend, web.managed_save, web.managed_save):
+                tasks.start_soon(doomed, command)
+            await anyio.wait_all_tasks_blocked()
+            await web.destroy()
+        assert len(errors) == 3
+        assert (web.state, web.reason) == (State.SHUTOFF, "destroyed")
+
+
+async def test_closing_ends_a_command_that_is_under_way() -> None:
+    errors: list[Exception] = []
+
+    async def start(domain: Domain) -> None:
+        try:
+            await domain.start()
+        except EngineError as exc:
+            errors.append(exc)
+
+    async with anyio.create_task_group() as tasks, memory() as engine:
+        web = await engine.define(xml("web"))
+        the_driver(engine).latency["start"] = 3600
+        tasks.start_soon(start, web)
+        await anyio.wait_all_tasks_blocked()
+    assert isinstance(errors[0], EngineClosed)
+
+
+async def test_waiting_for_a_transient_domain_to_stop_ends() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.undefine()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(web.destroy)
+                assert await web.wait_for(State.SHUTOFF) is State.SHUTOFF
+
+
+async def test_a_cause_holds_until_its_effect_and_no_longer() -> None:
+    async with memory() as engine, engine.subscribe(LifecycleEvent, domain="web") as events:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.reboot()
+        the_driver(engine).fail("shutdown")
+        with pytest.raises(DriverError):
+            await web.shutdown()
+        the_driver(engine).crash(web.handle)
+        causes = {type(event).__name__: event.cause for event in [await anext(events) for _ in range(4)]}
+        assert causes["DomainRebooted"] is not None
+        assert causes["DomainStopped"] is None
+
+
+async def test_a_define_that_waits_while_the_domain_goes_makes_it_anew() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        text = web.xml()
+        async with anyio.create_task_group() as tasks, web._own():
+            tasks.start_soon(web.undefine)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(engine.define, text)
+            await anyio.wait_all_tasks_blocked()
+        assert engine.domain("web").uuid == web.uuid
+        await engine.domain("web").start()
+
+
+async def test_a_restored_file_makes_the_managed_save_worthless(tmp_path: Path) -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.save(tmp_path / "web.save")
+        await web.start()
+        await web.managed_save()
+        await engine.restore(tmp_path / "web.save")
+        await web.destroy()
+        await web.start()
+        assert web.reason == "booted"
+
+
+async def test_a_defect_in_the_background_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def defect() -> None:
+        raise ZeroDivisionError
+
+    async with memory() as engine:
+        engine.start_soon(defect, name="a defect")
+        await anyio.wait_all_tasks_blocked()
+        await engine.define(xml("web"))
+    assert "a defect failed" in caplog.text
+
+
 async def test_cancelling_one_caller_leaves_the_others() -> None:
     async with memory() as engine:
         web = await engine.define(xml("web"))
@@ -399,6 +502,36 @@ async def test_without_a_state_directory_no_trace_is_left(tmp_path: Path, monkey
         await web.managed_save()
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
+
+
+async def test_what_was_told_is_not_told_again_when_the_engine_opens_anew(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        for name in ("web", "idle"):
+            domain = await engine.define(xml(name))
+            await domain.start()
+        await engine.domain("web").suspend()
+        newest = engine.bus.journal.newest
+    for _ in range(3):
+        async with Engine(DEFAULT, state_dir=tmp_path, systemd=False, quiet=True) as engine:
+            web = engine.domain("web")
+            assert (web.state, web.reason, web.ready) == (State.PAUSED, "user", True)
+            assert engine.bus.journal.newest <= newest + 1  # the first engine's ConnectionClosed
+
+
+async def test_what_happened_while_nobody_looked_is_told(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.suspend()
+        status = engine.store.runtime_dir(web.uuid) / "status.json"
+    text = status.read_text()
+    status.write_text(text.replace('"facts":{"paused":true}', '"facts":{"paused":false}'))
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        web = engine.domain("web")
+        assert (web.state, web.reason) == (State.RUNNING, "unpaused")
+        async with engine.subscribe(LifecycleEvent, domain="web", since=0) as events:
+            told = [type(await anext(events)).__name__ for _ in range(5)]
+        assert told == ["DomainDefined", "DomainStarted", "DomainSuspended", "DomainResumed", "DomainAdopted"]
 
 
 # ---------------------------------------------------------------------------- the loop stays free

@@ -34,7 +34,7 @@ async def test_definitions_come_back_word_for_word(tmp_path: Path) -> None:
     names = ["web", "we b", "ü-%2F", ".hidden", "x" * 300]
     kept = {name: definition(name) for name in names}
     for item in kept.values():
-        await store.save_definition(URI, item, None)
+        await store.save_definition(URI, item)
     await store.set_autostart(kept["web"].uuid, True)
     await store.aclose()
     stored, _, again = await reopened(tmp_path)
@@ -47,7 +47,7 @@ async def test_a_deleted_definition_is_gone_with_its_autostart(tmp_path: Path) -
     store = DiskStore(tmp_path)
     await store.open()
     web = definition()
-    await store.save_definition(URI, web, None)
+    await store.save_definition(URI, web)
     await store.set_autostart(web.uuid, True)
     await store.delete_definition(URI, web)
     await store.delete_definition(URI, web)
@@ -86,8 +86,8 @@ async def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
 async def test_an_unreadable_definition_is_told_and_left_alone(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
     await store.open()
-    await store.save_definition(URI, definition("good"), None)
-    await store.save_definition(URI, definition("bad"), None)
+    await store.save_definition(URI, definition("good"))
+    await store.save_definition(URI, definition("bad"))
     await store.aclose()
     bad = next(tmp_path.glob("domains/*/bad.xml"))
     bad.write_text("<domain type='test'>\n<name>bad</name")
@@ -177,9 +177,9 @@ async def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> 
     try:
         store = DiskStore(tmp_path)
         await store.open()
-        await store.save_definition(URI, definition("small"), None)
+        await store.save_definition(URI, definition("small"))
         with pytest.raises(StoreError, match="no space left on device"):
-            await store.save_definition(URI, definition("big", f"<title>{'x' * 100_000}</title>"), None)
+            await store.save_definition(URI, definition("big", f"<title>{'x' * 100_000}</title>"))
         await store.aclose()
         stored, _, again = await reopened(tmp_path)
         assert [item.definition.name for item in stored] == ["small"]
@@ -213,3 +213,23 @@ async def test_one_folder_however_many_ask_at_once() -> None:
             tasks.start_soon(make, number)
     await store.aclose()
     assert len(folders) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+async def test_definitions_are_found_without_the_file_that_names_their_connection(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    await store.save_definition(URI, definition("one"))
+    [about] = tmp_path.glob("domains/*/connection")
+    about.unlink()
+    await store.save_definition(URI, definition("two"))
+    assert about.exists()
+    about.unlink()
+    if content is not None:
+        about.write_bytes(content)
+    await store.aclose()
+    stored, _, again = await reopened(tmp_path)
+    assert sorted((item.connection, item.definition.name) for item in stored) == [(URI, "one"), (URI, "two")]
+    assert not again.problems
