@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 
 __all__ = ["absolute", "fsync_dir", "remove_file", "write_atomic"]
@@ -20,8 +22,11 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     A crash at any point leaves the old file or the new one. On an error nothing is left behind.
 
     Raises:
-        OSError: disk full, permission, ...
+        OSError: disk full, permission, ``path`` is there and no regular file (a device would be replaced), ...
     """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
+            raise OSError(errno.EINVAL, "it is there already, and it is no regular file", str(path))
     beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
