@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ class QemuDriver(Driver):
         tpm_state = save_path_of_tpm(
             self._context.save_dir if self._context.persistent else domain.runtime_dir, domain.uuid
         )
-        launched = await anyio.to_thread.run_sync(
+        launched = await _handed_over(
             lambda: launch(
                 definition,
                 machine,
@@ -358,6 +359,31 @@ def _report_started(domain: DomainHandle, *, restored: bool, paused: bool) -> No
     domain.report(Report.STARTED, "restored" if restored else "booted")
     if paused:
         domain.report(Report.SUSPENDED, "restored" if restored else "paused")
+
+
+async def _handed_over(start: Callable[[], Launched]) -> Launched:
+    """Run ``start`` in a thread. A thread can't be cancelled, and asyncio's own ``Task.cancel`` does not wait for it:
+    what it has started by then must not be left behind."""
+    lock = threading.Lock()
+    done: list[Launched] = []
+    abandoned = False
+
+    def work() -> Launched:
+        launched = start()
+        with lock:
+            done.append(launched)
+            if abandoned:
+                launched.undo()
+        return launched
+
+    try:
+        return await anyio.to_thread.run_sync(work)
+    except BaseException:
+        with lock:
+            abandoned = True
+            for launched in done:
+                launched.undo()
+        raise
 
 
 async def _together(*functions: Callable[[], Awaitable[Any]]) -> None:

@@ -48,6 +48,13 @@ class Launched(msgspec.Struct, kw_only=True):
             os.close(self.keep)
             self.keep = -1
 
+    def undo(self) -> None:
+        """Nobody wants it any more. Blocking for the moment a process takes to die."""
+        self.release()
+        for process in (self.process, self.tpm):
+            if process is not None:
+                _end(process)
+
 
 class Log:
     """The file with QEMU's own words; ``tail`` is what was added since it was opened."""

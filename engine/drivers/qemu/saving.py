@@ -109,7 +109,7 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
             await anyio.to_thread.run_sync(_complete, fd, path)
             await guest.end("saved", flush=False)
     except BaseException as exc:
-        with anyio.move_on_after(60, shield=True):
+        with anyio.move_on_after(10, shield=True):  # a QEMU that hangs must not hold up its being destroyed
             await anyio.to_thread.run_sync(_discard, path)
             if not guest.intent:
                 await undo_save(guest, was_running=was_running)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from support.fake_qemu import fake_qemu, pids
 
 from engine import Domain, DomainBlockIOError, DomainEvent, Engine, EngineError, MissingProgram, StartFailed, State
-from engine.drivers.qemu import guest
+from engine.drivers.qemu import driver, guest
+from engine.drivers.qemu.launch import Launched
 
 DOCUMENT = """<domain type='qemu'><name>web</name><memory>8192</memory><os><type>hvm</type></os>
 <devices><emulator>{emulator}</emulator>{devices}</devices></domain>"""
@@ -293,3 +298,32 @@ async def test_the_tpm_goes_with_a_start_that_fails(tmp_path: Path, monkeypatch:
         with pytest.raises(EngineError, match="exec format error"):
             await web.start()
         assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_asyncios_own_cancellation_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> None:
+    """``Task.cancel`` comes through where anyio's shields hold, also while a thread starts the process."""
+    original = driver.launch
+
+    def slow(*arguments: Any, **options: Any) -> Launched:
+        launched = original(*arguments, **options)
+        started.set()
+        time.sleep(0.3)
+        return launched
+
+    monkeypatch.setattr(driver, "launch", slow)
+    for _ in range(2):
+        started = threading.Event()
+        async with fake(tmp_path) as (_, web):
+            task = asyncio.ensure_future(web.start())
+            while not started.is_set():
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert web.state is State.SHUTOFF
+            with anyio.fail_after(20):
+                while left(tmp_path):
+                    await asyncio.sleep(0.01)
