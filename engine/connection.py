@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from engine.abc import ConnectionURI, Discovered, Driver, ScopeInfo
+from engine.adoption import adopt
 from engine.conf import DomainDefinition, parse_domain
 from engine.domain import Domain
 from engine.errors import ConfigError, DomainExists, EngineClosed, EngineError, NoSuchDomain
@@ -163,7 +164,7 @@ class Connection:
             domain = self._add(Domain(self, live, persistent=False))
             self._hub.domain_known(domain)
         try:
-            await domain.adopt(status, live, quiet=self._quiet)
+            await adopt(domain, status, live, quiet=self._quiet)
         except EngineError as exc:
             log.warning("domain %s: %s", domain.name, exc)
 

@@ -23,6 +23,7 @@ from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
 from engine.store import Status
+from engine.turns import Turns
 from engine.util.files import absolute
 
 if TYPE_CHECKING:
@@ -70,14 +71,6 @@ _LASTING = frozenset({Command.SHUTDOWN, Command.REBOOT})
 # pulling the plug ends these, under way or waiting
 _GIVES_WAY = frozenset(Command) - {Command.DESTROY, Command.DEFINE, Command.UNDEFINE, Command.AUTOSTART}
 
-# a domain that was last told to be so and now plainly runs: what happened while nobody looked
-_WENT_ON: dict[State, tuple[Report, str, str]] = {
-    State.PAUSED: (Report.RESUMED, "", ""),
-    State.PMSUSPENDED: (Report.STARTED, "wakeup", ""),
-    State.SHUTDOWN: (Report.REBOOTED, "guest", "booted"),
-    State.CRASHED: (Report.REBOOTED, "guest", "booted"),
-}
-
 
 class Domain:
     """One domain of an engine. Get it from ``Engine.define`` or ``Engine.domain``; never make one.
@@ -97,11 +90,10 @@ class Domain:
         "_handle",
         "_host",
         "_live",
-        "_lock",
         "_not_ready",
-        "_pending",
         "_ran",
         "_stale",
+        "_turns",
         "autostart",
         "going_on",
         "gone",
@@ -119,9 +111,8 @@ class Domain:
         self._definition = definition
         self._live: DomainDefinition | None = None
         self._handle: Handle | None = None
-        self._lock: anyio.Lock | None = None
         self._changed: anyio.Event | None = None
-        self._pending: list[_Turn] = []  # the command under way, and those that wait for it
+        self._turns = Turns()
         self._command: str | None = None  # id of the one under way
         self._asked: str | None = None  # id of the one whose effect is still to come
         self._adopting: list[tuple[Report, str, str]] | None = None
@@ -191,7 +182,7 @@ class Domain:
     @property
     def busy(self) -> bool:
         """A command is under way."""
-        return bool(self._pending)
+        return self._turns.busy
 
     @property
     def allowed(self) -> tuple[Command, ...]:
@@ -322,33 +313,14 @@ class Domain:
         """Carry out one command; called by the bus."""
         kind = command.kind
         if kind is Command.DESTROY:
-            self._give_up(DriverError(f"it was given up: domain '{self.name}' was destroyed"), _GIVES_WAY)
-        turn = _Turn(kind)
-        self._pending.append(turn)
-        try:
-            with turn.scope:
-                async with self._own():
-                    return await self._carry_out(command)
-        finally:
-            self._pending.remove(turn)
-        raise turn.error or EngineClosed()
-
-    def _own(self) -> anyio.Lock:
-        if self._lock is None:
-            self._lock = anyio.Lock(fast_acquire=True)
-        return self._lock
-
-    def _give_up(self, error: EngineError, kinds: frozenset[Command] | None = None) -> None:
-        for turn in self._pending:
-            if kinds is None or turn.kind in kinds:
-                turn.error = error
-                turn.scope.cancel()
+            self._turns.give_up(DriverError(f"it was given up: domain '{self.name}' was destroyed"), _GIVES_WAY)
+        return await self._turns.take(kind, self._carry_out, command)
 
     async def interrupt(self) -> None:
         """The engine closes: end what is under way, and return when it has ended."""
-        if self._pending:
-            self._give_up(EngineClosed("the engine was closed before the command was done"))
-            async with self._own():
+        if self.busy:
+            self._turns.give_up(EngineClosed("the engine was closed before the command was done"))
+            async with self._turns.free():
                 pass
 
     async def _carry_out(self, command: commands.DomainCommand) -> Any:
@@ -378,7 +350,7 @@ class Domain:
         restore_from = None
         if self.saved:
             if command.force_boot:
-                await self._discard_save()
+                await self.discard_save()
             else:
                 restore_from = self._host.store.managed_save(self.uuid)
         await self._run(self._definition, paused=command.paused, restore_from=restore_from)
@@ -397,7 +369,7 @@ class Domain:
             with anyio.CancelScope(shield=True):
                 if self._ran and self.saved and self.reason != "saved":
                     # from here on that memory no longer fits the disks: it must not be restored once more
-                    await self._discard_save()
+                    await self.discard_save()
                 if not self.active:
                     self._live = None
                     self._lose_scope()
@@ -412,7 +384,8 @@ class Domain:
         await self.tidy()
         await self._run(command.definition, paused=command.paused, restore_from=Path(command.path))
 
-    async def _discard_save(self) -> None:
+    async def discard_save(self) -> None:
+        """Its managed save fits its disks no longer. Raises StoreError."""
         await self._host.store.delete_save(self.uuid)
         self.saved = False
 
@@ -458,7 +431,7 @@ class Domain:
             raise DriverError(f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save")
         await self._host.store.delete_definition(self._host.uri, self._definition)
         if self.saved:
-            await self._discard_save()
+            await self.discard_save()
         self.persistent = False
         self.autostart = False
         self.report(Report.UNDEFINED)
@@ -545,6 +518,10 @@ class Domain:
             if self._command is None:
                 self._host.changed(self)
 
+    def run_gates(self) -> None:
+        """It runs and is not ready yet: see it through its gates."""
+        self._host.started(self)
+
     def passed_gate(self, gate: str) -> None:
         """All its gates let it through."""
         self.ready = True
@@ -613,7 +590,7 @@ class Domain:
 
     async def keep_status_later(self) -> None:
         """The same, when the domain is free."""
-        async with self._own():
+        async with self._turns.free():
             if self._stale:
                 await self.keep_status()
 
@@ -626,7 +603,7 @@ class Domain:
 
     async def tidy_later(self) -> None:
         """The same, when the domain is free."""
-        async with self._own():
+        async with self._turns.free():
             await self.tidy()
 
     # ------------------------------------------------------------------ taken over from an earlier engine
@@ -637,20 +614,8 @@ class Domain:
         self.autostart = autostart
         self.saved = saved
 
-    def found_active(self, *, paused: bool) -> None:
-        """The URI or the host brings it running: no event."""
-        self.state = State.PAUSED if paused else State.RUNNING
-        self.reason = "unknown"
-        self._live = self._definition
-        self.started_at = time.time()
-        self.ready = True
-
-    async def adopt(self, status: Status, live: DomainDefinition, *, quiet: bool = False) -> None:
-        """Take over what an earlier engine left running, or tell what became of it: only what is not told yet.
-
-        Raises:
-            StoreError: a save that fits its disks no longer can't be removed.
-        """
+    def load_status(self, status: Status, live: DomainDefinition) -> list[tuple[Report, str, str]]:
+        """It was running when its status was kept: no event. Reports gather in the list until ``adopted`` is called."""
         self._dirty = True
         self._live = live
         self.state, self.reason = status.state, status.reason
@@ -658,45 +623,20 @@ class Domain:
         self.ready = status.ready
         self.scope = status.scope
         self.handle.facts = status.facts
-        reports = self._adopting = []
-        try:
-            alive = await self._host.driver.adopt(
-                self.handle, status.facts if isinstance(status.facts, Mapping) else {}
-            )
-        except EngineError as exc:
-            # it may well run: what can't be asked is not told to have stopped
-            log.warning("domain %s could not be taken over: %s", self.name, exc)
-            self._adopting = None
-            self.publish(types.CommandFailed, command="adopt", error=str(exc))
-            return
-        finally:
-            self._adopting = None
-        for report, detail, reason in reports or ([_WENT_ON[self.state]] if self.state in _WENT_ON else []):
-            if report is Report.STOPPED or advance(State.RUNNING, report) is not self.state:
-                self.report(report, detail, reason)
-        # What was saved before this run, or by a save whose end nobody saw, fits the disks only if nothing ran since.
-        if self.saved and (self.active or self.reason not in ("saved", "failed")):
-            await self._discard_save()
-        if alive and self.active:
-            if not quiet:
-                self.publish(types.DomainAdopted, detail="reconnected", state=self.state, reason=self.reason)
-            if not self.ready:
-                self._host.started(self)
+        self._adopting = reports = []
+        return reports
 
+    def adopted(self) -> None:
+        """Reports count again."""
+        self._adopting = None
 
-class _Turn:
-    """A command that is under way or waits for its turn.
-
-    Attributes:
-        error: why it was given up, once its scope is cancelled.
-    """
-
-    __slots__ = ("error", "kind", "scope")
-
-    def __init__(self, kind: Command) -> None:
-        self.kind = kind
-        self.scope = anyio.CancelScope()
-        self.error: EngineError | None = None
+    def found_active(self, *, paused: bool) -> None:
+        """The URI or the host brings it running: no event."""
+        self.state = State.PAUSED if paused else State.RUNNING
+        self.reason = "unknown"
+        self._live = self._definition
+        self.started_at = time.time()
+        self.ready = True
 
 
 class Handle:

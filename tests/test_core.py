@@ -286,7 +286,7 @@ async def test_a_define_that_waits_while_the_domain_goes_makes_it_anew() -> None
     async with memory() as engine:
         web = await engine.define(xml("web"))
         text = web.xml()
-        async with anyio.create_task_group() as tasks, web._own():
+        async with anyio.create_task_group() as tasks, web._turns.free():
             tasks.start_soon(web.undefine)
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(engine.define, text)
