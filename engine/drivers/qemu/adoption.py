@@ -7,6 +7,7 @@ in the facts it remembered, what it got done QEMU and the files say.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import anyio.to_thread
 
 from engine import DomainHandle, Report
 from engine.abc import JSON
+from engine.drivers.qemu import guest as limits
 from engine.drivers.qemu.command import build
 from engine.drivers.qemu.diary import Diary
 from engine.drivers.qemu.facts import identity_of
@@ -23,10 +25,10 @@ from engine.drivers.qemu.guest import Guest, report_ending
 from engine.drivers.qemu.launch import console_log
 from engine.drivers.qemu.options import Places, escape
 from engine.drivers.qemu.saving import partial_path, undo_save
-from engine.errors import ConnectionBroken, EngineError
+from engine.errors import ConnectionBroken, DriverError, EngineError
 from engine.util.process import Process, find_process
 
-__all__ = ["find", "join_cgroup", "take_over", "without_monitor"]
+__all__ = ["end_unwatched", "find", "join_cgroup", "take_over", "without_monitor"]
 
 log = logging.getLogger("engine.drivers.qemu")
 
@@ -44,6 +46,7 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
         if await anyio.to_thread.run_sync(_save_was_done, facts):
             domain.report(Report.STOPPED, "saved")
         elif facts.get("phase") == "starting" or facts.get("restoring"):
+            # it never ran: "restoring" is taken back before the CPUs are let go
             domain.report(Report.STOPPED, "failed")
         else:
             report_ending(domain, ending.cause)
@@ -62,15 +65,15 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
         tpm=tpm,
     )
     guest.facts = dict(facts)
-    guest.rebooting = bool(facts.get("rebooting"))
+    guest.rebooting, guest.final = bool(facts.get("rebooting")), bool(facts.get("final"))
+    guest.may_pause = guest.may_pause or guest.rebooting
     return guest
 
 
 def _processes(domain: DomainHandle, facts: Mapping[str, JSON]) -> tuple[Process | None, Process | None]:
-    if facts.get("phase") == "starting":
+    found = identity_of(facts, "process")
+    if found is None:  # it was not written down any more, or what was written makes no sense
         found = find_process("-uuid", domain.uuid, f"pipe,id=events,path={escape(domain.runtime_dir)}/events")
-    else:
-        found = identity_of(facts, "process")
     tpm = identity_of(facts, "tpm")
     return Process.attach(found) if found else None, Process.attach(tpm) if tpm else None
 
@@ -83,13 +86,41 @@ def _save_was_done(facts: Mapping[str, Any]) -> bool:
     return Path(saving).exists() and not partial_path(Path(saving)).exists()
 
 
-async def _finish_off(process: Process, tpm: Process | None) -> None:
+async def _finish_off(process: Process, tpm: Process | None, *, flush: bool = False) -> None:
+    """Raises DriverError: it was killed, but is still there."""
     for each in (process, tpm):
         if each is not None:
-            each.kill()
-            with anyio.move_on_after(10):
-                await each.wait()
-            each.close()
+            await _end(each, flush=flush and each is process)
+
+
+async def _end(process: Process, *, flush: bool) -> None:
+    try:
+        if flush:
+            process.kill(signal.SIGTERM)
+            with anyio.move_on_after(limits.GRACE):
+                await process.wait()
+        process.kill()
+        with anyio.move_on_after(limits.KILLED):
+            await process.wait()
+        if not process.ended:
+            raise DriverError(f"process {process.pid} was killed, but is still there after {limits.KILLED:g} s")
+    finally:
+        process.close()
+
+
+async def end_unwatched(domain: DomainHandle, facts: Mapping[str, JSON]) -> None:
+    """End a guest that no ``Guest`` stands for; returns when it is gone. Reports nothing.
+
+    Raises:
+        DriverError: it can't be told which process it is, or it does not go.
+    """
+    process, tpm = await anyio.to_thread.run_sync(_processes, domain, facts)
+    if process is None and identity_of(facts, "process") is None and facts.get("phase") != "starting":
+        raise DriverError(f"domain '{domain.name}' may run, but nothing says which process it is")
+    if process is not None:
+        await _finish_off(process, tpm, flush=True)
+    elif tpm is not None:
+        await _finish_off(tpm, None)
 
 
 async def without_monitor(guest: Guest, reason: Exception) -> bool:
@@ -135,7 +166,7 @@ async def _take_over(guest: Guest, status: str) -> bool:
         guest.go_live(lambda: _report_status(guest, "paused" if guest.paused else "running"))
         await undo_save(guest, was_running=bool(facts.get("running")))
         return True
-    never_ran = (status == "prelaunch" and not facts.get("paused")) or (facts.get("restoring") and guest.paused)
+    never_ran = facts.get("restoring") or (status == "prelaunch" and not facts.get("paused"))
     if never_ran:
         guest.go_live(lambda: None)
         await guest.end("failed", flush=False)
@@ -143,8 +174,12 @@ async def _take_over(guest: Guest, status: str) -> bool:
     await _agent_state(guest)
     if status == "shutdown":
         guest.go_live(lambda: None)
-        await guest.start_over("host" if guest.rebooting else "guest")
-        guest.rebooting = False
+        if not guest.starts_over:
+            await guest.quit()
+            await guest.gone.wait()
+            return False
+        host, guest.rebooting = guest.rebooting, False
+        await guest.start_over("host" if host else "guest")
         return True
     guest.go_live(lambda: _report_status(guest, status))
     return True

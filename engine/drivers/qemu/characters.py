@@ -22,13 +22,14 @@ class Characters(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         agent: the socket of the guest agent's channel, or ""; agent_device: QEMU's id of its port.
-        console: the file that the first serial line or console is written to, or "".
+        console: the file that the first serial line or console is written to, or ""; appended: it is not emptied first.
         pty: QEMU's id of the first serial line or console when it is a pty, or "".
     """
 
     agent: str = ""
     agent_device: str = ""
     console: str = ""
+    appended: bool = False
     pty: str = ""
 
 
@@ -74,14 +75,15 @@ def _as_serial(console: Console) -> Serial:
     )
 
 
-def _console_place(first: tuple[Character, str] | None, places: Places) -> dict[str, str]:
+def _console_place(first: tuple[Character, str] | None, places: Places) -> dict[str, Any]:
     if first is None:
         return {}
     character, chardev = first
     if character.type == "file":
-        return {"console": character.source.path}
+        return {"console": character.source.path, "appended": character.source.append}
     written = character.log.file if character.log else places.console_log
-    return {"console": written, "pty": chardev if character.type == "pty" else ""}
+    appended = character.log is not None and character.log.append
+    return {"console": written, "appended": appended, "pty": chardev if character.type == "pty" else ""}
 
 
 def _backend(line: Line, node: Character, identifier: str, places: Places, *, name: str, logged: bool) -> str:

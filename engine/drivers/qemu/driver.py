@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import anyio
 import anyio.to_thread
@@ -29,6 +29,7 @@ from engine.errors import (
     ConfigError,
     ConnectionBroken,
     DriverError,
+    EngineClosed,
     EngineError,
     HostError,
     StartFailed,
@@ -54,7 +55,8 @@ class QemuDriver(Driver):
 
     def __init__(self, context: DriverContext) -> None:
         self._context = context
-        self._guests: dict[str, Guest] = {}
+        self._guests: dict[str, Guest] = {}  # by UUID; gone when they are
+        self._lost: dict[str, Mapping[str, JSON]] = {}  # what is remembered of guests that could not be taken over
         self._timeouts = {"start_timeout": 30.0, "command_timeout": 30.0}
         for name, value in context.uri.query:
             self._configure(name, value)
@@ -137,30 +139,42 @@ class QemuDriver(Driver):
             tpm=launched.tpm,
         )
         guest.facts = {**facts, "phase": "started", **process_facts(launched)}
+        paused = paused or (state is not None and state.paused)
+        may_have_run = False
+
+        def report() -> None:
+            _report_started(domain, restored=state is not None, paused=paused)
+
         try:
             try:
                 await self._bring_up(guest, launched, state)
-                paused = paused or (state is not None and state.paused)
+                if state is not None:
+                    # From here on it may have run, and what was saved no longer fits the disks. Nothing has to be
+                    # written once it runs: that could fail.
+                    await guest.remember(restoring=None, paused=paused)
                 if not paused:
                     guest.paused = False  # the RESUME to come is no news
+                    may_have_run = state is not None
                     await guest.execute("cont")
-                if state is not None:
-                    await guest.remember(restoring=None, paused=paused)
+                if guest.gone.is_set() and not guest.process.ended:
+                    raise EngineClosed(f"the connection was closed while domain '{domain.name}' was being started")
             except (ConnectionBroken, CommandTimeout, QmpError) as exc:
+                may_have_run = may_have_run and not isinstance(exc, QmpError)
                 raise StartFailed(domain.name, await self._why(guest, log, exc)) from exc
         except BaseException:
-            await self._abandon(guest)
+            with anyio.CancelScope(shield=True):
+                await guest.abandon(report if may_have_run else None)
             raise
         finally:
             launched.release()
         self._guests[domain.uuid] = guest
-        guest.go_live(lambda: _report_started(domain, restored=state is not None, paused=paused))
+        guest.go_live(report)
 
     async def _bring_up(self, guest: Guest, launched: Launched, state: SavedState | None) -> None:
         """From a process that was spawned to a machine that is ready to run."""
         domain = guest.domain
         await self._connect(guest)
-        self._context.start_soon(guest.run, name=f"guest {domain.name}")
+        self._watch(guest)
 
         async def scope() -> None:
             await domain.create_scope(guest.process.pid, interfaces=launched.interfaces)
@@ -178,6 +192,16 @@ class QemuDriver(Driver):
         definition, balloon = domain.definition, guest.machine.devices.balloon
         if balloon is not None and balloon.model == "virtio" and definition.current_memory < definition.memory:
             await guest.execute("balloon", {"value": definition.current_memory * 1024})
+
+    def _watch(self, guest: Guest) -> None:
+        async def watch() -> None:
+            try:
+                await guest.run()
+            finally:
+                if guest.process.ended and self._guests.get(guest.domain.uuid) is guest:
+                    del self._guests[guest.domain.uuid]
+
+        self._context.start_soon(watch, name=f"guest {guest.domain.name}")
 
     async def _connect(self, guest: Guest) -> None:
         try:
@@ -201,23 +225,10 @@ class QemuDriver(Driver):
             return words
         return f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU ended with status {status}"
 
-    async def _abandon(self, guest: Guest) -> None:
-        """Nothing is left of a start that failed or was cancelled."""
-        guest.give_up()
-        with anyio.move_on_after(30, shield=True):
-            for process in (guest.process, guest.tpm):
-                if process is not None:
-                    process.kill()
-                    await process.wait()
-            if guest.watched:
-                await guest.gone.wait()
-        if not guest.watched:
-            guest.process.close()
-            if guest.tpm is not None:
-                guest.tpm.close()
-
     async def adopt(self, domain: DomainHandle, facts: Mapping[str, JSON]) -> bool:
+        self._lost[domain.uuid] = facts  # should this fail, ``destroy`` still has to know what to end
         guest = await adoption.find(domain, facts)
+        del self._lost[domain.uuid]
         if guest is None:
             return False
         self._guests[domain.uuid] = guest
@@ -226,7 +237,7 @@ class QemuDriver(Driver):
             monitor: Exception | None = None
         except (ConnectionBroken, HostError) as exc:
             monitor = exc  # it is watched all the same
-        self._context.start_soon(guest.run, name=f"guest {domain.name}")
+        self._watch(guest)
         if monitor is not None:
             return await adoption.without_monitor(guest, monitor)
         return await adoption.take_over(guest, self._timeouts["start_timeout"])
@@ -241,23 +252,21 @@ class QemuDriver(Driver):
 
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         guest = self._guest(domain)
-        if guest.rebooting:
-            guest.rebooting = False
-            if guest.machine.on_poweroff != "restart":
-                await guest.execute("set-action", {"shutdown": "poweroff"})
-            await guest.remember(rebooting=None)
-        if not await self._ask_agent(guest, method, "powerdown"):
-            await guest.execute("system_powerdown")
+        # who asks for its end means it, whatever the definition makes of a power-off
+        with_end = _expecting(guest, "stop") if guest.starts_over else contextlib.nullcontext()
+        async with with_end:
+            if not await self._ask_agent(guest, method, "powerdown"):
+                await guest.execute("system_powerdown")
 
     async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         """ACPI knows no reboot: the guest is asked to power off, and started over instead of ending (as in libvirt)."""
         guest = self._guest(domain)
         if await self._ask_agent(guest, method, "reboot"):
+            if guest.final:
+                await guest.forget()
             return
-        guest.rebooting = True
-        await guest.remember(rebooting=True)
-        await guest.execute("set-action", {"shutdown": "pause"})
-        await guest.execute("system_powerdown")
+        async with _expecting(guest, "reboot"):
+            await guest.execute("system_powerdown")
 
     async def _ask_agent(self, guest: Guest, method: ShutdownMethod, mode: str) -> bool:
         """Whether the agent took it on; for ``default`` it need not."""
@@ -284,6 +293,8 @@ class QemuDriver(Driver):
         before = guest.mark()
         await guest.execute("system_reset")
         await guest.event("RESET", before, self._timeouts["command_timeout"])
+        if guest.rebooting or guest.final:
+            await guest.forget()  # what it was asked for before it was reset it will not do any more
 
     async def suspend(self, domain: DomainHandle) -> None:
         guest = self._guest(domain)
@@ -301,10 +312,14 @@ class QemuDriver(Driver):
 
     async def destroy(self, domain: DomainHandle) -> None:
         guest = self._guests.get(domain.uuid)
-        if guest is None or guest.gone.is_set():
-            domain.report(Report.STOPPED, "destroyed")
-            return
-        await guest.end("destroyed", flush=guest.plan.flush)
+        if guest is not None:
+            await guest.end("destroyed", flush=guest.plan.flush)
+        if guest is None or not guest.process.ended:
+            facts = guest.facts if guest is not None else self._lost.get(domain.uuid, {})
+            await adoption.end_unwatched(domain, facts)
+            self._guests.pop(domain.uuid, None)
+            self._lost.pop(domain.uuid, None)
+        domain.report(Report.STOPPED, "destroyed")
 
     async def save(self, domain: DomainHandle, path: Path) -> None:
         guest = self._guest(domain)
@@ -335,6 +350,7 @@ class QemuDriver(Driver):
             memory=await self._memory(guest),
             resident=resident,
             console=Path(console) if console else None,
+            console_offset=_number(guest.facts.get("console_offset")) if guest.characters.console else 0,
             log=domain.log_path,
         )
 
@@ -384,6 +400,21 @@ async def _handed_over(start: Callable[[], Launched]) -> Launched:
             for launched in done:
                 launched.undo()
         raise
+
+
+@asynccontextmanager
+async def _expecting(guest: Guest, end: Literal["reboot", "stop"]) -> AsyncIterator[None]:
+    """The block asks the guest for ``end``; if that does not work out, its power-off means what it meant before."""
+    try:
+        await guest.expect(end)
+        yield
+    except BaseException:
+        await guest.forget()
+        raise
+
+
+def _number(value: JSON) -> int:
+    return value if isinstance(value, int) else 0
 
 
 async def _together(*functions: Callable[[], Awaitable[Any]]) -> None:

@@ -17,8 +17,10 @@ __all__ = ["identity_of", "process_facts", "usage"]
 
 
 def process_facts(launched: Launched) -> dict[str, JSON]:
-    """What ``adopt`` finds the processes again by."""
+    """What ``adopt`` finds the processes again by, and where this run's console begins."""
     facts: dict[str, JSON] = {"process": msgspec.to_builtins(launched.process.identity)}
+    if launched.console_offset:
+        facts["console_offset"] = launched.console_offset
     if launched.tpm is not None:
         facts["tpm"] = msgspec.to_builtins(launched.tpm.identity)
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 from collections import deque
@@ -22,7 +23,7 @@ from engine.drivers.qemu.command import Plan
 from engine.drivers.qemu.diary import Diary, Ending
 from engine.drivers.qemu.qmp.connection import QmpConnection
 from engine.drivers.qemu.qmp.protocol import Notice
-from engine.errors import CommandTimeout, ConnectionBroken, EngineError
+from engine.errors import CommandTimeout, ConnectionBroken, DriverError, EngineError
 from engine.util.process import Process
 
 __all__ = ["Guest", "report_ending"]
@@ -31,6 +32,10 @@ log = logging.getLogger("engine.drivers.qemu")
 
 #: Seconds QEMU is given to flush its disks before it is killed.
 GRACE = 10.0
+#: Seconds a process that was killed has to be gone: one that hangs in the kernel may take for ever.
+KILLED = 30.0
+#: Seconds to undo what a command did, once it has failed or was cancelled.
+UNDO = 5.0
 #: Seconds swtpm is given to end once QEMU has.
 TPM_GRACE = 2.0
 
@@ -38,11 +43,16 @@ TPM_GRACE = 2.0
 class Guest:
     """One running QEMU. ``run`` must be running in a task from the moment the process is there.
 
-    Until ``go_live`` nothing is reported: events are kept, and a death is only the caller's to see (``gone``).
+    Until ``go_live`` nothing is reported: events are kept, and a death is only the caller's to see (``gone``). Until
+    ``go_live`` or ``abandon`` the process is in the hands of whoever is bringing it up, even if ``run`` is cancelled.
 
     Attributes:
-        gone: set when the process has ended, is reaped, and STOPPED was reported (if it was live).
+        gone: set when it is no longer watched: the process has ended, is reaped, and STOPPED was reported (if it was
+            live). Only if ``run`` was cancelled may the process live on.
         paused: its CPUs are stopped.
+        rebooting: its next power-off is a reboot that was asked for.
+        final: its next power-off is an end that was asked for, whatever its definition makes of one.
+        may_pause: QEMU may pause at a power-off instead of ending: it has not answered yet that it will not.
         watched: ``run`` has begun.
         intent: what a command is about to end it for: ``destroyed``, ``saved``, or "".
     """
@@ -69,6 +79,7 @@ class Guest:
         self.paused = True
         self.facts: dict[str, JSON] = {}
         self.rebooting = False
+        self.final = False
         self.intent: Literal["", "destroyed", "saved", "failed"] = ""
         self.diary = Diary(domain.runtime_dir)
         self.watched = False
@@ -84,6 +95,8 @@ class Guest:
         self._restarting = ""
         self._dead = False
         self._deaf = False
+        self._told = False
+        self.may_pause = machine.on_poweroff == "restart"
 
     # ------------------------------------------------------------------ what a later engine needs
 
@@ -160,10 +173,14 @@ class Guest:
             if self.agent is not None:
                 self.agent.end()
             self._hear()
-            self.process.close()
-            if self.tpm is not None:
-                self.tpm.close()
+            if self._decided.is_set():
+                self._release()
             self.gone.set()
+
+    def _release(self) -> None:
+        self.process.close()
+        if self.tpm is not None:
+            self.tpm.close()
 
     async def _read_monitor(self, qmp: QmpConnection, done: anyio.Event) -> None:
         try:
@@ -184,8 +201,9 @@ class Guest:
                 await self.tpm.wait()
 
     async def _report_end(self) -> None:
-        if not self._live:
+        if not self._live or self._told:
             return
+        self._told = True
         if self.intent:
             self.domain.report(Report.STOPPED, self.intent)
             return
@@ -203,9 +221,32 @@ class Guest:
             self._understand(notice)
         self._decided.set()
 
-    def give_up(self) -> None:
-        """It did not come up: nothing is reported."""
+    async def abandon(self, report: Callable[[], None] | None) -> None:
+        """End it: it did not come up. Shield it; it takes ``KILLED`` seconds at the most.
+
+        Args:
+            report: tells that it was up all the same, since the guest may have run; then STOPPED is reported as well.
+                None: nothing is reported.
+        """
+        if not self.process.ended:
+            self.intent = "destroyed"
+        with anyio.move_on_after(KILLED):
+            for process in (self.process, self.tpm):
+                if process is not None:
+                    process.kill()
+                    await process.wait()
+        if not self.process.ended:
+            log.error("domain %s: process %d was killed and is still there", self.domain.name, self.process.pid)
+        if report is not None:
+            self.go_live(report)
         self._decided.set()
+        if self.watched:
+            with anyio.move_on_after(KILLED):
+                await self.gone.wait()
+        elif self.qmp is not None:
+            await self.qmp.aclose()
+        await self._report_end()  # should whoever watched it have been cancelled
+        self._release()
 
     @property
     def crashed(self) -> bool:
@@ -222,10 +263,13 @@ class Guest:
         return self._dead or bool(self._ending.cause)
 
     async def end(self, intent: Literal["destroyed", "saved", "failed"], *, flush: bool) -> None:
-        """End the process; returns when it is gone and that was reported.
+        """End the process; returns when it is gone and that was reported, or nobody watches it any more.
 
         Args:
             flush: let QEMU write its disks' metadata first, for as long as ``GRACE``.
+
+        Raises:
+            DriverError: it is still there ``KILLED`` seconds after it was killed.
         """
         self.intent = intent
         if flush:
@@ -234,7 +278,51 @@ class Guest:
                 await self.gone.wait()
         if not self.gone.is_set():
             self.process.kill()
-            await self.gone.wait()
+            with anyio.move_on_after(KILLED):
+                await self.gone.wait()
+                return
+            pid, name = self.process.pid, self.domain.name
+            raise DriverError(f"domain '{name}': process {pid} was killed, but is still there after {KILLED:g} s")
+
+    # ------------------------------------------------------------------ what a power-off means
+
+    @property
+    def starts_over(self) -> bool:
+        """A guest that powers off is paused then, to be started over."""
+        return self.rebooting or (self.machine.on_poweroff == "restart" and not self.final)
+
+    async def expect(self, end: Literal["reboot", "stop"]) -> None:
+        """The guest is about to be asked for ``end``: its next power-off is that, until ``forget``.
+
+        Raises:
+            EngineError: it may be half done.
+        """
+        self.rebooting, self.final = end == "reboot", end == "stop"
+        # first for a later engine: what QEMU does then is all the same if it does not know why
+        await self.remember(rebooting=self.rebooting or None, final=self.final or None)
+        await self._set_action()
+
+    async def forget(self) -> None:
+        """Nothing was asked for after all: a power-off means what the definition says. Shielded, and bounded."""
+        self.rebooting = self.final = False
+        for step in (self._set_action, partial(self.remember, rebooting=None, final=None)):
+            try:
+                with anyio.move_on_after(UNDO, shield=True):
+                    await step()
+            except EngineError as exc:
+                if not self.ending:
+                    log.warning("domain %s: what it was asked for is not forgotten: %s", self.domain.name, exc)
+
+    async def _set_action(self) -> None:
+        self.may_pause = self.may_pause or self.starts_over
+        pause = self.starts_over
+        await self.execute("set-action", {"shutdown": "pause" if pause else "poweroff"})
+        self.may_pause = pause
+
+    async def quit(self) -> None:
+        """Let QEMU end after a power-off at which it paused."""
+        with contextlib.suppress(ConnectionBroken):  # it has
+            await self.execute("quit")
 
     # ------------------------------------------------------------------ events
 
@@ -298,16 +386,14 @@ class Guest:
         if data.get("reason") == "guest-panic":
             return  # GUEST_PANICKED has told
         by_guest = bool(data.get("guest"))
-        if self._starts_over and not str(data.get("reason", "")).startswith("host-qmp-quit"):
+        quits = str(data.get("reason", "")).startswith("host-qmp-quit")
+        if self.starts_over and not quits:
             host, self.rebooting = self.rebooting, False
             self.start_soon(self.start_over, "host" if host else "guest")
-        else:
-            self.domain.report(Report.SHUTTING_DOWN, "guest" if by_guest else "host")
-
-    @property
-    def _starts_over(self) -> bool:
-        """A guest that powers off is paused then, to be started over."""
-        return self.rebooting or self.machine.on_poweroff == "restart"
+            return
+        self.domain.report(Report.SHUTTING_DOWN, "guest" if by_guest else "host")
+        if self.may_pause and not quits:
+            self.start_soon(self.quit)
 
     async def start_over(self, who: str) -> None:
         """Reset it and let it run: after a power-off that means a reboot, or a crash."""
@@ -315,8 +401,8 @@ class Guest:
         self._restarting = who
         await self.execute("system_reset")
         await self.event("RESET", before, 30.0)
-        if self.machine.on_poweroff != "restart":
-            await self.execute("set-action", {"shutdown": "poweroff"})
+        if not self.starts_over:
+            await self._set_action()
         self.paused = False  # the RESUME to come is no news
         await self.execute("cont")
         if "rebooting" in self.facts:

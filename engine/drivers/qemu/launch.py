@@ -34,6 +34,7 @@ class Launched(msgspec.Struct, kw_only=True):
         command: what it was started with.
         process: QEMU; tpm: the swtpm beside it.
         interfaces: the host's indexes of its tap devices.
+        console_offset: where in its console's file this run begins.
         keep: a descriptor to close once QEMU speaks.
     """
 
@@ -41,6 +42,7 @@ class Launched(msgspec.Struct, kw_only=True):
     process: Process
     tpm: Process | None
     interfaces: list[int]
+    console_offset: int
     keep: int
 
     def release(self) -> None:
@@ -154,11 +156,14 @@ def launch(
             when = time.strftime("%Y-%m-%d %H:%M:%S+0000", time.gmtime())
             output = log.open(f"{when}: starting {shlex.join(argv)}\n")
             ours.append(output)
+            offset = _console_offset(command)
             fds = [monitor, *taps.values(), *([tpm_fd] if tpm_fd >= 0 else [])]
             process = Process.spawn(argv, output=output, fds=fds, env=_environment())
             close_taps(taps)
             undo.pop_all()
-            return Launched(command=command, process=process, tpm=tpm, interfaces=indexes, keep=keep)
+            return Launched(
+                command=command, process=process, tpm=tpm, interfaces=indexes, console_offset=offset, keep=keep
+            )
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         raise HostError(f"{where}{(exc.strerror or str(exc)).lower()}") from exc
@@ -199,6 +204,17 @@ def console_log(definition: DomainDefinition, log: Path) -> str:
     if any(gate.kind == "serial" for gate in definition.order.gates):
         return str(log.with_name(f"{log.stem}.console.log"))
     return ""
+
+
+def _console_offset(command: Command) -> int:
+    """Bytes that an earlier run left in the console's file."""
+    characters = command.characters
+    if not (characters.console and characters.appended):
+        return 0
+    try:
+        return Path(characters.console).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _environment() -> dict[str, str]:

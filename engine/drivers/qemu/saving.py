@@ -6,6 +6,7 @@ guest was paused; QEMU's stream follows to the end.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from pathlib import Path
@@ -14,13 +15,15 @@ import anyio
 import anyio.to_thread
 
 from engine.conf import DomainDefinition
-from engine.drivers.qemu.guest import Guest
+from engine.drivers.qemu.guest import UNDO, Guest
 from engine.drivers.qemu.qmp.connection import QmpError
-from engine.errors import ConfigError, DriverError, EngineError, HostError
+from engine.errors import CommandTimeout, ConfigError, DriverError, EngineError, HostError
 from engine.util.files import fsync_dir
 from engine.util.savefile import pack_header, read_header
 
 __all__ = ["SavedState", "open_saved", "partial_path", "restore", "save", "undo_save"]
+
+log = logging.getLogger("engine.drivers.qemu")
 
 _BLOCK = struct.Struct(">8sB7x")
 _MAGIC = b"qemu-mig"
@@ -109,10 +112,13 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
             await anyio.to_thread.run_sync(_complete, fd, path)
             await guest.end("saved", flush=False)
     except BaseException as exc:
-        with anyio.move_on_after(10, shield=True):  # a QEMU that hangs must not hold up its being destroyed
+        with anyio.CancelScope(shield=True):  # bounded: a QEMU that hangs must not hold up its being destroyed
             await anyio.to_thread.run_sync(_discard, path)
             if not guest.intent:
-                await undo_save(guest, was_running=was_running)
+                try:
+                    await undo_save(guest, was_running=was_running, patience=UNDO)
+                except EngineError as failed:
+                    log.warning("domain %s stays paused: %s", guest.domain.name, failed)
         if isinstance(exc, OSError):
             raise HostError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
         raise
@@ -120,29 +126,46 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
         os.close(fd)
 
 
-async def undo_save(guest: Guest, *, was_running: bool) -> None:
-    """Give up a migration that may be under way, and let the guest run again if it did."""
+async def undo_save(guest: Guest, *, was_running: bool, patience: float = 30.0) -> None:
+    """Give up a migration that may be under way, and let the guest run again if it did.
+
+    Args:
+        patience: seconds for each of the two, and for writing down that it is done.
+
+    Raises:
+        EngineError: it did not work; the guest stays paused.
+    """
     try:
-        before = guest.mark()
-        status = (await guest.execute("query-migrate")).get("status")
-        if status in ("setup", "active", "device", "cancelling", "pre-switchover"):
-            await guest.execute("migrate_cancel")
-            while (await guest.event("MIGRATION", before, 30.0)).get("status") not in _ENDS:
-                before = guest.mark()
-        if was_running:
-            await _let_run(guest)
-        await guest.remember(saving=None, running=None, made=None)
+        try:
+            with anyio.fail_after(patience):
+                await _cancel_migration(guest)
+            if was_running and guest.paused:
+                with anyio.fail_after(patience):
+                    await _let_run(guest)
+        finally:  # else an older file of that name would be taken for this save
+            with anyio.fail_after(patience):
+                await guest.remember(saving=None, running=None, made=None)
+    except TimeoutError as exc:
+        raise CommandTimeout("giving up a save", patience) from exc
     except EngineError:
         if not guest.ending:
             raise
 
 
+async def _cancel_migration(guest: Guest) -> None:
+    before = guest.mark()
+    status = (await guest.execute("query-migrate")).get("status")
+    if status in ("setup", "active", "device", "cancelling", "pre-switchover"):
+        await guest.execute("migrate_cancel")
+        while (await guest.event("MIGRATION", before, 30.0)).get("status") not in _ENDS:
+            before = guest.mark()
+
+
 async def _let_run(guest: Guest) -> None:
     """``cont``, as soon as QEMU takes it: it tells of a migration's end a moment before it is through with it, and has
     no event for when it is."""
-    with anyio.move_on_after(30):
-        while (await guest.execute("query-status")).get("status") == "finish-migrate":
-            pass  # each answer waits for QEMU's main loop, and so does the end of the migration: a few will do
+    while (await guest.execute("query-status")).get("status") == "finish-migrate":
+        pass  # each answer waits for QEMU's main loop, and so does the end of the migration: a few will do
     await guest.execute("cont")
 
 

@@ -94,6 +94,10 @@ class QmpConnection:
             self._fail(reason)
             await anyio.aclose_forcefully(self._stream)
 
+    async def aclose(self) -> None:
+        """Close the stream of a conversation whose ``run`` never began."""
+        await anyio.aclose_forcefully(self._stream)
+
     async def _read(self) -> None:
         while True:
             try:
@@ -204,5 +208,6 @@ class QmpConnection:
             if own >= 0:
                 os.close(own)
             if isinstance(exc, anyio.BrokenResourceError | anyio.ClosedResourceError):
-                raise ConnectionBroken("QEMU closed its monitor") from exc
+                # it ended while this waited for its turn
+                raise ConnectionBroken(str(self._closed or "QEMU closed its monitor")) from exc
             raise
