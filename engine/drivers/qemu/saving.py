@@ -90,14 +90,16 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
         HostError: the file can't be written. DriverError: QEMU can't be saved as it is.
     """
     was_running = not guest.paused
-    # first the name, so that a later engine finds what there is to tidy up
-    await guest.remember(saving=str(path), running=was_running)
     try:
+        # first the name, so that a later engine finds what there is to tidy up
+        await guest.remember(saving=str(path), running=was_running)
         fd = await anyio.to_thread.run_sync(_create, path, definition, not was_running)
-    except OSError as exc:
+    except BaseException as exc:
         with anyio.CancelScope(shield=True):
             await guest.remember(saving=None, running=None)
-        raise HostError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
+        if isinstance(exc, OSError):
+            raise HostError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
+        raise
     try:
         await guest.remember(made=True)
         if was_running:
@@ -139,7 +141,7 @@ async def undo_save(guest: Guest, *, was_running: bool, patience: float = 30.0) 
         try:
             with anyio.fail_after(patience):
                 await _cancel_migration(guest)
-            if was_running and guest.paused:
+            if was_running:
                 with anyio.fail_after(patience):
                     await _let_run(guest)
         finally:  # else an older file of that name would be taken for this save
