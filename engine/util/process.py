@@ -84,6 +84,11 @@ class Process:
     def pid(self) -> int:
         return self.identity.pid
 
+    @property
+    def ended(self) -> bool:
+        """``wait`` has seen its end."""
+        return self._ended
+
     @classmethod
     def spawn(
         cls, argv: Sequence[str], *, output: int, fds: Sequence[int] = (), env: Mapping[str, str] | None = None
