@@ -181,12 +181,9 @@ async def test_a_guest_that_may_not_reboot(tmp_path: Path) -> None:
 
 async def test_a_guest_whose_end_is_a_new_beginning(tmp_path: Path) -> None:
     top = "<on_poweroff>restart</on_poweroff>"
-    async with running(tmp_path, top=top) as (_, web, watch):
-        await wait_said(web, tmp_path)
+    async with running(tmp_path, top=top, exit_after=0.1) as (_, web, watch):
         pid = await pid_of(web)
-        for times in (2, 3):
-            await web.shutdown()
-            await wait_said(web, tmp_path, times=times)
+        await wait_said(web, tmp_path, times=3)
         await watch.until("Rebooted guest")
         assert (web.state, await pid_of(web)) == (State.RUNNING, pid)
 
@@ -346,6 +343,28 @@ async def test_a_balloon_is_blown_up_to_the_current_memory(tmp_path: Path) -> No
     async with running(tmp_path, xml) as (_, web, _watch):
         assert web.state is State.RUNNING
         assert (await web.info()).memory in (8192, 6144)  # a boot sector has no driver for it
+
+
+async def test_a_console_that_is_appended_to_begins_where_the_last_run_ended(tmp_path: Path) -> None:
+    path = serial("web", tmp_path)
+    path.write_text("ready of long ago\r\n")
+    xml = boot_sector_domain("web", tmp_path).replace(f"'{path}'", f"'{path}' append='on'")
+    with anyio.fail_after(PATIENCE):
+        async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+            web = await engine.define(xml)
+            await web.start()
+            assert (await web.info()).console_offset == 19
+            await wait_said(web, tmp_path, times=2)
+            await web.destroy()
+            size = path.stat().st_size
+            await web.start()
+            assert (await web.info()).console_offset == size
+        async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+            web = engine.domain("web")
+            try:
+                assert (await web.info()).console_offset == size
+            finally:
+                await web.destroy()
 
 
 async def test_the_console_is_a_pty(tmp_path: Path) -> None:
