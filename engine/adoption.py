@@ -9,7 +9,7 @@ from engine.conf import DomainDefinition
 from engine.domain import Domain
 from engine.errors import EngineError
 from engine.events import types
-from engine.lifecycle import Report, State, advance
+from engine.lifecycle import TRANSITIONS, Report, State
 from engine.store import Status
 
 __all__ = ["adopt"]
@@ -47,7 +47,8 @@ async def adopt(domain: Domain, status: Status, live: DomainDefinition, *, quiet
     finally:
         domain.adopted()
     for report, detail, reason in reports or ([_WENT_ON[domain.state]] if domain.state in _WENT_ON else []):
-        if report is Report.STOPPED or advance(State.RUNNING, report) is not domain.state:
+        # as seen from a domain that plainly runs, which is what a driver reports about
+        if report is Report.STOPPED or TRANSITIONS[State.RUNNING].get(report) is not domain.state:
             domain.report(report, detail, reason)
     # What was saved before this run, or by a save whose end nobody saw, fits the disks only if nothing ran since.
     if domain.saved and (domain.active or domain.reason not in ("saved", "failed")):
