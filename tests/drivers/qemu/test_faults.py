@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -14,9 +17,22 @@ import anyio
 import pytest
 from support.fake_qemu import fake_qemu, pids
 
-from engine import Domain, DomainBlockIOError, DomainEvent, Engine, EngineError, MissingProgram, StartFailed, State
-from engine.drivers.qemu import driver, guest
+from engine import (
+    Domain,
+    DomainBlockIOError,
+    DomainEvent,
+    DriverError,
+    Engine,
+    EngineError,
+    MissingProgram,
+    StartFailed,
+    State,
+)
+from engine.drivers.qemu import adoption, driver, guest, saving
+from engine.drivers.qemu.driver import QemuDriver
 from engine.drivers.qemu.launch import Launched
+from engine.store import DiskStore
+from engine.util.process import Process
 
 DOCUMENT = """<domain type='qemu'><name>web</name><memory>8192</memory><os><type>hvm</type></os>
 <devices><emulator>{emulator}</emulator>{devices}</devices></domain>"""
@@ -37,6 +53,11 @@ async def fake(
                 with anyio.CancelScope(shield=True):
                     if web.active:
                         await web.destroy()
+
+
+def guests_of(web: Domain) -> dict[str, guest.Guest]:
+    assert isinstance(web.driver, QemuDriver)
+    return web.driver._guests
 
 
 def left(folder: Path) -> list[int]:
@@ -221,6 +242,131 @@ async def test_a_qemu_that_does_not_flush_in_time_is_killed(tmp_path: Path, monk
         await web.destroy()
         assert left(tmp_path) == []
         assert web.reason == "destroyed"
+
+
+async def test_a_process_that_does_not_go_is_not_told_to_have_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that hangs in the kernel."""
+    monkeypatch.setattr(guest, "KILLED", 0.3)
+    async with fake(tmp_path) as (_, web):
+        await web.start()
+        with monkeypatch.context() as immortal:
+            immortal.setattr(Process, "kill", lambda *_: None)
+            with pytest.raises(EngineError, match=r"was killed, but is still there after 0.3 s"):
+                await web.destroy()
+        assert web.state is State.RUNNING
+        assert len(left(tmp_path)) == 1
+        await web.destroy()
+        assert left(tmp_path) == []
+        assert web.reason == "destroyed"
+
+
+async def test_a_guest_that_nobody_watches_any_more_is_destroyed_all_the_same(tmp_path: Path) -> None:
+    async with fake(tmp_path) as (_, web):
+        await web.start()
+        watched = guests_of(web)[web.uuid]
+        assert watched._tasks is not None
+        watched._tasks.cancel_scope.cancel()
+        await watched.gone.wait()
+        assert len(left(tmp_path)) == 1
+        await web.destroy()
+        assert left(tmp_path) == []
+        assert web.reason == "destroyed"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by its number", "by its arguments"])
+async def test_a_guest_that_could_not_be_taken_over_is_destroyed_all_the_same(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DriverError("it can't be built any more")
+
+    state = tmp_path / "state"
+    async with Engine("qemu:///session", state_dir=state, systemd=False, on_close="leave") as engine:
+        web = await engine.define(DOCUMENT.format(emulator=fake_qemu(tmp_path), devices=""))
+        await web.start()
+    if not known:
+        path = DiskStore(state).runtime_dir(web.uuid) / "status.json"
+        status = json.loads(path.read_text())
+        status["facts"]["process"] = "?"
+        path.write_text(json.dumps(status))
+    monkeypatch.setattr(adoption, "build", refuse)
+    with anyio.fail_after(30):
+        async with Engine("qemu:///session", state_dir=state, systemd=False, on_close="leave") as engine:
+            web = engine.domain("web")
+            assert web.state is State.RUNNING
+            assert len(left(tmp_path)) == 1
+            await web.destroy()
+            assert web.state is State.SHUTOFF
+            assert left(tmp_path) == []
+
+
+async def test_what_nothing_is_known_of_is_not_told_to_have_been_destroyed(tmp_path: Path) -> None:
+    async with fake(tmp_path) as (_, web):
+        with pytest.raises(DriverError, match="nothing says which process it is"):
+            await web.driver.destroy(web.handle)
+
+
+async def test_nothing_is_kept_of_guests_that_are_gone(tmp_path: Path) -> None:
+    async with fake(tmp_path) as (_, web):
+        for _ in range(3):
+            await web.start()
+            assert list(guests_of(web)) == [web.uuid]
+            await web.destroy()
+            assert guests_of(web) == {}
+        await web.start()
+        os.kill(left(tmp_path)[0], signal.SIGKILL)
+        await web.wait_for(State.SHUTOFF)
+        with anyio.fail_after(10):
+            while guests_of(web):
+                await anyio.sleep(0.005)
+
+
+async def test_a_save_that_hangs_does_not_hold_up_its_being_destroyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "UNDO", 0.2)
+    behaviour = """
+def special(name):
+    if name == "migrate":
+        open(FOLDER + "/migrating", "w").close()
+    if name == "query-migrate":
+        hang()
+"""
+    async with fake(tmp_path, behaviour) as (_, web), anyio.create_task_group() as tasks:
+        await web.start()
+
+        async def save() -> None:
+            with pytest.raises(EngineError, match="destroyed"):
+                await web.save(tmp_path / "web.save")
+
+        tasks.start_soon(save)
+        while not (tmp_path / "migrating").exists():
+            await anyio.sleep(0.005)
+        with anyio.fail_after(20):  # QEMU has 30 seconds for each command
+            await web.destroy()
+        assert left(tmp_path) == []
+        assert [path for path in tmp_path.iterdir() if "web.save" in path.name] == []
+
+
+async def test_a_save_whose_process_does_not_go_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "KILLED", 0.3)
+    behaviour = """
+def special(name):
+    if name == "migrate":
+        event("MIGRATION", status="completed")
+"""
+    async with fake(tmp_path, behaviour) as (_, web):
+        await web.start()
+        with monkeypatch.context() as immortal:
+            immortal.setattr(Process, "kill", lambda *_: None)
+            with anyio.fail_after(10), pytest.raises(EngineError, match=r"still there after 0.3 s"):
+                await web.save(tmp_path / "web.save")
+        assert (tmp_path / "web.save").exists()
+        os.kill(left(tmp_path)[0], signal.SIGKILL)
+        await web.wait_for(State.SHUTOFF)
+        assert web.reason == "saved"
 
 
 async def test_a_helper_that_keeps_the_monitor_open_holds_up_nothing(tmp_path: Path) -> None:
