@@ -61,7 +61,7 @@ class Engine:
         state_dir: where definitions, run-time state and the journal persist. None: in memory, and no trace is left.
         runtime_dir: where sockets and run-time state go; None: ``run`` in the state directory.
         policy: the text of an order policy (TOML), or the path of one; None: ``order.toml`` in the state directory,
-            where there is one.
+            where there is one. What is wrong in a file is told when something is planned, not here.
         budget: seconds the host gives to stop everything; plans say whether they fit. None: no limit.
         on_close: what becomes of running domains when the engine is closed without an error: ``leave`` them (the
             default with a state directory: a later engine takes them over) or stop them in order, ``down`` (the
@@ -200,10 +200,15 @@ class Engine:
         if self._state != "open":
             raise EngineClosed("the engine is not open" if self._state == "new" else "the engine is closed")
 
-    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object, name: str) -> None:
-        """Run a task of the engine's own; its error is logged and ends nothing else."""
-        if self._tasks is not None and self._state == "open":
-            self._tasks.start_soon(self._guarded, function, args, name, name=name)
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object, name: str) -> bool:
+        """Run a task of the engine's own; its error is logged and ends nothing else.
+
+        Returns whether it will be run: an engine that closes begins nothing.
+        """
+        if self._tasks is None or self._state != "open":
+            return False
+        self._tasks.start_soon(self._guarded, function, args, name, name=name)
+        return True
 
     async def _guarded(self, function: Callable[..., Awaitable[object]], args: tuple[object, ...], name: str) -> None:
         try:
@@ -318,7 +323,7 @@ class Engine:
         self._check_open()
         definition = xml if isinstance(xml, DomainDefinition) else parse_domain(xml, source=source)
         owner = self._connection(connection, definition)
-        self.order.check(definition)
+        self.order.check(definition, owner.uri)
         command = commands.DefineDomain(
             connection=owner.uri, domain=definition.name, uuid=definition.uuid, definition=definition
         )
@@ -375,6 +380,9 @@ class Engine:
 
         Returns:
             How it went; a domain that fails is in the report and raises nothing. A ``down`` that begins ends it.
+
+        Raises:
+            Busy: a ``down`` is under way; what ``plan`` raises.
         """
         self._check_open()
         return await self.order.up(names, resume=resume, autostart=autostart)

@@ -16,11 +16,12 @@ from engine.abc import ScopeInfo
 from engine.conf.order import Edge, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
-from engine.errors import ConfigError, CycleError, EngineError, GateFailed, OrderError
+from engine.errors import Busy, ConfigError, EngineError, GateFailed, StoreError
 from engine.events.types import DomainEvent, Event
-from engine.lifecycle import Command, allowed
+from engine.lifecycle import Command, State, allowed
 from engine.shutdown.gates import Console, GateTarget, wait_gates
 from engine.shutdown.graph import Declarations, Direction, Member, OrderGraph
+from engine.shutdown.keeper import Keeper
 from engine.shutdown.plan import Facts, Plan, make_plan
 from engine.shutdown.report import Record, Report
 from engine.util.inotify import Watcher
@@ -59,7 +60,7 @@ class Owner(Protocol):
 
     def domain(self, key: str) -> Domain: ...
 
-    def start_soon(self, function: Any, *args: object, name: str) -> None: ...
+    def start_soon(self, function: Any, *args: object, name: str) -> bool: ...
 
 
 def key_of(domain: Domain) -> str:
@@ -67,11 +68,22 @@ def key_of(domain: Domain) -> str:
     return f"{domain.connection}#{domain.uuid}"
 
 
+def _member(definition: DomainDefinition, connection: str) -> Member:
+    return Member(
+        key=f"{connection}#{definition.uuid}",
+        name=definition.name,
+        connection=connection,
+        order=definition.order,
+        source=definition.source,
+    )
+
+
 class Ordering:
     """The order of one engine's domains; ``engine.order``.
 
     Args:
         policy: text of a policy, or the path of one; None: ``order.toml`` in the state directory, where there is one.
+            What is wrong in a file is told when something is planned; ``down`` goes on without it, and says so.
         budget: seconds the host gives to stop everything; None: the policy's.
         systemd: put domains into scopes.
     """
@@ -83,19 +95,32 @@ class Ordering:
         self._systemd = systemd
         self._declared = Declarations()
         self._domains: dict[str, Domain] = {}
-        self._edges: dict[str, tuple[Edge, ...]] = {}  # by name
+        self._wrong_policy: ConfigError | None = None
         self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
         self._one_down = anyio.Lock()
+        self._downs = 0  # under way, or waiting for their turn
+        self._ups: dict[anyio.CancelScope, anyio.Event] = {}  # under way, and what is set when each has ended
+        self._kept = Keeper(self._save_record)
         self._one_mend = anyio.Lock()
         self._mending = 0
         self._mended = anyio.Event()
-        self._up: anyio.CancelScope | None = None
         self._stack = AsyncExitStack()
         self._watcher = Watcher()  # one for all serial gates: the kernel gives a user 128 inotify instances
         self.scopes: ScopeManager | None = None
 
     async def __aenter__(self) -> Self:
-        self._declared.policy = await anyio.to_thread.run_sync(self._read_policy)
+        try:
+            self._declared.policy = await anyio.to_thread.run_sync(self._read_policy)
+        except ConfigError as exc:
+            if isinstance(self._policy, str):
+                raise
+            # a file that someone broke must not keep guests from being seen and stopped
+            log.warning("%s", exc)
+            self._wrong_policy = exc
+        try:
+            self._kept.record = Record.load(await self._owner.store.load_record(_RECORD))
+        except StoreError as exc:
+            log.warning("whether a down was interrupted is not known: %s", exc)
         if self._systemd:
             from engine.systemd.machines import ScopeManager
 
@@ -132,7 +157,7 @@ class Ordering:
 
     # ------------------------------------------------------------------ what is declared
 
-    def check(self, definition: DomainDefinition) -> None:
+    def check(self, definition: DomainDefinition, connection: str) -> None:
         """Refuse a definition that would close a circle with those that are there.
 
         Names that are not there yet are fine until something is planned.
@@ -140,58 +165,21 @@ class Ordering:
         Raises:
             CycleError: the path. OrderError: a domain after itself.
         """
-        for sides in (("both", "start"), ("both", "stop")):
-            path = self._circle(definition, sides)
-            if path is not None and len(path) == 2:
-                raise OrderError(f"'{definition.name}' is ordered after itself", source=definition.source)
-            if path is not None:
-                raise CycleError(path, source=definition.source)
-
-    def _circle(self, definition: DomainDefinition, sides: tuple[str, ...]) -> list[str] | None:
-        """The way from the new domain along its edges back to itself, if there is one."""
-        if not definition.order.edges:
-            return None
-        came_from: dict[str, str] = {}
-        todo = [definition.name]
-        while todo:
-            name = todo.pop()
-            edges = definition.order.edges if name == definition.name else self._edges.get(name, ())
-            for edge in edges:
-                if edge.when not in sides:
-                    continue
-                if edge.domain == definition.name:
-                    path = [name]
-                    while path[-1] != definition.name:
-                        path.append(came_from[path[-1]])
-                    return [*reversed(path), definition.name]
-                if edge.domain not in came_from:
-                    came_from[edge.domain] = name
-                    todo.append(edge.domain)
-        return None
+        self._declared.check_new(_member(definition, connection))
 
     def known(self, domain: Domain) -> None:
         """A domain is there, or was defined anew."""
-        key = key_of(domain)
-        order = domain.definition.order
-        self._domains[key] = domain
-        self._declared.put(
-            Member(
-                key=key,
-                name=domain.name,
-                connection=domain.connection,
-                order=order,
-                source=domain.definition.source,
-            )
-        )
-        if self._edges.get(domain.name, ()) != order.edges:
-            self._edges[domain.name] = order.edges
+        member = _member(domain.definition, domain.connection)
+        before = self._declared.member(member.key)
+        self._domains[member.key] = domain
+        self._declared.put(member)
+        if (before.order.edges if before else ()) != member.order.edges:
             self._mend_scopes()
 
     def forgotten(self, domain: Domain) -> None:
         """A domain is no more."""
         key = key_of(domain)
         self._domains.pop(key, None)
-        self._edges.pop(domain.name, None)
         self._told.pop(key, None)
         self._declared.discard(key)
 
@@ -221,7 +209,10 @@ class Ordering:
 
         Raises:
             UnknownDomain, CycleError, OrderError: what is declared makes no sense; with its place.
+            ConfigError: the policy's file is wrong.
         """
+        if self._wrong_policy is not None:
+            raise self._wrong_policy.with_traceback(None)
         return self._declared.graph()
 
     # ------------------------------------------------------------------ plans
@@ -229,16 +220,16 @@ class Ordering:
     def plan(self, direction: Direction, names: Iterable[str] | None = None) -> Plan:
         """What ``up`` or ``down`` would do now; see ``Engine.plan``."""
         keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
-        return self._plan(direction, keys)
+        return self._plan(self.graph(), direction, keys)
 
-    def _plan(self, direction: Direction, keys: Iterable[str] | None) -> Plan:
+    def _plan(self, graph: OrderGraph, direction: Direction, keys: Iterable[str] | None) -> Plan:
         facts = {
             key: Facts(active=True, ready=domain.ready, refused=self._refused(domain))
             for key, domain in self._domains.items()
             if domain.active
         }
         budget = self._budget if direction == "down" else None  # it is for stopping
-        return make_plan(self.graph(), direction, facts, targets=keys, budget=budget)
+        return make_plan(graph, direction, facts, targets=keys, budget=budget)
 
     def _refused(self, domain: Domain) -> dict[str, str]:
         """Why each stop method that can't work on a domain now can't."""
@@ -261,7 +252,9 @@ class Ordering:
         """See ``Engine.up``."""
         from engine.shutdown.executor import Up
 
-        record = await self._load_record() if resume else None
+        if self._downs:
+            raise Busy("domains are being stopped in order: nothing is started before that has ended")
+        record = self._kept.current()
         keys: list[str] | None = None
         if resume:
             keys = [key for key in (record.keys if record else ()) if key in self._domains]
@@ -269,36 +262,65 @@ class Ordering:
             keys = [key_of(self._owner.domain(name)) for name in names]
         if autostart:
             keys = [*(keys or ()), *(key for key, domain in self._domains.items() if domain.autostart)]
-        run = Up(self._plan("up", keys), _Controls(self), record=record)
+        run = Up(self._plan(self.graph(), "up", keys), _Controls(self), record=record, resumed=resume)
         with anyio.CancelScope() as scope:
-            self._up = scope
+            ended = self._ups[scope] = anyio.Event()
             try:
                 return await run.run()
             finally:
-                self._up = None
+                del self._ups[scope]
+                ended.set()
         # a down began meanwhile and took over
         return run.report
 
     async def down(
         self, names: Iterable[str] | None = None, *, deadline: float | None = None, record: Record | None = None
     ) -> Report:
-        """See ``Engine.down``."""
+        """See ``Engine.down``.
+
+        Args:
+            record: what ``interrupted`` gave: go on with that, and with nothing else.
+        """
+        until = None if deadline is None else anyio.current_time() + deadline
+        self._downs += 1
+        try:
+            for scope in self._ups:
+                scope.cancel()
+            for ended in [*self._ups.values()]:
+                await ended.wait()
+            async with self._one_down:
+                return await self._down(names, until, going_on=record is not None)
+        finally:
+            self._downs -= 1
+
+    async def _down(self, names: Iterable[str] | None, until: float | None, *, going_on: bool) -> Report:
         from engine.shutdown.executor import Down
 
-        if self._up is not None:
-            self._up.cancel()
-        async with self._one_down:
-            keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
-            if record is not None:
-                keys = [key for key in record.left if key in self._domains]
-            else:
-                # what an interrupted one had stopped stays written down for ``up(resume=True)``
-                record = await self.interrupted()
-            controls = _Controls(self)
-            plan = self._plan("down", keys)
-            controls.keeps_record = bool(plan.steps) or record is not None
-            until = None if deadline is None else anyio.current_time() + deadline
-            return await Down(plan, controls, deadline=until, record=record).run()
+        graph, problems = self._declared.lenient_graph()
+        if self._wrong_policy is not None:
+            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
+        # what an interrupted one had stopped stays written down for ``up(resume=True)``
+        record = self._unfinished()
+        keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
+        if going_on:
+            keys = [] if record is None else self._still_to_stop(graph, record)
+        plan = self._plan(graph, "down", keys)
+        controls = _Controls(self)
+        controls.keeps_record = bool(plan.steps) or record is not None
+        run = Down(plan, controls, deadline=until, record=record, problems=problems)
+        if controls.keeps_record:
+            self._kept.record = run.record
+        return await run.run()
+
+    def _still_to_stop(self, graph: OrderGraph, record: Record) -> list[str]:
+        """Those an interrupted ``down`` had not stopped, less those that something needs that was started since."""
+        known = set(record.keys)
+        needed: set[str] = set()
+        for key in graph.sorted("down"):
+            anew = key not in known and self._domains[key].active
+            if anew or any(kind == "requires" and by in needed for by, kind in graph.stop_after(key).items()):
+                needed.add(key)
+        return [key for key in record.left if key in self._domains and key not in needed]
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
         """See ``Engine.drill``."""
@@ -315,24 +337,32 @@ class Ordering:
             self._owner.start_soon(self._go_on, record, name="the interrupted down")
 
     async def interrupted(self) -> Record | None:
-        """The record of a ``down`` that did not come to its end, or None."""
-        record = await self._load_record()
-        return record if record is not None and not record.finished and record.left else None
+        """The record of a ``down`` that did not come to its end, or None.
+
+        It is about the runs that were to be stopped: domains that were started again since are struck off it.
+        """
+        record = self._unfinished()
+        return record if record is not None and record.left else None
+
+    def _unfinished(self) -> Record | None:
+        record = self._kept.current()
+        if record is None or record.finished:
+            return None
+        record.strike_anew({key: domain.started_at for key, domain in self._domains.items() if domain.active})
+        return self._kept.current()
 
     async def _go_on(self, record: Record) -> None:
         await self.down(record=record)
 
-    async def _load_record(self) -> Record | None:
-        return Record.load(await self._owner.store.load_record(_RECORD))
-
-    async def save_record(self, record: Any) -> None:
-        """Keep what ``down`` did; None: forget it."""
+    async def _save_record(self, record: Any) -> None:
         await self._owner.store.save_record(_RECORD, record)
 
     # ------------------------------------------------------------------ gates
 
     def domain_started(self, domain: Domain) -> None:
         """A domain has begun to run: see it through its gates."""
+        if self._kept.begun(key_of(domain), domain.started_at):
+            self._owner.start_soon(self._kept.write, name="the record of what was stopped")
         gates = self.of(domain).gates
         if all(gate.kind == "running" for gate in gates):
             domain.passed_gate("running")
@@ -376,7 +406,10 @@ class Ordering:
             after=self._scopes_after(domain),
             before=self._scopes_before(domain),
             partition=definition.partition,
-            stop_timeout=sum(step.timeout for step in self.of(domain).ladder),
+            # Its own part of the plan, not the length of the whole: systemd counts from the moment it stops this very
+            # scope, and that comes only when those that are ordered after it are gone. The length of the whole is what
+            # the service gets that runs ``down``.
+            stop_timeout=self._declared.stop_seconds(key_of(domain)),
             limits=parse_limits(definition),
             interfaces=interfaces,
         )
@@ -399,8 +432,8 @@ class Ordering:
     def _mend_scopes(self) -> None:
         """The order changed: live scopes have to follow."""
         if self.scopes is not None and any(domain.scope for domain in self._domains.values()):
-            self._mending += 1
-            self._owner.start_soon(self._mend, name="the order of live scopes")
+            # an engine that closes mends nothing any more: then there is nothing to wait for either
+            self._mending += self._owner.start_soon(self._mend, name="the order of live scopes")
 
     async def _mend(self) -> None:
         try:
@@ -447,7 +480,7 @@ class Ordering:
         async with AsyncExitStack() as stack:
             manager = self.scopes if self.scopes is not None else await stack.enter_async_context(ScopeManager())
             domains = [await self._facts(domain) for domain in self._domains.values() if domain.active]
-            worst_case = self._plan("down", None).seconds
+            worst_case = self.plan("down").seconds
             host = await doctor.gather(manager, units, folder)
             findings = doctor.examine(domains, host, worst_case=worst_case)
             done: list[str] = []
@@ -516,6 +549,12 @@ class _Controls:
     def is_active(self, key: str) -> bool:
         return self._domains[key].active
 
+    def is_lost(self, key: str) -> bool:
+        return self._domains[key].state is State.CRASHED
+
+    def started_at(self, key: str) -> float:
+        return self._domains[key].started_at
+
     def refuses(self, key: str, method: str) -> str:
         return Ordering.refuses(self._domains[key], method)
 
@@ -549,7 +588,7 @@ class _Controls:
 
     async def remember(self, record: Any) -> None:
         if self.keeps_record:
-            await self._ordering.save_record(record)
+            await self._ordering._kept.write()  # it has the same record, and knows who is back
 
     def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
         if key is None:

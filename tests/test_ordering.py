@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from engine import (
+    Busy,
     ConfigError,
     CycleError,
     DomainNotReady,
@@ -25,6 +26,8 @@ from engine import (
     UnknownDomain,
 )
 from engine.drivers.test import TestDriver
+from engine.lifecycle import Report
+from engine.shutdown.graph import Direction
 
 DEFAULT = "test:///default"
 
@@ -229,9 +232,52 @@ async def test_a_policy_and_code_feed_the_same_graph(tmp_path: Path) -> None:
 
 async def test_a_wrong_policy_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "order.toml").write_text('[[rule]]\nmatch = {name = "a"}\n\nrequire = ["db"]\n')
-    with pytest.raises(ConfigError, match=r"order\.toml:4: .*did you mean 'requires'"):
-        async with fresh(tmp_path):
+    async with fresh(tmp_path) as engine:  # a file that someone broke keeps nobody from looking
+        for plan in (lambda: engine.plan("up"), engine.order.graph):
+            with pytest.raises(ConfigError, match=r"order\.toml:4: .*did you mean 'requires'"):
+                plan()
+        with pytest.raises(ConfigError, match=r"order\.toml:4: "):
+            await engine.up(["test"])
+    with pytest.raises(ConfigError, match=r"line 4: .*did you mean 'requires'"):
+        async with fresh(policy=(tmp_path / "order.toml").read_text()):
             pass
+
+
+@pytest.mark.parametrize("broken", [b"[[rule]\n", b"\xff\xfe"])
+async def test_down_goes_on_without_a_policy_that_can_not_be_read(tmp_path: Path, broken: bytes) -> None:
+    async with fresh(tmp_path) as engine:
+        await stack(engine)
+        await engine.up(STACK)
+    (tmp_path / "order.toml").write_bytes(broken)
+    async with fresh(tmp_path) as engine:
+        report = await engine.down()
+        assert sorted(report.done) == sorted(STACK)
+        assert "order.toml" in report.problems[0]
+        assert report.problems[0].endswith("the policy was passed over")
+        assert report.problems[0] in str(report)
+
+
+async def test_down_stops_all_whatever_the_order_says() -> None:
+    async with fresh() as engine:
+        await stack(engine)
+        await engine.define(xml("ghost"))
+        await engine.define(xml("web", after("ghost", "db")))
+        await engine.up([*STACK, "web"])
+        await engine.domain("ghost").undefine()
+        engine.order.add("db", after="lb")  # with lb after app1 after db, a circle
+        directions: tuple[Direction, ...] = ("up", "down")
+        for direction in directions:
+            with pytest.raises(OrderError):
+                engine.plan(direction)
+        with pytest.raises(OrderError):
+            await engine.up()
+        async with engine.subscribe(DomainStopped) as events:
+            report = await engine.down()
+            assert sorted(report.done) == sorted([*STACK, "web"])
+            stopped = order_of([await anext(events) for _ in report.done], DomainStopped)
+        assert stopped.index("web") < stopped.index("db")
+        assert any("'ghost'" in problem for problem in report.problems)
+        assert any("circle" in problem and "passed over" in problem for problem in report.problems)
 
 
 # ---------------------------------------------------------------------------- the record
@@ -283,6 +329,140 @@ async def test_engine_without_a_state_directory_stops_its_guests_in_order_when_i
 
         engine.add_interceptor(note)
     assert stopped.index("lb") < stopped.index("app1") < stopped.index("db")
+
+
+async def interrupted(path: Path) -> None:
+    """A down of db, app1, app2 and batch that an lb which does not listen has held up."""
+    async with fresh(path) as engine:
+        await stack(engine, lb="shutdown='3600'")
+        await engine.up(STACK)
+        with anyio.move_on_after(0.3) as scope:
+            await engine.down()
+        assert scope.cancelled_caught
+        assert not engine.domain("batch").active
+
+
+async def test_an_interrupted_down_leaves_those_alone_that_were_started_again(tmp_path: Path) -> None:
+    await interrupted(tmp_path)
+    async with fresh(tmp_path, resume=False) as engine:
+        for name in ("lb", "app1", "app2", "db"):
+            await engine.domain(name).destroy()
+            await engine.domain(name).start()
+    async with fresh(tmp_path) as engine:
+        assert await engine.order.interrupted() is None
+        assert all(engine.domain(name).active for name in ("lb", "app1", "app2", "db"))
+        assert (await engine.up(resume=True)).done == ("batch",)
+
+
+async def test_an_interrupted_down_leaves_alone_what_those_need_that_were_started_again(tmp_path: Path) -> None:
+    async with fresh(tmp_path) as engine:
+        for name, order in {"db": "", "web": after("db", kind="requires"), "log": ""}.items():
+            await engine.define(xml(name, order, "shutdown='3600'"))
+        await engine.up(["web", "log"])
+        with anyio.move_on_after(0.3):
+            await engine.down()
+    async with fresh(tmp_path, resume=False) as engine:
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        for name in ("db", "web", "log"):
+            driver.guest(engine.domain(name).uuid).shutdown = 0.0
+        await engine.domain("web").destroy()
+        await engine.domain("web").start()
+        record = await engine.order.interrupted()
+        assert record is not None
+        report = await engine.order.down(record=record)
+        assert [entry.name for entry in report.entries] == ["log"]
+        assert engine.domain("db").active and engine.domain("web").active
+
+
+async def test_a_record_whose_guests_were_all_started_again_is_dropped(tmp_path: Path) -> None:
+    await interrupted(tmp_path)
+    async with fresh(tmp_path, resume=False) as engine:
+        for name in STACK:
+            if engine.domain(name).active:
+                await engine.domain(name).destroy()
+        assert (await engine.up(STACK)).ok
+        assert await engine.store.load_record("down") is None
+
+
+async def test_a_start_by_hand_strikes_a_domain_off_what_down_stopped(tmp_path: Path) -> None:
+    async with fresh(tmp_path) as engine:
+        await stack(engine)
+        await engine.up(STACK)
+        assert (await engine.down()).ok
+        await engine.domain("db").start()
+        await engine.domain("db").destroy()
+        await engine.up(["app1"])
+        await engine.domain("app1").destroy()
+        assert set((await engine.up(resume=True)).done) == {"app2", "lb", "batch"}
+
+
+async def test_down_ends_every_up_and_none_begins_before_its_end() -> None:
+    never = "<order:ready gate='agent' timeout='3600'/>"
+    async with fresh() as engine:
+        for name in ("one", "two"):
+            await engine.define(xml(name, never, "boot='3600' agent='yes'"))
+            await engine.define(xml(f"after-{name}", after(name)))
+        await engine.define(xml("three"))
+        reports = {}
+
+        async def up(name: str) -> None:
+            reports[name] = await engine.up([name, f"after-{name}"])
+
+        async def down() -> None:
+            reports["down"] = await engine.down(["one"], deadline=5)
+
+        async with anyio.create_task_group() as tasks:
+            for name in ("one", "two"):
+                tasks.start_soon(up, name)
+                await engine.domain(name).wait_for(State.RUNNING)
+            assert (await engine.up(["three"])).ok  # one that ends must not hide the others
+            tasks.start_soon(down)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Busy, match="being stopped"):
+                await engine.up(["three"])
+        assert reports["one"]["after-one"].outcome == reports["two"]["after-two"].outcome == "interrupted"
+        assert reports["down"].ok
+        assert (await engine.up(["three"])).ok
+
+
+async def test_a_crashed_guest_holds_nobody_back() -> None:
+    async with fresh() as engine:
+        await stack(engine)
+        await engine.up(STACK)
+        domain = engine.domain("lb")
+        domain.report(Report.CRASHED, "panicked")  # and its process is kept
+        assert domain.state is State.CRASHED
+        report = await engine.down()
+        assert report.failed == ("lb",)
+        assert "crashed" in report["lb"].reason
+        assert set(report.done) == set(STACK) - {"lb"}
+
+
+async def test_a_guest_that_sleeps_holds_back_those_it_needs_unless_its_order_says_to_go_on() -> None:
+    for policy, expected in (("hold", "held"), ("go-on", "stopped")):
+        async with fresh() as engine:
+            await engine.define(xml("db"))
+            await engine.define(xml("web", after("db") + f"<order:stop on-failure='{policy}'/>"))
+            await engine.up(["web", "db"])
+            engine.domain("web").report(Report.PMSUSPENDED, "memory")
+            report = await engine.down(["web", "db"])
+            assert (report["web"].outcome, report["db"].outcome) == ("failed", expected)
+
+
+async def test_names_at_two_connections_are_told_apart(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+    other = f"test://{node}"
+    async with Engine(DEFAULT, other, on_close="leave", systemd=False) as engine:
+        await engine.define(xml("a", after("b")), connection=DEFAULT)
+        await engine.define(xml("a"), connection=other)
+        await engine.define(xml("b", after("a")), connection=other)  # after the a beside it: no circle
+        with pytest.raises(CycleError) as caught:
+            await engine.define(xml("a", after(f"{other}#b")), connection=other)
+        assert set(caught.value.path) == {"a", "b"}
+        with pytest.raises(OrderError, match="after itself"):
+            await engine.define(xml("c", after(f"{DEFAULT}#c")), connection=DEFAULT)
 
 
 async def test_drill_changes_nothing() -> None:

@@ -10,6 +10,7 @@ import heapq
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 import anyio
@@ -34,6 +35,12 @@ class Controls(Protocol):
 
     def is_active(self, key: str) -> bool:
         """It has a process."""
+
+    def is_lost(self, key: str) -> bool:
+        """It has a process, but its guest is dead (it crashed, and was kept to be looked at)."""
+
+    def started_at(self, key: str) -> float:
+        """When it was started, seconds since 1970; names this run of it."""
 
     def refuses(self, key: str, method: str) -> str:
         """Why the stop method can't work on the domain as it is now (the driver has none, it is paused), or ""."""
@@ -69,7 +76,9 @@ class _Run(ABC):
 
     direction: ClassVar[Direction]
 
-    def __init__(self, plan: Plan, controls: Controls, *, deadline: float | None = None) -> None:
+    def __init__(
+        self, plan: Plan, controls: Controls, *, deadline: float | None = None, problems: Iterable[str] = ()
+    ) -> None:
         if plan.direction != self.direction:
             raise ValueError(f"a plan for '{plan.direction}' can't be run as '{self.direction}'")
         self.plan = plan
@@ -92,7 +101,7 @@ class _Run(ABC):
         self._seconds: float | None = None
         self._interrupted = False
         self._late = False
-        self._problems: list[str] = []
+        self._problems = [*problems]
 
     # ------------------------------------------------------------------ what the two differ in
 
@@ -235,23 +244,35 @@ class Down(_Run):
         deadline: when all must be done, in the clock of the event loop (``anyio.current_time()``); as it nears, ladders
             skip to their last step. None: ladders take what they may.
         record: of an earlier ``down`` that was interrupted: this one goes on with it.
+        problems: sentences for the report about how the plan was made.
     """
 
     direction = "down"
 
     def __init__(
-        self, plan: Plan, controls: Controls, *, deadline: float | None = None, record: Record | None = None
+        self,
+        plan: Plan,
+        controls: Controls,
+        *,
+        deadline: float | None = None,
+        record: Record | None = None,
+        problems: Iterable[str] = (),
     ) -> None:
-        super().__init__(plan, controls, deadline=deadline)
+        super().__init__(plan, controls, deadline=deadline, problems=problems)
         self._previous = record
         self.record = record or Record(began=time.time())
-        known = set(self.record.keys)
-        self.record.domains += [
-            RecordEntry(key=step.key, name=step.name, connection=step.connection)
-            for step in plan.steps
-            if step.key not in known
-        ]
+        known = {entry.key: entry for entry in self.record.domains}
+        for step in plan.steps:
+            entry = known.get(step.key)
+            if entry is None:
+                entry = RecordEntry(key=step.key, name=step.name, connection=step.connection)
+                self.record.domains.append(entry)
+            entry.started = controls.started_at(step.key)
         self.record.finished = False
+        # what has not begun yet: its whole ladders and its last steps, and until when those under way may take
+        self._waiting_full = sum(share.full for share in plan.shares.values())
+        self._waiting_last = sum(share.last for share in plan.shares.values())
+        self._ends: dict[str, float] = {}
         self._wake = anyio.Event()
 
     @property
@@ -300,9 +321,11 @@ class Down(_Run):
             if self._entries[wait.key].outcome not in DONE
             and self.plan.by_key[wait.key].on_stop_failure == "hold"
             and self._controls.is_active(wait.key)
+            and not self._controls.is_lost(wait.key)  # nothing is left in it that could be lost
         ]
         if not by or not self._controls.is_active(step.key):
             return False
+        self._begins(step)
         entry.outcome = "held"
         entry.reason = f"{listed(by)} did not stop"
         self._controls.publish(step.key, DomainStopFailed, reason=f"held back: {entry.reason}")
@@ -310,16 +333,37 @@ class Down(_Run):
 
     async def _do(self, step: PlanStep, entry: Entry) -> None:
         now = anyio.current_time()
-        left = float("inf") if self._deadline is None else self._deadline - now
-        seconds, keep = self.plan.shares[step.key].allot(left)
+        seconds, keep = self._share(step, now)
         climb = Climb(self._controls, step.key, step.ladder, entry.tries)
         try:
             entry.outcome = await climb.run(now + seconds, keep)
         finally:
             entry.method = climb.method
+            self._ends.pop(step.key, None)
         if entry.outcome == "failed":
             entry.reason = step.note or "the ladder is at its end and it still runs"
+            if self._controls.is_lost(step.key):
+                entry.reason += "; it has crashed, and nothing waits for it"
             self._controls.publish(step.key, DomainStopFailed, reason=entry.reason)
+
+    def _begins(self, step: PlanStep) -> None:
+        share = self.plan.shares[step.key]
+        self._waiting_full -= share.full
+        self._waiting_last -= share.last
+
+    def _share(self, step: PlanStep, now: float) -> tuple[float, float]:
+        """The seconds a domain may take, now that its turn has come, and how many of them its last step keeps."""
+        self._begins(step)
+        share, parallel = self.plan.shares[step.key], self.plan.parallel
+        if self._deadline is None:
+            return share.allot(float("inf"))
+        left = self._deadline - now
+        if parallel is not None and parallel < len(self.plan.steps):
+            busy = sum(max(0.0, end - now) for end in self._ends.values())
+            share = share.crowded(parallel, left, busy, self._waiting_full, self._waiting_last)
+        seconds, keep = share.allot(left)
+        self._ends[step.key] = now + min(seconds, share.full)
+        return seconds, keep
 
 
 class Up(_Run):
@@ -327,25 +371,28 @@ class Up(_Run):
 
     Args:
         record: what a ``down`` stopped: those that are back are struck off it.
+        resumed: it is about those in the record.
     """
 
     direction = "up"
 
-    def __init__(self, plan: Plan, controls: Controls, *, record: Record | None = None) -> None:
+    def __init__(self, plan: Plan, controls: Controls, *, record: Record | None = None, resumed: bool = False) -> None:
         super().__init__(plan, controls)
         self.record = record
+        self._is_resumed = resumed
 
     @property
     def _resumed(self) -> bool:
-        return self.record is not None
+        return self._is_resumed
 
     async def _note(self, *, final: bool = False) -> None:
         if self.record is None or self._seconds is None:
             return
         back = [entry.key for entry in self._entries.values() if entry.outcome in DONE]
-        self.record = self.record.without(back)
+        if not self.record.strike(back):
+            return
         try:
-            await self._controls.remember(self.record.dump() if self.record else None)
+            await self._controls.remember(self.record.dump() if self.record.domains else None)
         except EngineError as exc:
             self._problems.append(f"what is back could not be written down: {exc}")
 

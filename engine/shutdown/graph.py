@@ -12,9 +12,11 @@ db``, web is gone before db stops whether app runs or not. What the plan does an
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from graphlib import TopologicalSorter
-from typing import Literal, TypeAlias
+from itertools import dropwhile
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -119,6 +121,10 @@ class Declarations:
     def __len__(self) -> int:
         return len(self._members)
 
+    def member(self, key: str) -> Member | None:
+        """The domain with this key, if it is there."""
+        return self._members.get(key)
+
     def order(self, key: str) -> Order:
         """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults.
 
@@ -141,6 +147,64 @@ class Declarations:
         if self._graph is None:
             self._graph = self._build()
         return self._graph
+
+    def lenient_graph(self) -> tuple[OrderGraph, tuple[str, ...]]:
+        """The graph of what makes sense, and a sentence for each edge that is passed over, never an error.
+
+        What must go on whatever was declared (the host powers off) goes by it. An edge that names nobody, or several,
+        is left out; of each circle one edge is: which one depends on the names alone, not on the order they came in.
+        """
+        try:
+            return self.graph(), ()
+        except OrderError:
+            pass
+        problems = _Problems()
+        links = self._links(problems)
+        for direction in ("up", "down"):
+            self._break_circles(links, direction, problems)
+        return OrderGraph(self._members, links["up"], links["down"], self.policy), problems.told
+
+    def check_new(self, new: Member) -> None:
+        """Whether a domain that is to be put in would close a circle by the edges that domains declare themselves.
+
+        Names that are not there (yet) are passed over, and so are policy and code: they are looked at by ``graph``.
+
+        Raises:
+            CycleError: the path. OrderError: it is ordered after itself.
+        """
+        for direction in ("up", "down"):
+            path = self._way_back(new, _WHEN[direction])
+            if path is None:
+                continue
+            first = next(
+                edge
+                for edge in new.order.edges
+                if edge.when in _WHEN[direction] and self._find(edge.domain, new.connection, new) == path[1].key
+            )
+            where: dict[str, Any] = {"source": new.source, "line": first.line or None}
+            if len(path) == 2:
+                raise OrderError(f"'{new.name}' is ordered after itself", **where)
+            raise CycleError(_names(path), **where)
+
+    def _way_back(self, new: Member, sides: tuple[str, ...]) -> list[Member] | None:
+        """The way from a domain along its edges and those of the others back to itself, if there is one."""
+        came_from: dict[str, Member] = {}
+        todo = [new]
+        while todo:
+            member = todo.pop()
+            for edge in member.order.edges:
+                if edge.when not in sides:
+                    continue
+                key = self._find(edge.domain, member.connection, new)
+                if key == new.key:
+                    path = [new, member]
+                    while path[-1].key != new.key:
+                        path.append(came_from[path[-1].key])
+                    return path[::-1]
+                if key is not None and key not in came_from:
+                    came_from[key] = member
+                    todo.append(self._members[key])
+        return None
 
     def check(self, key: str) -> None:
         """Whether what one domain declares makes sense among those that are there now.
@@ -210,14 +274,18 @@ class Declarations:
             raise OrderError(f"'{declared.by}' is ordered after itself", source=declared.source, line=line)
         return target
 
-    def _find(self, name: str, connection: str) -> str | None:
-        """A domain by its name (the own connection's first), or by ``connection#name``; None: none, or several."""
-        places = self._by_name.get(name)
-        if places is None:
+    def _find(self, name: str, connection: str, new: Member | None = None) -> str | None:
+        """A domain by its name (the own connection's first), or by ``connection#name``; None: none, or several.
+
+        Args:
+            new: one that counts as if it were there.
+        """
+        places = self._places(name, new)
+        if not places:
             # both may hold a '#', so every split is tried
             at = name.find("#")
             while at >= 0:
-                key = self._by_name.get(name[at + 1 :], {}).get(name[:at])
+                key = self._places(name[at + 1 :], new).get(name[:at])
                 if key is not None:
                     return key
                 at = name.find("#", at + 1)
@@ -226,35 +294,116 @@ class Declarations:
             return places[connection]
         return next(iter(places.values())) if len(places) == 1 else None
 
+    def _places(self, name: str, new: Member | None) -> Mapping[str, str]:
+        places = self._by_name.get(name, {})
+        return places if new is None or new.name != name else places | {new.connection: new.key}
+
     def _build(self) -> OrderGraph:
-        for name, edges in self._extra.items():
-            if name not in self._by_name and self._find(name, "") is None:
-                raise UnknownDomain(name, f"{name} after {edges[0].domain}")
-        links: dict[Direction, _Links] = {"up": {}, "down": {}}
-        for member in self._members.values():
-            for declared in self._declared(member):
-                target = self._resolve(declared, member)
-                if target is not None:
-                    _link(links, member.key, target, declared.edge)
+        links = self._links(None)
         try:
             return OrderGraph(self._members, links["up"], links["down"], self.policy)
         except _Circle as circle:
             raise self._cycle_error(circle) from None
+
+    def _links(self, problems: _Problems | None) -> dict[Direction, _Links]:
+        """Who waits for whom. With ``problems``, what makes no sense is passed over and told there."""
+
+        def wrong(error: OrderError) -> None:
+            if problems is None:
+                raise error
+            problems.tell(lambda: f"{error}: it was passed over")
+
+        for name, edges in self._extra.items():
+            if name not in self._by_name and self._find(name, "") is None:
+                wrong(UnknownDomain(name, f"{name} after {edges[0].domain}"))
+        links: dict[Direction, _Links] = {"up": {}, "down": {}}
+        for member in self._members.values():
+            for declared in self._declared(member):
+                try:
+                    target = self._resolve(declared, member)
+                except OrderError as exc:
+                    wrong(exc)
+                    continue
+                if target is not None:
+                    _link(links, member.key, target, declared.edge)
+        return links
+
+    def _break_circles(self, links: dict[Direction, _Links], direction: Direction, problems: _Problems) -> None:
+        """Take out each edge that leads back to where a walk along the edges came from: what is left has no circle.
+
+        One walk over all, begun at the least name and going on by the least, so that it is the same every time.
+        """
+        waits = links[direction]
+
+        def place(key: str) -> tuple[str, str]:
+            return self._members[key].name, self._members[key].connection
+
+        done: set[str] = set()
+        for start in sorted(waits, key=place):
+            if start in done:
+                continue
+            way = {start: iter(sorted(waits[start], key=place))}  # where the walk is, and what is left to do there
+            while way:
+                key = next(reversed(way))
+                other = next(way[key], None)
+                if other is None:
+                    done.add(key)
+                    del way[key]
+                elif other in way:
+                    del waits[key][other]
+                    if direction == "down":
+                        problems.tell(partial(self._broken, way, (other, key)))
+                elif other not in done:
+                    way[other] = iter(sorted(waits.get(other, ()), key=place))
+
+    def _broken(self, way: Iterable[str], cut: tuple[str, str]) -> str:
+        after, before = (self._members[key].name for key in cut)
+        path = [*dropwhile(lambda key: key != cut[0], way), cut[0]]
+        # in the graph for stopping, what waits is what is ordered before
+        error = self._cycle_error(_Circle(path[::-1], "down"))
+        return f"{error}: that '{after}' stops before '{before}' was passed over"
 
     def _cycle_error(self, circle: _Circle) -> CycleError:
         """The circle in names, always begun at the same one, with the place of its first edge."""
         least = min(circle.path, key=lambda key: (self._members[key].name, key))
         at = circle.path.index(least)
         path = [self._members[key] for key in (*circle.path[at:-1], *circle.path[:at], least)]
-        names = [member.name for member in path]
-        if len(set(names[1:])) < len(names) - 1:
-            names = [f"{member.connection}#{member.name}" for member in path]
         first = next(
             declared
             for declared in self._declared(path[0])
-            if declared.edge.when in _WHEN[circle.direction] and self._resolve(declared, path[0]) == path[1].key
+            if declared.edge.when in _WHEN[circle.direction]
+            and self._find(declared.edge.domain, path[0].connection) == path[1].key
         )
-        return CycleError(names, source=first.source, line=first.edge.line or None)
+        return CycleError(_names(path), source=first.source, line=first.edge.line or None)
+
+
+class _Problems:
+    """Sentences about what was passed over, each once; of thousands (a rule for all, say) only the first."""
+
+    MOST = 20
+
+    def __init__(self) -> None:
+        self._told: dict[str, None] = {}
+        self._more = False
+
+    def tell(self, sentence: Callable[[], str]) -> None:
+        if len(self._told) < self.MOST:
+            self._told[sentence()] = None
+        else:
+            self._more = True
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return (*self._told, *(["there is more like this in the order"] if self._more else []))
+
+
+def _names(path: Iterable[Member]) -> list[str]:
+    """The names around a circle; with their connections where one name is there twice."""
+    members = list(path)
+    names = [member.name for member in members]
+    if len(set(names[1:])) < len(names) - 1:
+        return [f"{member.connection}#{member.name}" for member in members]
+    return names
 
 
 class _Circle(Exception):

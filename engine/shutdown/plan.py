@@ -107,6 +107,28 @@ class Share(msgspec.Struct, frozen=True):
     full_after: float
     last_after: float
 
+    def crowded(self, parallel: int, left: float, busy: float, full: float, last: float) -> Share:
+        """The same where no more than ``parallel`` may be under way: others that wait for a place take time, too.
+
+        What all of them need is at most the longest way and, for each place, its part of the rest (Graham 1969); at
+        least it is the longer of that way and each place's part of all. If the most is too much for last steps, yet the
+        least is not, all time is theirs.
+
+        Args:
+            left: seconds for all; busy: those that the ones under way may still take, summed.
+            full, last: of those that wait, summed: their whole ladders, their last steps.
+        """
+
+        def most(way: float, rest: float) -> float:
+            return way + max(0.0, busy + rest - way) / parallel
+
+        way = self.last + self.last_after
+        last_all = most(way, self.last + last)
+        if last_all > left:
+            last_all = max(left, way, (busy + self.last + last) / parallel)
+        full_all = max(last_all, most(self.full + self.full_after, self.full + full))
+        return Share(self.full, self.last, full_all - self.full, last_all - self.last)
+
     def allot(self, left: float) -> tuple[float, float]:
         """Of ``left`` seconds for it and what follows: seconds it may take, and how many of them its last step keeps.
 

@@ -120,12 +120,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordEntry(msgspec.Struct, kw_only=True):
-    """One domain that a ``down`` was to stop."""
+    """One domain that a ``down`` was to stop.
+
+    Attributes:
+        started: when the run began that it was to stop, seconds since 1970: a later run is another matter.
+    """
 
     key: str
     name: str
     connection: str
     outcome: Outcome = "waiting"
+    started: float = 0.0
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -169,8 +174,17 @@ class Record(msgspec.Struct, kw_only=True):
         for entry in self.domains:
             entry.outcome = outcomes.get(entry.key, entry.outcome)
 
-    def without(self, keys: Iterable[str]) -> Record | None:
-        """The record less those that are back; None when nothing is left of it."""
+    def strike(self, keys: Iterable[str]) -> bool:
+        """Take out those that are back. Returns whether there were any."""
         back = set(keys)
-        rest = [entry for entry in self.domains if entry.key not in back]
-        return msgspec.structs.replace(self, domains=rest) if rest else None
+        before = len(self.domains)
+        self.domains = [entry for entry in self.domains if entry.key not in back]
+        return len(self.domains) < before
+
+    def strike_anew(self, runs: Mapping[str, float]) -> bool:
+        """Take out those that run, but not the run that was to be stopped. Returns whether there were any.
+
+        Args:
+            runs: when what runs was started, by key.
+        """
+        return self.strike(entry.key for entry in self.domains if runs.get(entry.key, entry.started) != entry.started)

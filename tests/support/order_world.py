@@ -26,7 +26,8 @@ class Guest:
         hears: the number of the acpi request that it hears.
         start, boot: until it runs, until it is ready then; breaks: its start fails; never_ready: its gate fails after
             ``boot``; going_on: and its order says to go on.
-        paused: only save and destroy are possible.
+        paused: only save and destroy are possible; crashed: it is dead, and was kept.
+        started_at: names its run.
     """
 
     agent: float = NEVER
@@ -43,6 +44,8 @@ class Guest:
     never_ready: bool = False
     going_on: bool = False
     paused: bool = False
+    crashed: bool = False
+    started_at: float = 1.0
     active: bool = True
     ready: bool = True
     refused: dict[str, str] = field(default_factory=dict)
@@ -120,8 +123,16 @@ class World:
     def is_active(self, key: str) -> bool:
         return self.guests[key].active
 
+    def is_lost(self, key: str) -> bool:
+        return self.guests[key].crashed
+
+    def started_at(self, key: str) -> float:
+        return self.guests[key].started_at
+
     def refuses(self, key: str, method: str) -> str:
         guest = self.guests[key]
+        if guest.crashed and method != "destroy":
+            return "it is crashed"
         if guest.paused and method in ("agent", "acpi"):
             return "it is paused"
         return guest.refused.get(method, "")
