@@ -263,6 +263,14 @@ def test_a_held_one_goes_on_if_the_one_that_failed_is_gone_by_then(backend: str)
     assert report.ok
 
 
+def test_a_crashed_guest_holds_nobody_back(backend: str) -> None:
+    members = [member("a"), member("b", "a"), member("c", "b", ladder=(ACPI,))]
+    report, world = down(backend, members, {"a": Guest(), "b": Guest(), "c": Guest(crashed=True)})
+    assert {entry.name: entry.outcome for entry in report.entries} == {"a": "stopped", "b": "stopped", "c": "failed"}
+    assert report["c"].reason.endswith("it has crashed, and nothing waits for it")
+    assert world.asked("c") == []
+
+
 def test_a_drivers_bug_ends_one_domain_only(backend: str) -> None:
     class Buggy(World):
         async def ask_stop(self, key: str, method: str) -> None:
@@ -369,6 +377,26 @@ def test_one_that_went_while_its_end_was_waited_for_has_stopped(backend: str) ->
     assert report.ok
 
 
+@pytest.mark.parametrize(("count", "deadline"), [(5, 400.0), (6, 400.0), (5, 900.0), (7, 485.0)])
+def test_with_a_limit_those_whose_turn_comes_last_still_have_their_last_step(
+    backend: str, count: int, deadline: float
+) -> None:
+    """Two at a time, nobody hears acpi, and each save takes 110 of its 120 s."""
+    names = [f"g{number}" for number in range(count)]
+    guests = {name: Guest(acpi=NEVER, save=110.0) for name in names}
+    report, _ = down(backend, [member(name) for name in names], guests, deadline=deadline, parallel=2)
+    assert {entry.name: entry.outcome for entry in report.entries} == dict.fromkeys(names, "saved")
+    assert not report.late
+
+
+def test_with_a_limit_and_time_enough_ladders_are_not_cut_short(backend: str) -> None:
+    names = ["a", "b", "c", "d"]
+    guests = {name: Guest(acpi=100.0) for name in names}
+    report, _ = down(backend, [member(name) for name in names], guests, deadline=700.0, parallel=2)
+    assert {entry.outcome for entry in report.entries} == {"stopped"}
+    assert report.seconds == pytest.approx(200.0)
+
+
 # ---------------------------------------------------------------------------- the record
 
 
@@ -447,6 +475,21 @@ def test_a_disk_that_is_full_does_not_keep_guests_from_being_stopped(backend: st
     assert report.ok
     assert len(report.problems) == 1
     assert "no space left" in report.problems[0]
+
+
+def test_a_record_knows_each_run_by_its_start(backend: str) -> None:
+    world = World({"a": Guest(started_at=5.0), "b": Guest(started_at=6.0)})
+
+    async def main() -> None:
+        async with world:
+            await Down(plan_for(world, [member("a"), member("b")], "down"), world).run()
+
+    virtual_time.run(backend, main)
+    record = Record.load(world.records[-1])
+    assert record is not None
+    assert not record.strike_anew({"a": 5.0})
+    assert record.strike_anew({"a": 5.5, "x": 1.0})
+    assert record.keys == ("b",)
 
 
 def test_damaged_records_are_no_records() -> None:

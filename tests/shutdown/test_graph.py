@@ -136,6 +136,59 @@ def test_a_rule_for_many_leaves_out_the_one_it_names() -> None:
     assert graph.start_after(key("web")) == {key("dns"): "after"}
 
 
+def test_a_lenient_graph_passes_over_what_makes_no_sense() -> None:
+    rule = Rule(match=Match(name="db"), order=Order(edges=(after("lb", line=3),)))
+    members = [
+        member("db"),
+        member("app", after("db"), after("gone", line=4)),
+        member("lb", after("app"), after("lb", line=9)),
+        member("alone", after("twin")),
+        member("twin", connection="a:///"),
+        member("twin", connection="b:///"),
+    ]
+    for order in (members, members[::-1]):  # the order they came in does not matter
+        declarations = Declarations(Policy(rules=(rule,), source="order.toml"), [("nobody", after("db"))])
+        for one in order:
+            declarations.put(one)
+        with pytest.raises(OrderError):
+            declarations.graph()
+        graph, problems = declarations.lenient_graph()
+        # the walk begins at the least name, app, and what comes back to it is left out
+        waits = {key(name): sorted(graph.stop_after(key(name))) for name in ("app", "db", "lb", "alone")}
+        assert waits == {key("app"): [key("lb")], key("db"): [], key("lb"): [key("db")], key("alone"): []}
+        assert sorted(problems) == sorted(
+            [
+                "the order of 'nobody after db' names 'nobody', and there is no such domain: it was passed over",
+                "app.xml:4: the order of 'app' names 'gone', and there is no such domain: it was passed over",
+                "lb.xml:9: 'lb' is ordered after itself: it was passed over",
+                "alone.xml: the order of 'alone' names 'twin', and there are several: say 'a:///#twin', 'b:///#twin':"
+                " it was passed over",
+                "app.xml: the order runs in a circle: app -> db -> lb -> app: that 'app' stops before 'db' was passed"
+                " over",
+            ]
+        )
+
+
+def test_a_lenient_graph_of_what_makes_sense_is_the_graph() -> None:
+    declarations = Declarations()
+    for one in (member("db"), member("web", after("db"))):
+        declarations.put(one)
+    assert declarations.lenient_graph() == (declarations.graph(), ())
+
+
+def test_of_thousands_of_problems_the_first_are_told() -> None:
+    """And a rule that closes as many circles costs no more than one walk along the edges."""
+    rule = Rule(match=Match(name="d*"), order=Order(edges=(after("x"),)))
+    declarations = Declarations(Policy(rules=(rule,)))
+    declarations.put(member("x", *(after(f"d{n}") for n in range(3000)), after("nobody")))
+    for n in range(3000):
+        declarations.put(member(f"d{n}", after("who")))
+    graph, problems = declarations.lenient_graph()
+    assert len(problems) == 21
+    assert problems[-1] == "there is more like this in the order"
+    assert len(graph.sorted("down")) == 3001
+
+
 def test_names_are_looked_for_at_the_own_connection_first() -> None:
     members = [
         member("db"),
