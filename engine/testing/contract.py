@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import anyio.lowlevel
 from engine.conf import parse_domain
 from engine.core import Engine
 from engine.domain import Domain
-from engine.errors import ConfigError, InvalidState, NotSupported, UnsupportedConfig
+from engine.errors import ConfigError, DriverError, InvalidState, NotSupported, UnsupportedConfig
 from engine.events import types
 from engine.lifecycle import Command, State, allowed
 
@@ -195,6 +196,46 @@ async def check_reset(setup: DriverSetup) -> None:
         assert web.state is State.RUNNING
 
 
+async def check_reboot(setup: DriverSetup) -> None:
+    """A guest that is asked reboots: that is told as such, it runs all the while, and for the reason it had."""
+    async with setup.engine() as engine, _watch(engine, "web") as events:
+        record = _Record(events)
+        web = await engine.define(setup.xml("web"))
+        await web.start()
+        await setup.wait_booted(web)
+        await web.reboot()
+        rebooted = await record.until(types.DomainRebooted, setup.patience)
+        assert (rebooted.detail, rebooted.state) == ("host", State.RUNNING)
+        assert rebooted.cause is not None
+        assert (web.state, web.reason) == (State.RUNNING, "booted")
+        await web.destroy()
+        await record.until(types.DomainStopped, setup.patience)
+        assert record.told()[1:] == ["DomainStarted booted", "DomainRebooted host", "DomainStopped destroyed"]
+
+
+async def check_reasons(setup: DriverSetup) -> None:
+    """Every event carries the state the domain was in then and libvirt's reason for it, and both are the domain's."""
+    async with setup.engine() as engine, _watch(engine, "web") as events:
+        record = _Record(events)
+        web = await engine.define(setup.xml("web"))
+        expected = [(State.SHUTOFF, "unknown")]
+
+        def comes_to(*states: tuple[State, str]) -> None:
+            expected.extend(states)
+            assert (web.state, web.reason) == states[-1]
+
+        await web.start(paused=True)
+        comes_to((State.RUNNING, "booted"), (State.PAUSED, "user"))
+        await web.resume()
+        comes_to((State.RUNNING, "unpaused"))
+        await web.suspend()
+        comes_to((State.PAUSED, "user"))
+        await web.destroy()
+        comes_to((State.SHUTOFF, "destroyed"))
+        await record.until(types.DomainStopped, setup.patience)
+        assert [(e.state, e.reason) for e in record.seen if isinstance(e, types.LifecycleEvent)] == expected
+
+
 async def check_save_and_restore(setup: DriverSetup) -> None:
     """Memory goes to a file and comes back, by path and as a managed save."""
     async with setup.engine() as engine:
@@ -264,6 +305,57 @@ async def check_many_at_once(setup: DriverSetup) -> None:
         assert domains[1].state is State.RUNNING
 
 
+async def check_two_at_once(setup: DriverSetup) -> None:
+    """Two commands for one domain: one after the other, each is done, refused or given up, and the state is true."""
+    async with setup.engine() as engine, _watch(engine, "web") as events:
+        record = _Record(events)
+        web = await engine.define(setup.xml("web"))
+        assert await _at_once(web.start, web.start) == ["done", "refused"]
+        if Command.SUSPEND in engine.driver().commands:
+            assert await _at_once(web.suspend, web.suspend) == ["done", "refused"]
+            assert await _at_once(web.resume, web.resume) == ["done", "refused"]
+            assert await _at_once(web.suspend, web.resume) in (["done", "done"], ["done", "refused"])
+            # pulling the plug waits for nobody
+            assert "done" in await _at_once(web.suspend, web.destroy)
+        else:
+            await web.destroy()
+        assert web.state is State.SHUTOFF
+        await _at_once(web.start, web.destroy)
+        if web.active:
+            await web.destroy()
+        await web.start()
+        await web.undefine()
+        await web.destroy()
+        told: list[types.LifecycleEvent] = []
+        while len(told) < 2 or not isinstance(told[-2], types.DomainUndefined):
+            await record.until(types.DomainEvent, setup.patience)
+            told = [event for event in record.seen if isinstance(event, types.LifecycleEvent)]
+        names = [type(event).__name__ for event in told]
+        assert names.count("DomainStarted") == names.count("DomainStopped")
+        for before, after in pairwise(told):
+            if isinstance(after, types.DomainStarted | types.DomainStopped | types.DomainSuspended):
+                assert after.state is not before.state, f"told twice: {names}"
+
+
+async def _at_once(*commands: Callable[[], Awaitable[None]]) -> list[str]:
+    """What became of each, sorted: done, refused (the state was another by then), given up."""
+    outcomes: list[str] = []
+
+    async def carry_out(command: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await command()
+            outcomes.append("done")
+        except InvalidState:
+            outcomes.append("refused")
+        except DriverError:
+            outcomes.append("given up")
+
+    async with anyio.create_task_group() as tasks:
+        for command in commands:
+            tasks.start_soon(carry_out, command)
+    return sorted(outcomes)
+
+
 async def check_cancelled_start(setup: DriverSetup) -> None:
     """A start that is cancelled at any await leaves a domain that runs, or one that can be started."""
     async with setup.engine() as engine:
@@ -284,6 +376,42 @@ async def check_cancelled_start(setup: DriverSetup) -> None:
 
 async def _start_quietly(domain: Domain) -> None:
     await domain.start()
+
+
+async def check_cancelled_save(setup: DriverSetup) -> None:
+    """A save that is cancelled at any moment leaves a guest that runs, or one that is saved: it is never lost."""
+    async with setup.engine() as engine:
+        web = await engine.define(setup.xml("web"))
+        file = setup.folder / "web.save"
+        await web.start()
+        for managed in (False, True):
+            for turns in (0, 1, 2, 3, 5, 8, 13, 34, 89):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(web.managed_save if managed else lambda: web.save(file))
+                    for _ in range(turns):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                await _is_not_lost(engine, web, file, managed)
+            for seconds in (0.002, 0.01, 0.05, 0.2):
+                # only where it hits is a matter of time
+                with anyio.move_on_after(seconds):
+                    await (web.managed_save() if managed else web.save(file))
+                await _is_not_lost(engine, web, file, managed)
+
+
+async def _is_not_lost(engine: Engine, domain: Domain, file: Path, managed: bool) -> None:
+    """It runs, or what was saved brings it back; then it runs."""
+    if domain.active:
+        assert domain.state is State.RUNNING, domain.state
+        assert not domain.saved
+        return
+    assert domain.reason == "saved", domain.reason
+    assert domain.saved is managed
+    if managed:
+        await domain.start()
+    else:
+        assert await engine.restore(file) is domain
+    assert (domain.state, domain.reason) == (State.RUNNING, "restored")
 
 
 async def check_adoption(setup: DriverSetup) -> None:
@@ -330,10 +458,14 @@ CHECKS: tuple[Check, ...] = (
     check_suspend_and_resume,
     check_shutdown,
     check_reset,
+    check_reboot,
+    check_reasons,
     check_save_and_restore,
     check_unsupported,
     check_many_at_once,
+    check_two_at_once,
     check_cancelled_start,
+    check_cancelled_save,
     check_adoption,
     check_closed_connection,
 )
@@ -342,6 +474,9 @@ _NEEDS: dict[Check, Command] = {
     check_suspend_and_resume: Command.SUSPEND,
     check_shutdown: Command.SHUTDOWN,
     check_reset: Command.RESET,
+    check_reboot: Command.REBOOT,
+    check_reasons: Command.SUSPEND,
+    check_cancelled_save: Command.SAVE,
     check_save_and_restore: Command.SAVE,
 }
 
