@@ -263,6 +263,13 @@ class Driver(ABC):
         domain.report(Report.STOPPED, "failed")
         return False
 
+    async def find_running(self, domain: DomainHandle) -> int | None:
+        """The PID of a process that runs this domain though nothing that was kept says so; None: there is none.
+
+        Asked before a start that finds leftovers in ``runtime_dir``.
+        """
+        return None
+
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         """Ask the guest to power off. Returns when asked; STOPPED is reported when it has happened.
 

@@ -362,6 +362,7 @@ class Domain:
         self._ran = False
         try:
             if driver.runtime_folder:
+                await self._check_leftovers()
                 self._dirty = True
                 await self._host.store.make_runtime_dir(self.uuid)
             await driver.start(self.handle, paused=paused, restore_from=restore_from)
@@ -374,6 +375,16 @@ class Domain:
                     self._live = None
                     self._lose_scope()
                     await self.tidy()
+
+    async def _check_leftovers(self) -> None:
+        """Never run it twice: what lies where its sockets go may be that of a process nobody told of."""
+        if await self._host.store.has_leftovers(self.uuid):
+            pid = await self._host.driver.find_running(self.handle)
+            if pid is not None:
+                raise DriverError(
+                    f"domain '{self.name}' runs already, as process {pid}, and what was kept of it can't be read: "
+                    f"power it off from inside or end that process, then start it again"
+                )
 
     def _lose_scope(self) -> None:
         unit, self.scope = self.scope, ""
@@ -623,7 +634,8 @@ class Domain:
         self.ready = status.ready
         self.scope = status.scope
         self.handle.facts = status.facts
-        self._adopting = reports = []
+        reports: list[tuple[Report, str, str]] = []
+        self._adopting = reports
         return reports
 
     def adopted(self) -> None:

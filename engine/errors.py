@@ -194,7 +194,7 @@ class DomainExists(EngineError):
     """
 
     def __init__(self, name: str, uuid: str) -> None:
-        super().__init__(f"domain '{name}' is already defined with uuid {uuid}")
+        super().__init__(f"domain '{name}' is already defined with uuid {uuid}: give that <uuid> to redefine it")
         self.name = name
         self.uuid = uuid
 

@@ -163,6 +163,10 @@ class Store(ABC):
         """Make the domain's folder for sockets (``runtime_dir``)."""
 
     @abstractmethod
+    async def has_leftovers(self, uuid: str) -> bool:
+        """The domain's folder for sockets is there already and holds something."""
+
+    @abstractmethod
     def runtime_dir(self, uuid: str) -> Path:
         """Where the domain's folder for sockets is, or would be."""
 
@@ -254,6 +258,9 @@ class MemoryStore(Store):
         path = self.runtime_dir(uuid)
         await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True), path)
         return path
+
+    async def has_leftovers(self, uuid: str) -> bool:
+        return False
 
     def runtime_dir(self, uuid: str) -> Path:
         return self.folder / "run" / uuid.replace("-", "")
@@ -450,6 +457,10 @@ class DiskStore(Store):
         path = self.runtime_dir(uuid)
         await _in_thread(lambda: path.mkdir(mode=0o700, parents=True, exist_ok=True), path)
         return path
+
+    async def has_leftovers(self, uuid: str) -> bool:
+        path = self.runtime_dir(uuid)
+        return await _in_thread(lambda: path.exists() and any(path.iterdir()), path)
 
     def runtime_dir(self, uuid: str) -> Path:
         return self.run / uuid.replace("-", "")

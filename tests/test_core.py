@@ -72,7 +72,7 @@ async def test_a_closed_engine_says_so() -> None:
             use()
     with pytest.raises(EngineClosed):
         await engine.define(xml("web"))
-    with pytest.raises(NoSuchConnection):
+    with pytest.raises(EngineClosed):
         await test.suspend()
     with pytest.raises(EngineClosed):
         async with engine:

@@ -6,6 +6,7 @@ state directory), 130 Ctrl-C, 143 SIGTERM, 141 the reader of our output went awa
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -159,6 +160,9 @@ def cli(ctx: click.Context, uris: tuple[str, ...], state_dir: str | None, backen
 
 def run() -> NoReturn:
     """The entry point: run the program with this process's arguments and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as we live
     cli.main()
     raise AssertionError("main() exits")
 

@@ -21,6 +21,8 @@ __all__ = ["DomainDefinition", "parse_domain"]
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_ORDER = Order()
+#: libvirt names a file after the domain, so it takes no longer ones either.
+_LONGEST_NAME = 250
 
 
 class DomainDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -99,8 +101,13 @@ def _name(root: Element, element: Element | None, source: str | None) -> str:
         raise ConfigError("the domain has no <name>", source=source, line=line)
     name: str = element.text
     # libvirt (virXMLCheckIllegalChars, virDomainDefPostParse) refuses line ends and slashes
-    if "/" in name or "\n" in name or name in (".", ".."):
-        raise ConfigError(f"<name> {name!r} may not hold a slash or a line end", source=source, line=line_of(element))
+    reason = "may not hold a slash" if "/" in name else "is not a name" if name in (".", "..") else ""
+    if not name.isprintable():  # nor what would forge the lines of a list
+        reason = "may not hold line ends or other unprintable characters"
+    if len(name.encode()) > _LONGEST_NAME:
+        reason = f"is longer than {_LONGEST_NAME} bytes"
+    if reason:
+        raise ConfigError(f"<name> {name[:80]!r} {reason}", source=source, line=line_of(element))
     return name
 
 

@@ -23,9 +23,15 @@ def to_kib(number: str, unit: str | None) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"'{number}' is not a whole number")
     if unit is None:
-        return int(text)
+        return _bounded(int(text), number)
     try:
         scale = _BYTES[unit.lower()]
     except KeyError:
         raise ValueError(f"unknown unit '{unit}'") from None
-    return -(-int(text) * scale // 1024)
+    return _bounded(-(-int(text) * scale // 1024), number)
+
+
+def _bounded(kib: int, number: str) -> int:
+    if kib >= 2**53:  # 8 EiB, as much as libvirt's 64 bits of bytes hold
+        raise ValueError(f"'{number}' is too much")
+    return kib

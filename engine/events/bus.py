@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import anyio
 
-from engine.errors import ConfigError, NoSuchConnection
+from engine.errors import ConfigError, EngineClosed, NoSuchConnection
 from engine.events.commands import DomainCommand
 from engine.events.filters import EventFilter, Patterns
 from engine.events.journal import Journal, MemoryJournal, Since, now
@@ -227,6 +227,8 @@ class Bus:
         try:
             handler = self._handlers[command.connection]
         except KeyError:
+            if self._closed:
+                raise EngineClosed from None
             raise NoSuchConnection(command.connection) from None
         return handler(command)
 

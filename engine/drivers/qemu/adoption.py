@@ -26,7 +26,7 @@ from engine.drivers.qemu.launch import console_log
 from engine.drivers.qemu.options import Places, escape
 from engine.drivers.qemu.saving import partial_path, undo_save
 from engine.errors import ConnectionBroken, DriverError, EngineError
-from engine.util.process import Process, find_process
+from engine.util.process import Identity, Process, find_process
 
 __all__ = ["end_unwatched", "find", "join_cgroup", "take_over", "without_monitor"]
 
@@ -70,10 +70,16 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
     return guest
 
 
+def find_running(domain: DomainHandle) -> Identity | None:
+    """The QEMU that runs this domain in its folder, whatever was kept of it. Blocking: reads ``/proc``."""
+    return find_process("-uuid", domain.uuid, f"pipe,id=events,path={escape(domain.runtime_dir)}/events")
+
+
+
 def _processes(domain: DomainHandle, facts: Mapping[str, JSON]) -> tuple[Process | None, Process | None]:
     found = identity_of(facts, "process")
     if found is None:  # it was not written down any more, or what was written makes no sense
-        found = find_process("-uuid", domain.uuid, f"pipe,id=events,path={escape(domain.runtime_dir)}/events")
+        found = find_running(domain)
     tpm = identity_of(facts, "tpm")
     return Process.attach(found) if found else None, Process.attach(tpm) if tpm else None
 

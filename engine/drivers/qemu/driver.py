@@ -250,6 +250,10 @@ class QemuDriver(Driver):
             raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
         return guest
 
+    async def find_running(self, domain: DomainHandle) -> int | None:
+        found = await anyio.to_thread.run_sync(adoption.find_running, domain)
+        return None if found is None else found.pid
+
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         guest = self._guest(domain)
         # who asks for its end means it, whatever the definition makes of a power-off
