@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,7 +14,17 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["DEFAULT_LADDER", "ORDER_NAMESPACE", "Edge", "Gate", "Order", "StopStep", "parse_order"]
+__all__ = [
+    "DEFAULT_LADDER",
+    "ORDER_NAMESPACE",
+    "Edge",
+    "Gate",
+    "Order",
+    "StopStep",
+    "parse_order",
+    "wrong_host",
+    "wrong_url",
+]
 
 #: The namespace of our elements inside ``<metadata>``.
 ORDER_NAMESPACE = "urn:virengine:order:1"
@@ -101,10 +112,36 @@ DEFAULT_LADDER = (
 )
 
 
+_LONGEST_LABEL = 63  # RFC 1035
+
+
+def wrong_host(host: str) -> str:
+    """Why nothing can be called so that a gate connects to, or ""."""
+    labels = host.removesuffix(".").split(".")
+    if all(0 < len(label) <= _LONGEST_LABEL for label in labels) and host.isprintable() and " " not in host:
+        return ""
+    return f"'{host}' is neither the name nor the address of a host"
+
+
+def wrong_url(url: str) -> str:
+    """Why a gate can't ask this address, or ""."""
+    if not url.startswith(("http://", "https://")):
+        return f"'{url}' is not an http:// or https:// address"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        return f"not an address: {exc}"
+    if not host or port == 0:
+        return f"not an address: {'its port is 0' if host else 'it names no host'}"
+    return wrong_host(host)
+
+
 # ---------------------------------------------------------------------------- from XML
 
 _GATE_FIELDS = {"tcp": ("host", "port"), "http": ("url",), "serial": ("pattern",), "delay": ("seconds",)}
 _GATES = ("running", "agent", "tcp", "http", "serial", "delay")
+_DIGITS = re.compile("[0-9]{1,9}")  # not str.isdigit: int() takes fewer signs than that
 _METHODS = ("agent", "acpi", "save", "destroy")
 
 
@@ -151,7 +188,7 @@ class _Reader:
         value = self.element.get(name) if default is not None else self.text(name)
         if value is None and default is not None:
             return default
-        if value is None or not value.isdigit() or not low <= int(value) <= high:
+        if value is None or not _DIGITS.fullmatch(value) or not low <= int(value) <= high:
             raise self.fail(f"{name}='{value}' is not a number from {low} to {high}")
         return int(value)
 
@@ -206,7 +243,7 @@ def _gate(reader: _Reader) -> Gate:
         kind=kind,
         timeout=reader.seconds("timeout", 60.0),
         on_timeout=reader.choice("on-timeout", ("fail", "go-on"), "fail"),
-        host=reader.text("host") if kind == "tcp" else "",
+        host=_host(reader) if kind == "tcp" else "",
         port=reader.number("port", 1, 65535) if kind == "tcp" else 0,
         url=_url(reader) if kind == "http" else "",
         status=reader.number("status", 100, 599, 200),
@@ -231,9 +268,16 @@ def _delay(reader: _Reader) -> float:
 
 def _url(reader: _Reader) -> str:
     url = reader.text("url")
-    if not url.startswith(("http://", "https://")):
-        raise reader.fail(f"url='{url}' is not an http:// or https:// address")
+    if reason := wrong_url(url):
+        raise reader.fail(f"url: {reason}")
     return url
+
+
+def _host(reader: _Reader) -> str:
+    host = reader.text("host")
+    if reason := wrong_host(host):
+        raise reader.fail(f"host: {reason}")
+    return host
 
 
 def _step(reader: _Reader) -> StopStep:

@@ -35,7 +35,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from engine.conf.document import suggest
-from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep
+from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep, wrong_host, wrong_url
 from engine.conf.toml import Lines, Path, line_at, parse_toml
 from engine.errors import ConfigError
 
@@ -308,8 +308,10 @@ class _Reader:
         for name in given:
             if name not in needs and name not in _GATE_MAY.get(raw.gate, ()):
                 raise self.fail(f"gate '{raw.gate}' takes no {name}", (*path, name))
-        if raw.url is not None and not raw.url.startswith(("http://", "https://")):
-            raise self.fail(f"'{raw.url}' is not an http:// or https:// address", (*path, "url"))
+        if raw.url is not None and (reason := wrong_url(raw.url)):
+            raise self.fail(reason, (*path, "url"))
+        if raw.host is not None and (reason := wrong_host(raw.host)):
+            raise self.fail(reason, (*path, "host"))
         if raw.pattern is not None:
             try:
                 re.compile(raw.pattern)

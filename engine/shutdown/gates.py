@@ -9,7 +9,6 @@ once a second.
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import stat
@@ -25,6 +24,7 @@ from anyio.abc import ByteStream
 
 from engine.conf.order import Gate
 from engine.errors import EngineError, GateFailed, HostError
+from engine.shutdown.search import Feed, searching
 from engine.shutdown.words import duration, gate_name
 from engine.util.inotify import Watcher
 
@@ -34,8 +34,6 @@ _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.05, 1.6, 1.0
 #: Seconds one attempt of tcp or http may take: a packet filter that drops would hold it for minutes.
 _ATTEMPT_SECONDS = 5.0
 _CHUNK = 64 * 1024
-#: Characters of a serial console that are kept to match across reads; a match can't be longer.
-_KEPT = 4096
 _LONGEST_STATUS_LINE = 8192
 _NO_CONSOLE = "it has no serial console that can be read"
 
@@ -187,7 +185,8 @@ async def _attempt(gate: Gate) -> str | None:
     """One try: None, or why it failed."""
     try:
         return await _ATTEMPTS[gate.kind](gate)
-    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, ValueError) as exc:
+        # ValueError: a name that IDNA has no form for, which only who resolves it can tell
         return _last_words(exc)
 
 
@@ -252,40 +251,19 @@ async def _http_status(url: str) -> int:
 # ---------------------------------------------------------------------------- the serial console
 
 
-class _Searcher:
-    """Finds a pattern in text that comes in pieces. ``^`` and ``$`` are the ends of lines, with ``\\r`` or without."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern, re.MULTILINE)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._text = ""
-        self._cut = False
-
-    def feed(self, data: bytes) -> bool:
-        """Whether the pattern was seen, up to and with these bytes."""
-        self._text += self._decoder.decode(data).replace("\r", "")
-        # the first character that was kept need not be the beginning of a line, so nothing may match there
-        found = self._pattern.search(self._text, 1 if self._cut else 0) is not None
-        if len(self._text) > _KEPT:
-            self._text = self._text[-_KEPT:]
-            self._cut = True
-        return found
-
-
 async def _serial(target: GateTarget, gate: Gate, why: list[str], watcher: Watcher | None) -> None:
     console = await target.console()
     if console is None:
         raise HostError(_NO_CONSOLE)
-    searcher = _Searcher(gate.pattern)
     why[:] = ["the pattern was not seen on its serial console"]
     try:
-        if await anyio.to_thread.run_sync(_is_terminal, console.path):
-            await _search_terminal(console.path, searcher)
-        elif watcher is not None:
-            await _search_file(console, searcher, watcher)
-        else:
-            async with Watcher() as own:
-                await _search_file(console, searcher, own)
+        async with searching(gate.pattern) as feed:
+            if await anyio.to_thread.run_sync(_is_terminal, console.path):
+                await _search_terminal(console.path, feed)
+            elif watcher is not None:
+                await _search_file(console, feed, watcher)
+            else:
+                await _search_file_alone(console, feed)
     except OSError as exc:
         raise HostError(f"{console.path}: {(exc.strerror or str(exc)).lower()}") from exc
 
@@ -299,16 +277,27 @@ def _is_terminal(path: Path) -> bool:
         return False
 
 
-async def _search_file(console: Console, searcher: _Searcher, watcher: Watcher) -> None:
+async def _search_file(console: Console, feed: Feed, watcher: Watcher) -> None:
     with watcher.watch(console.path) as changes:
         at = console.offset
         while True:
             data, at = await anyio.to_thread.run_sync(_read_from, console.path, at)
             if data:
-                if searcher.feed(data):
+                if await feed(data):
                     return
             else:
                 await changes.wait()
+
+
+async def _search_file_alone(console: Console, feed: Feed) -> None:
+    error: OSError | EngineError | None = None
+    async with Watcher() as own:  # what is raised in here would come out wrapped in a group
+        try:
+            await _search_file(console, feed, own)
+        except (OSError, EngineError) as exc:
+            error = exc
+    if error is not None:
+        raise error
 
 
 def _read_from(path: Path, at: int) -> tuple[bytes, int]:
@@ -324,7 +313,7 @@ def _read_from(path: Path, at: int) -> tuple[bytes, int]:
     return data, at + len(data)
 
 
-async def _search_terminal(path: Path, searcher: _Searcher) -> None:
+async def _search_terminal(path: Path, feed: Feed) -> None:
     """What is read here nobody else reads: someone at the console misses it until the gate has passed.
 
     QEMU looks once a second whether a pty is open, and drops what the guest says before (its chardev/char-pty.c).
@@ -339,7 +328,7 @@ async def _search_terminal(path: Path, searcher: _Searcher) -> None:
                 continue
             if not data:
                 raise HostError("its serial console was closed")
-            if searcher.feed(data):
+            if await feed(data):
                 return
     finally:
         anyio.notify_closing(fd)

@@ -118,6 +118,8 @@ WRONG = [
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'tcp', port = 1}\n", 3, "gate 'tcp' needs host"),
     ("[[rule]]\nmatch.name = 'a'\nready = [{gate = 'agent'},\n {gate = 'agent', port = 1}]\n", 4, "takes no port"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'http', url = 'ftp://x'}\n", 3, "http:// or https://"),
+    ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'http', url = 'http://h:99999/'}\n", 3, "Port out of range"),
+    ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'tcp', host = 'a..ü', port = 1}\n", 3, "'a..ü' is neither"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'serial', pattern = '('}\n", 3, "not a regular expression"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'delay'}\n", 3, "needs seconds"),
     ("[[rule]]\nmatch.name = 'a'\n[rule.ready]\ngate = 'tcp'\nhost = 'h'\nport = 70000\n", 6, "port"),

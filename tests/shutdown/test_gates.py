@@ -15,6 +15,7 @@ from engine.conf.order import Gate
 from engine.errors import AgentError, GateFailed
 from engine.shutdown import gates
 from engine.shutdown.gates import Console, GateResult, probe_gate, wait_gates
+from engine.shutdown.searcher import Searcher, is_plain
 from engine.util.inotify import Watcher
 
 SOON = 20.0  # only a test that fails waits so long
@@ -205,6 +206,14 @@ async def test_what_the_last_attempt_said_is_told_when_time_is_over(monkeypatch:
     assert str(result.error).endswith("(gate tcp h:1): connection refused")
 
 
+@pytest.mark.parametrize(
+    "waiting", [gate("tcp", host="a..ü", port=1), gate("http", url="http://h:99999/"), gate("http", url="http://a..ü/")]
+)
+async def test_a_name_that_can_not_be_one_is_an_attempt_that_failed(waiting: Gate) -> None:
+    assert await complaint(waiting)
+    assert await probe_gate(Guest(), waiting, SOON)
+
+
 async def test_an_attempt_that_gets_no_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "_ATTEMPT_SECONDS", 0.05)
 
@@ -392,14 +401,83 @@ async def test_serial_tells_that_it_did_not_see_it(tmp_path: Path) -> None:
 def test_pieces_of_any_size_are_searched_alike(size: int) -> None:
     text = "no\r\n" + "é€𝄞" * 3000 + "\r\nready\r\n"
     data = text.encode()
-    searcher = gates._Searcher("^ready$")
+    searcher = Searcher("^ready$")
     seen = [searcher.feed(data[at : at + size]) for at in range(0, len(data), size)]
     assert any(seen[-4:])
     assert not any(seen[:-9])
 
 
+EVIL = "(a+)+b$"
+
+
+@pytest.mark.parametrize("pattern", [EVIL, "ready: [a-z]+ (up|there)"])
+async def test_serial_leaves_to_a_process_what_is_not_plain(tmp_path: Path, pattern: str) -> None:
+    path = tmp_path / "serial.log"
+    path.write_text("booting\n")
+
+    def append() -> None:
+        with path.open("a") as file:
+            file.write("aaab\nready: web there\n")
+
+    await waits_for(pattern, Guest(Console(path)), append)
+
+
+async def test_serial_of_a_guest_that_means_ill_holds_up_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "serial.log"
+    path.write_text("a" * 4000 + "\n")  # all the time there is would not do to find no 'b' behind it
+    children = _children()
+    with anyio.fail_after(SOON):
+        result = await passes(Guest(Console(path)), gate("serial", pattern=EVIL, timeout=0.5))
+    assert "not seen" in str(result.error)
+    assert _children() == children  # it was ended, and waited for
+
+
+def _children() -> set[str]:
+    return {child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
+
+
+async def test_serial_fails_when_the_process_that_searches_ends(tmp_path: Path) -> None:
+    path = tmp_path / "serial.log"
+    path.write_text("booting\n")
+    found: list[GateResult] = []
+    before = _children()
+
+    async def wait() -> None:
+        found.append(await passes(Guest(Console(path)), gate("serial", pattern=EVIL)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        with anyio.fail_after(SOON):
+            while not (new := _children() - before):
+                await anyio.sleep(0.01)
+        os.kill(int(new.pop()), 9)
+        with path.open("a") as file:
+            file.write("aaab\n")
+    assert "has ended" in str(found[0].error)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plain"),
+    [
+        ("login:", True),
+        (r"^web\.(local|lan) login: $", True),
+        ("Reached target .*", True),
+        (r"[*+{?|]\+\{", True),
+        (EVIL, False),
+        ("(a|a)*b", False),
+        ("a*a*b", False),
+        ("a?" * 30 + "a", False),
+        ("(a|b|ab)" * 9, False),
+        ("(?:x{1,30}){1,30}y", False),
+        (".*?x", False),
+    ],
+)
+def test_what_is_plain(pattern: str, plain: bool) -> None:
+    assert is_plain(pattern) is plain
+
+
 def test_what_was_cut_off_makes_no_beginning_of_a_line() -> None:
-    searcher = gates._Searcher("^xx")
+    searcher = Searcher("^xx")
     assert not searcher.feed(b"y" * 5 + b"x" * 20_000)
     assert not searcher.feed(b"x" * 20_000)
     assert searcher.feed(b"\nxx")
