@@ -21,20 +21,19 @@ PIECE = 4096
 
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
-# what a search tries one after the other: 2**8 times all of the text at most
-_MOST_CHOICES = 8
+# a search tries them one after the other: all of the text 2**4 times at most
+_MOST_CHOICES = 4
 
 
 def is_plain(pattern: str) -> bool:
-    """Whether a search costs little whatever the text: at most one letter or class is repeated without end, and if so
-    nothing else is optional; else there are but a few choices. Says False when in doubt.
+    """Whether a search costs no more than a few walks along the text, whatever that is.
+
+    Nothing is repeated but a letter or class at the very end, where it never has to be tried again, and there are but a
+    few choices. False when in doubt.
     """
     bare = _CLASS.sub("x", _ESCAPED.sub("x", pattern))
-    repeats = len(re.findall(r"[*+]", bare))
-    choices = len(re.findall(r"[?|]", bare))
-    if "{" in bare or re.search(r"\)[*+]", bare):
-        return False
-    return choices <= _MOST_CHOICES if not repeats else repeats == 1 and not choices
+    bare = re.sub(r"(?<=[^)*+?])[*+]$", "", bare)
+    return re.search(r"[*+{]", bare) is None and len(re.findall(r"[?|]", bare)) <= _MOST_CHOICES
 
 
 class Searcher:
