@@ -57,6 +57,7 @@ def at_command(wanted, *, late):
     Guest.execute = execute
 
 save = None
+arm = None
 match point:
     case "before the process": before(driver, "launch")
     case "after the process": after(driver, "launch")
@@ -68,6 +69,9 @@ match point:
     case "save: migrating": save = state + "/x.save"; at_command("migrate", late=True)
     case "save: whole": save = state + "/x.save"; before(saving, "_complete")
     case "save: renamed": save = state + "/x.save"; after(saving, "_complete")
+    case "restore: migrating": arm = lambda: at_command("migrate-incoming", late=True)
+    case "restore: before cont": arm = lambda: at_command("cont", late=False)
+    case "restore: after cont": arm = lambda: at_command("cont", late=True)
     case _: raise SystemExit(f"no point {point}")
 
 async def main():
@@ -76,6 +80,13 @@ async def main():
         await domain.start()
         if save:
             await domain.save(save)
+        if arm:
+            serial = Path(document).with_name("web.serial")
+            while b"ready" not in serial.read_bytes():
+                await anyio.sleep(0.01)
+            await domain.managed_save()
+            arm()
+            await domain.start()
         die()
 
 anyio.run(main, backend=backend)
@@ -98,6 +109,15 @@ async def interrupted(folder: Path, backend: str, point: str, **parameters: obje
         argv, check=False, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert ended.returncode == -signal.SIGKILL, ended.stdout.decode()
+
+
+async def kill_guest(folder: Path) -> None:
+    process = find_process("-uuid", uuid_of(folder))
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    with anyio.fail_after(30):
+        while Path(f"/proc/{process.pid}/exe").exists():  # nobody's child: there is nothing to wait for
+            await anyio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -162,6 +182,46 @@ async def test_a_save_that_was_cut_short_is_undone(point: str, tmp_path: Path, a
         await web.start()
         await web.save(tmp_path / "y.save")
         assert web.reason == "saved"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["left alone", "killed"])
+async def test_a_restore_that_was_cut_short_before_the_guest_could_run_keeps_its_save(
+    killed: bool, tmp_path: Path, anyio_backend_name: str
+) -> None:
+    await interrupted(tmp_path, anyio_backend_name, "restore: migrating")
+    if killed:
+        await kill_guest(tmp_path)
+    async with next_engine(tmp_path) as (engine, web):
+        assert web.state is State.SHUTOFF
+        assert (await told(engine))[-1] == "Stopped failed"
+        assert web.saved
+        await web.start()
+        assert web.reason == "restored"
+
+
+@pytest.mark.parametrize(
+    ("point", "state"), [("restore: before cont", State.PAUSED), ("restore: after cont", State.RUNNING)]
+)
+async def test_a_restored_guest_that_may_have_run_is_taken_over(
+    point: str, state: State, tmp_path: Path, anyio_backend_name: str
+) -> None:
+    await interrupted(tmp_path, anyio_backend_name, point)
+    async with next_engine(tmp_path) as (_, web):
+        assert web.state is state
+        assert not web.saved
+        if state is State.PAUSED:
+            await web.resume()
+        await web.shutdown()
+        await web.wait_for(State.SHUTOFF)
+        assert web.reason == "shutdown"
+
+
+async def test_a_save_does_not_outlive_the_guest_that_ran_from_it(tmp_path: Path, anyio_backend_name: str) -> None:
+    await interrupted(tmp_path, anyio_backend_name, "restore: after cont")
+    await kill_guest(tmp_path)
+    async with next_engine(tmp_path) as (_, web):
+        assert (web.state, web.reason) == (State.SHUTOFF, "crashed")
+        assert not web.saved, "what ran since has changed the disks"
 
 
 async def test_a_save_that_was_done_is_a_save(tmp_path: Path, anyio_backend_name: str) -> None:

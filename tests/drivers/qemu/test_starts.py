@@ -85,8 +85,11 @@ async def test_a_restored_guest_does_not_run_before_its_save_is_used_up_on_disk(
     async with saved(tmp_path) as (_, web):
         with monkeypatch.context() as broken:
             full_disk(broken, lambda facts: facts.get("phase") == "started" and "restoring" not in facts)
+            ran: list[bool] = []
+            at_cont(broken, lambda: ran.append(True), before=True)
             with pytest.raises(StoreError):
                 await web.start()
+            assert not ran
         assert web.state is State.SHUTOFF
         assert find_process("-uuid", web.uuid) is None
         assert web.saved, "it never ran"
