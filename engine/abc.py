@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -30,9 +30,17 @@ __all__ = [
     "DriverContext",
     "ScopeInfo",
     "ShutdownMethod",
+    "check_method",
 ]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+
+def check_method(method: str) -> None:
+    """Whether ``method`` is a ``ShutdownMethod``, whatever a type checker let through. Raises ConfigError."""
+    known = get_args(ShutdownMethod)
+    if method not in known:
+        raise ConfigError(f"there is no shutdown method '{method}' (there is {', '.join(known)})")
 
 
 class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,7 +282,8 @@ class Driver(ABC):
         """Ask the guest to power off. Returns when asked; STOPPED is reported when it has happened.
 
         Raises:
-            AgentUnresponsive, AgentError: method ``agent``.
+            ConfigError: there is no such method (see ``check_method``). AgentUnresponsive, AgentError: method
+            ``agent``.
         """
         raise NotSupported(self.scheme, "shutdown")
 

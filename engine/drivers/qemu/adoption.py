@@ -32,6 +32,10 @@ __all__ = ["end_unwatched", "find", "join_cgroup", "take_over", "without_monitor
 
 log = logging.getLogger("engine.drivers.qemu")
 
+#: Seconds a QEMU that ran before the engine has to accept its connection, and to answer each of the first commands: it
+#: has nothing to do but to answer, and one that hangs must not hold up the others.
+PATIENCE = 3.0
+
 
 async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
     """The guest, not yet watched; None: it is gone, and STOPPED was reported."""
@@ -73,7 +77,6 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
 def find_running(domain: DomainHandle) -> Identity | None:
     """The QEMU that runs this domain in its folder, whatever was kept of it. Blocking: reads ``/proc``."""
     return find_process("-uuid", domain.uuid, f"pipe,id=events,path={escape(domain.runtime_dir)}/events")
-
 
 
 def _processes(domain: DomainHandle, facts: Mapping[str, JSON]) -> tuple[Process | None, Process | None]:
@@ -137,26 +140,35 @@ async def without_monitor(guest: Guest, reason: Exception) -> bool:
         await guest.gone.wait()
         return False
     guest.go_live(lambda: None)
-    raise ConnectionBroken(f"domain '{guest.domain.name}' runs, but its monitor can't be reached: {reason}") from reason
+    guest.lost = f"domain '{guest.domain.name}' runs, but its monitor can't be reached: {reason}"
+    raise ConnectionBroken(guest.lost) from reason
 
 
 async def take_over(guest: Guest, timeout: float) -> bool:
     """Ask QEMU how things stand, and go on from there. Whether it runs.
 
+    Args:
+        timeout: seconds it has for each of its first words.
+
     Raises:
         EngineError: QEMU does not answer; the guest is watched all the same.
     """
+    speaks = False
     try:
         await guest.negotiate(timeout)
-        status = str((await guest.execute("query-status")).get("status", ""))
+        speaks = True
+        status = str((await guest.execute("query-status", timeout=timeout)).get("status", ""))
         return await _take_over(guest, status)
-    except EngineError:
+    except EngineError as exc:
         guest.go_live(lambda: None)
         if guest.ending:
             with anyio.move_on_after(10):
                 await guest.gone.wait()
                 return False
-        raise
+        if speaks:
+            raise
+        guest.lost = f"domain '{guest.domain.name}' runs, but its QEMU does not answer: {exc}"
+        raise ConnectionBroken(guest.lost) from exc
 
 
 async def _take_over(guest: Guest, status: str) -> bool:
@@ -188,6 +200,8 @@ async def _take_over(guest: Guest, status: str) -> bool:
         await guest.start_over("host" if host else "guest")
         return True
     guest.go_live(lambda: _report_status(guest, status))
+    if status in ("finish-migrate", "postmigrate"):  # giving up a save was cut short
+        await undo_save(guest, was_running=False)
     return True
 
 

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from engine import Command, ConnectionURI, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, ShutdownMethod
+from engine.abc import JSON, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
 from engine.drivers.qemu import adoption, command
 from engine.drivers.qemu.facts import process_facts, usage
@@ -35,6 +35,7 @@ from engine.errors import (
     StartFailed,
     UnsupportedConfig,
 )
+from engine.util.unix import connect_unix
 
 __all__ = ["QemuDriver"]
 
@@ -173,7 +174,7 @@ class QemuDriver(Driver):
     async def _bring_up(self, guest: Guest, launched: Launched, state: SavedState | None) -> None:
         """From a process that was spawned to a machine that is ready to run."""
         domain = guest.domain
-        await self._connect(guest)
+        await self._connect(guest, self._timeouts["start_timeout"])
         self._watch(guest)
 
         async def scope() -> None:
@@ -203,9 +204,9 @@ class QemuDriver(Driver):
 
         self._context.start_soon(watch, name=f"guest {guest.domain.name}")
 
-    async def _connect(self, guest: Guest) -> None:
+    async def _connect(self, guest: Guest, timeout: float) -> None:
         try:
-            stream = await anyio.connect_unix(monitor_path(guest.domain.runtime_dir))
+            stream = await connect_unix(monitor_path(guest.domain.runtime_dir), timeout, what="QEMU's monitor")
         except (ConnectionRefusedError, ConnectionResetError) as exc:
             raise ConnectionBroken("QEMU closed its monitor") from exc
         except OSError as exc:
@@ -232,15 +233,16 @@ class QemuDriver(Driver):
         if guest is None:
             return False
         self._guests[domain.uuid] = guest
+        patience = min(adoption.PATIENCE, self._timeouts["start_timeout"])
         try:
-            await self._connect(guest)
+            await self._connect(guest, patience)
             monitor: Exception | None = None
         except (ConnectionBroken, HostError) as exc:
             monitor = exc  # it is watched all the same
         self._watch(guest)
         if monitor is not None:
             return await adoption.without_monitor(guest, monitor)
-        return await adoption.take_over(guest, self._timeouts["start_timeout"])
+        return await adoption.take_over(guest, patience)
 
     # ------------------------------------------------------------------ commands
 
@@ -248,6 +250,8 @@ class QemuDriver(Driver):
         guest = self._guests.get(domain.uuid)
         if guest is None or guest.gone.is_set():
             raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
+        if guest.lost:
+            raise ConnectionBroken(f"{guest.lost}; it can only be destroyed")
         return guest
 
     async def find_running(self, domain: DomainHandle) -> int | None:
@@ -255,6 +259,7 @@ class QemuDriver(Driver):
         return None if found is None else found.pid
 
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        check_method(method)
         guest = self._guest(domain)
         # who asks for its end means it, whatever the definition makes of a power-off
         with_end = _expecting(guest, "stop") if guest.starts_over else contextlib.nullcontext()
@@ -264,6 +269,7 @@ class QemuDriver(Driver):
 
     async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         """ACPI knows no reboot: the guest is asked to power off, and started over instead of ending (as in libvirt)."""
+        check_method(method)
         guest = self._guest(domain)
         if await self._ask_agent(guest, method, "reboot"):
             if guest.final:
@@ -317,7 +323,7 @@ class QemuDriver(Driver):
     async def destroy(self, domain: DomainHandle) -> None:
         guest = self._guests.get(domain.uuid)
         if guest is not None:
-            await guest.end("destroyed", flush=guest.plan.flush)
+            await guest.end("destroyed", flush=guest.plan.flush and not guest.lost)
         if guest is None or not guest.process.ended:
             facts = guest.facts if guest is not None else self._lost.get(domain.uuid, {})
             await adoption.end_unwatched(domain, facts)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, UNIXSocketStream
 
 from engine import AgentConnected, AgentDisconnected, DomainBlockIOError, DomainHandle, Report
 from engine.abc import JSON
@@ -25,6 +25,7 @@ from engine.drivers.qemu.qmp.connection import QmpConnection
 from engine.drivers.qemu.qmp.protocol import Notice
 from engine.errors import CommandTimeout, ConnectionBroken, DriverError, EngineError
 from engine.util.process import Process
+from engine.util.unix import connect_unix
 
 __all__ = ["Guest", "report_ending"]
 
@@ -36,6 +37,8 @@ GRACE = 10.0
 KILLED = 30.0
 #: Seconds to undo what a command did, once it has failed or was cancelled.
 UNDO = 5.0
+#: Seconds QEMU, which speaks already, is given to make room for a connection to the guest agent.
+AGENT_CONNECTS = 10.0
 #: Seconds swtpm is given to end once QEMU has.
 TPM_GRACE = 2.0
 
@@ -54,6 +57,7 @@ class Guest:
         final: its next power-off is an end that was asked for, whatever its definition makes of one.
         may_pause: QEMU may pause at a power-off instead of ending: it has not answered yet that it will not.
         watched: ``run`` has begun.
+        lost: why its monitor is of no use, in one sentence, when it could not be taken over; else "".
         intent: what a command is about to end it for: ``destroyed``, ``saved``, or "".
     """
 
@@ -74,7 +78,7 @@ class Guest:
         self.characters = characters
         self.tpm = tpm
         self.qmp: QmpConnection | None = None
-        self.agent = AgentConnection(partial(anyio.connect_unix, characters.agent)) if characters.agent else None
+        self.agent = AgentConnection(self._connect_agent) if characters.agent else None
         self.gone = anyio.Event()
         self.paused = True
         self.facts: dict[str, JSON] = {}
@@ -83,6 +87,7 @@ class Guest:
         self.intent: Literal["", "destroyed", "saved", "failed"] = ""
         self.diary = Diary(domain.runtime_dir)
         self.watched = False
+        self.lost = ""
         self._live = False
         self._decided = anyio.Event()
         self._early: deque[Notice] = deque(maxlen=1000)
@@ -96,6 +101,7 @@ class Guest:
         self._dead = False
         self._deaf = False
         self._told = False
+        self._blinking = False
         self.may_pause = machine.on_poweroff == "restart"
 
     # ------------------------------------------------------------------ what a later engine needs
@@ -114,6 +120,8 @@ class Guest:
 
     async def execute(self, name: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
         """A QMP command; see ``QmpConnection.execute``."""
+        if self.lost:
+            raise ConnectionBroken(self.lost)
         if self.qmp is None:
             raise ConnectionBroken(f"the monitor of domain '{self.domain.name}' can't be reached")
         return await self.qmp.execute(name, arguments, **options)
@@ -144,6 +152,24 @@ class Guest:
         await self.qmp.negotiate(timeout)
         if self.agent is not None and self._tasks is not None:
             self._tasks.start_soon(self.agent.run)
+
+    async def _connect_agent(self) -> UNIXSocketStream:
+        return await connect_unix(self.characters.agent, AGENT_CONNECTS, what="the guest agent's channel")
+
+    async def blink(self) -> None:
+        """Let a paused guest run for a moment, of which nothing is told: only so QEMU takes back the disks it gave up
+        at the end of a migration. Raises EngineError; it may run then, which is told."""
+        self._blinking = True
+        try:
+            await self.execute("cont")
+            try:
+                await self.execute("stop")
+            except BaseException:
+                self._blinking = False
+                self._on_resume({})
+                raise
+        finally:
+            self._blinking = False
 
     # ------------------------------------------------------------------ life
 
@@ -206,6 +232,9 @@ class Guest:
         self._told = True
         if self.intent:
             self.domain.report(Report.STOPPED, self.intent)
+            return
+        if self.facts.get("restoring"):  # taken back before its CPUs are let go: it never ran
+            self.domain.report(Report.STOPPED, "failed")
             return
         cause = self._ending.cause
         if not cause:
@@ -372,13 +401,15 @@ class Guest:
             self.domain.emit(AgentConnected if data.get("open") else AgentDisconnected)
 
     def _on_stop(self, data: dict[str, Any]) -> None:
+        if self._blinking:
+            return
         self.paused = True
         if not self._ending.cause:
             self.domain.report(Report.SUSPENDED, self._suspend_detail)
         self._suspend_detail = "paused"
 
     def _on_resume(self, data: dict[str, Any]) -> None:
-        if self.paused:
+        if self.paused and not self._blinking:
             self.paused = False
             self.domain.report(Report.RESUMED)
 

@@ -104,6 +104,8 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
         await guest.remember(made=True)
         if was_running:
             await guest.execute("stop")
+        else:
+            await _take_disks_back(guest)
         await _announce(guest)
         await guest.execute("migrate-set-parameters", {"max-bandwidth": _UNLIMITED})
         before = guest.mark()
@@ -141,9 +143,9 @@ async def undo_save(guest: Guest, *, was_running: bool, patience: float = 30.0) 
         try:
             with anyio.fail_after(patience):
                 await _cancel_migration(guest)
-            if was_running:
-                with anyio.fail_after(patience):
-                    await _let_run(guest)
+            with anyio.fail_after(patience):
+                await _migration_over(guest)
+                await (guest.execute("cont") if was_running else _take_disks_back(guest))
         finally:  # else an older file of that name would be taken for this save
             with anyio.fail_after(patience):
                 await guest.remember(saving=None, running=None, made=None)
@@ -163,12 +165,17 @@ async def _cancel_migration(guest: Guest) -> None:
             before = guest.mark()
 
 
-async def _let_run(guest: Guest) -> None:
-    """``cont``, as soon as QEMU takes it: it tells of a migration's end a moment before it is through with it, and has
-    no event for when it is."""
+async def _migration_over(guest: Guest) -> None:
+    """QEMU tells of a migration's end a moment before it is through with it, and has no event for when it is."""
     while (await guest.execute("query-status")).get("status") == "finish-migrate":
         pass  # each answer waits for QEMU's main loop, and so does the end of the migration: a few will do
-    await guest.execute("cont")
+
+
+async def _take_disks_back(guest: Guest) -> None:
+    """Of a paused guest: a migration that came to its end, or near it, leaves QEMU without its disks, and unwilling to
+    begin another."""
+    if (await guest.execute("query-status")).get("status") == "postmigrate":
+        await guest.blink()
 
 
 _ENDS = ("completed", "failed", "cancelled")

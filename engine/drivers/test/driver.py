@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from engine import Command, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, ConnectionURI, ShutdownMethod
+from engine.abc import JSON, ConnectionURI, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
 from engine.drivers.test.guest import Guest, read_guest
 from engine.drivers.test.nodes import default_node, read_node
@@ -152,6 +152,7 @@ class TestDriver(Driver):
         return True
 
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        check_method(method)
         await self._disturb(Command.SHUTDOWN, domain)
         guest = self._guests[domain.uuid]
         way = self._way(guest, method)
@@ -175,6 +176,7 @@ class TestDriver(Driver):
             self._gone(domain, "shutdown")
 
     async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
+        check_method(method)
         await self._disturb(Command.REBOOT, domain)
         guest = self._guests[domain.uuid]
         if self._way(guest, method) not in guest.ignore:
