@@ -3,9 +3,9 @@
 Each check opens an engine of its own on the driver, so what is tested is what a user gets. Use it in a test of yours,
 on both backends::
 
-    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    @pytest.mark.parametrize("check", checks_for(TestDriver), ids=lambda check: check.__name__)
     async def test_contract(check, tmp_path):
-        await check(DriverSetup(uri="test:///default", xml=make_xml, state_dir=tmp_path))
+        await check(DriverSetup(uri="test:///default", xml=make_xml, folder=tmp_path))
 
 or all at once with ``await check_driver(setup)``.
 """
@@ -17,19 +17,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import anyio.lowlevel
 
+from engine.abc import ConnectionURI, Driver
+from engine.abc import ShutdownMethod
 from engine.conf import parse_domain
 from engine.core import Engine
 from engine.domain import Domain
 from engine.errors import ConfigError, DriverError, InvalidState, NotSupported, UnsupportedConfig
 from engine.events import types
 from engine.lifecycle import Command, State, allowed
+from engine.registry import find_driver
 
-__all__ = ["CHECKS", "DriverSetup", "check_driver"]
+__all__ = ["CHECKS", "DriverSetup", "check_driver", "checks_for"]
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,22 @@ async def check_shutdown(setup: DriverSetup) -> None:
         web = await engine.define(setup.xml("web"))
         await web.start()
         await setup.wait_booted(web)
+        await _refuses_methods(web.shutdown)
         await web.shutdown()
         stopped = await record.until(types.DomainStopped, setup.patience)
         assert stopped.detail == "shutdown"
         assert (web.state, web.reason) == (State.SHUTOFF, "shutdown")
         assert stopped.cause is not None
+
+
+async def _refuses_methods(command: Callable[..., Awaitable[None]]) -> None:
+    try:
+        await command(method="telepathy")
+    except ConfigError as exc:
+        assert "telepathy" in str(exc)
+        assert all(method in str(exc) for method in get_args(ShutdownMethod))
+    else:
+        raise AssertionError("a method that is none was accepted")
 
 
 async def check_reset(setup: DriverSetup) -> None:
@@ -203,6 +217,7 @@ async def check_reboot(setup: DriverSetup) -> None:
         web = await engine.define(setup.xml("web"))
         await web.start()
         await setup.wait_booted(web)
+        await _refuses_methods(web.reboot)
         await web.reboot()
         rebooted = await record.until(types.DomainRebooted, setup.patience)
         assert (rebooted.detail, rebooted.state) == ("host", State.RUNNING)
@@ -481,8 +496,12 @@ _NEEDS: dict[Check, Command] = {
 }
 
 
-async def check_driver(setup: DriverSetup, *, commands: frozenset[Command] = frozenset(Command)) -> None:
-    """Run every check that ``commands`` (what the driver offers) allows; the first that fails raises AssertionError."""
-    for check in CHECKS:
-        if _NEEDS.get(check, Command.START) in commands:
-            await check(setup)
+def checks_for(driver: type[Driver]) -> tuple[Check, ...]:
+    """The checks that apply to a driver: all but those of commands it says it does not have (``Driver.commands``)."""
+    return tuple(check for check in CHECKS if _NEEDS.get(check, Command.START) in driver.commands | {Command.START})
+
+
+async def check_driver(setup: DriverSetup) -> None:
+    """Run every check that applies to the driver; the first that fails raises AssertionError."""
+    for check in checks_for(find_driver(ConnectionURI.parse(setup.uri))):
+        await check(setup)

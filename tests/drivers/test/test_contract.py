@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.testing import CHECKS, DriverSetup
+from engine import Command
+from engine.drivers.test import TestDriver
+from engine.testing import CHECKS, DriverSetup, check_driver, checks_for
 from engine.testing.contract import Check
 
 
@@ -24,3 +26,17 @@ async def test_contract(check: Check, tmp_path: Path) -> None:
             unsupported="<domain type='kvm'><name>other</name></domain>",
         )
     )
+
+
+async def test_all_of_it_at_once(tmp_path: Path) -> None:
+    assert checks_for(TestDriver) == CHECKS
+    await check_driver(DriverSetup(uri="test:///default", xml=make_xml, folder=tmp_path))
+
+
+def test_a_driver_is_not_held_to_what_it_does_not_offer() -> None:
+    class Plain(TestDriver):
+        commands = frozenset({Command.START, Command.DESTROY})
+
+    names = {check.__name__ for check in checks_for(Plain)}
+    assert "check_start_and_destroy" in names
+    assert names.isdisjoint({"check_suspend_and_resume", "check_shutdown", "check_reset", "check_save_and_restore"})
