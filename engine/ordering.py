@@ -217,9 +217,15 @@ class Ordering:
 
     # ------------------------------------------------------------------ plans
 
+    def _keys(self, names: Iterable[str]) -> list[str]:
+        """Keys of the domains of these names; one name may come as it is."""
+        return [key_of(self._owner.domain(name)) for name in ([names] if isinstance(names, str) else names)]
+
     def plan(self, direction: Direction, names: Iterable[str] | None = None) -> Plan:
         """What ``up`` or ``down`` would do now; see ``Engine.plan``."""
-        keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
+        if direction not in ("up", "down"):
+            raise ConfigError(f"there is a plan for up and one for down, none for '{direction}'")
+        keys = None if names is None else self._keys(names)
         return self._plan(self.graph(), direction, keys)
 
     def _plan(self, graph: OrderGraph, direction: Direction, keys: Iterable[str] | None) -> Plan:
@@ -259,7 +265,7 @@ class Ordering:
         if resume:
             keys = [key for key in (record.keys if record else ()) if key in self._domains]
         elif names is not None:
-            keys = [key_of(self._owner.domain(name)) for name in names]
+            keys = self._keys(names)
         if autostart:
             keys = [*(keys or ()), *(key for key, domain in self._domains.items() if domain.autostart)]
         run = Up(self._plan(self.graph(), "up", keys), _Controls(self), record=record, resumed=resume)
@@ -301,7 +307,7 @@ class Ordering:
             problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
         # what an interrupted one had stopped stays written down for ``up(resume=True)``
         record = self._unfinished()
-        keys = None if names is None else [key_of(self._owner.domain(name)) for name in names]
+        keys = None if names is None else self._keys(names)
         if going_on:
             keys = [] if record is None else self._still_to_stop(graph, record)
         plan = self._plan(graph, "down", keys)

@@ -486,3 +486,13 @@ async def test_order_crosses_connections(tmp_path: Path) -> None:
         assert (await engine.up(["web"])).ok
         assert engine.domain("db").active
         assert [step.name for step in engine.plan("down", ["db"]).steps] == ["web", "db"]
+
+
+async def test_one_name_may_come_as_it_is_and_a_direction_must_be_one() -> None:
+    async with fresh() as engine:
+        await engine.define(xml("web"))
+        assert [step.name for step in engine.plan("up", "web").steps] == ["web"]
+        assert (await engine.up("web")).done == ("web",)
+        assert (await engine.down("web")).done == ("web",)
+        with pytest.raises(ConfigError, match="none for 'sideways'"):
+            engine.plan("sideways")  # type: ignore[arg-type]
