@@ -7,6 +7,7 @@ OS errors become StoreError here, or JournalDamaged where another attempt can't 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import sqlite3
@@ -20,7 +21,7 @@ from engine.events.encoding import decode, encode
 from engine.events.types import Event
 from engine.util.files import fsync_dir
 
-__all__ = ["JournalDamaged", "JournalFile", "JournalReader", "Stored", "open_reader"]
+__all__ = ["JournalDamaged", "JournalFile", "JournalReader", "NoDescriptors", "Stored", "open_reader"]
 
 _VERSION = 1
 _APPLICATION = 0x76656A31  # "vej1": tells the file from any other database
@@ -49,11 +50,18 @@ _HOST_TROUBLE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+#: The file, its -wal, its -shm, their folder, and a look at the file beside.
+_DESCRIPTORS = 5
 _BUSY_SECONDS = 5.0
 
 
 class JournalDamaged(StoreError):
     """The file is no journal, or not one this version can read: it must be set aside."""
+
+
+class NoDescriptors(StoreError):
+    """This process may open no more files. Nothing is known of the journal: it may well be whole."""
 
 
 class Stored(NamedTuple):
@@ -287,6 +295,7 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection:
     """For a closed journal where nothing can be written: reading as usual would have to create the -shm file."""
     wal = path.with_name(path.name + "-wal")
     if wal.exists() and wal.stat().st_size:
+        _check_descriptors(path)
         raise StoreError(str(path), "can't be read without write permission and room on the disk")
     uri = path.absolute().as_uri()
     return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
@@ -318,15 +327,31 @@ def _read(db: sqlite3.Connection, since: int, limit: int, up_to: int | None) -> 
     return events
 
 
+def _check_descriptors(path: Path) -> None:
+    """Raise NoDescriptors unless this process may open as many more files as a journal takes."""
+    opened: list[int] = []
+    try:
+        for _ in range(_DESCRIPTORS):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as exc:
+        raise NoDescriptors(str(path), (exc.strerror or str(exc)).lower()) from exc
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF == sqlite3.SQLITE_CANTOPEN:
+            _check_descriptors(path)  # sqlite does not say why
         kind = StoreError if code is not None and code & 0xFF in _HOST_TROUBLE else JournalDamaged
         raise kind(str(path), str(exc)) from exc
     except OSError as exc:
-        raise StoreError(str(path), exc.strerror or str(exc)) from exc
+        kind = NoDescriptors if exc.errno in _NO_DESCRIPTORS else StoreError
+        raise kind(str(path), (exc.strerror or str(exc)).lower()) from exc
     except (EventError, TypeError, ValueError, OverflowError) as exc:
         raise JournalDamaged(str(path), str(exc)) from exc

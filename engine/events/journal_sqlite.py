@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from engine.errors import ConfigError, StoreError
 from engine.events.journal import Journal, now
-from engine.events.journal_file import JournalDamaged, JournalFile, Stored
+from engine.events.journal_file import JournalDamaged, JournalFile, NoDescriptors, Stored
 from engine.events.types import Event
 
 __all__ = ["SqliteJournal"]
@@ -46,6 +46,8 @@ class SqliteJournal(Journal):
     A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` and a new epoch begins; one that
     proves corrupt while in use is replaced by one that begins with the events in memory, in the same epoch. No file is
     set aside before something could be written to it: where a new one is refused, too, ``error`` says so.
+
+    Raises, from ``async with``: StoreError, where this process may open no more files.
 
     Args:
         path: the file. host: the name events carry; None: this host's.
@@ -307,9 +309,12 @@ class SqliteJournal(Journal):
                 self._begun_anew = True
                 stored = file.open()
         except StoreError as exc:
+            known = file.peek()
+            if known is None and isinstance(exc, NoDescriptors):
+                raise  # which number comes next is not known, and a whole journal would be set aside
             log.warning("the journal can't be opened, events stay in memory for now: %s", exc)
             self.error = exc
-            stored = file.peek() or Stored()
+            stored = known or Stored()
             if not stored.newest and os.path.lexists(self.path):
                 reason = "corrupt"
                 self._wanted += 1

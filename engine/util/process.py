@@ -7,6 +7,7 @@ proc(5) (``/proc/PID/stat``, field 22; ``/proc/sys/kernel/random/boot_id``).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -35,30 +36,58 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     boot: str
 
 
+# our trouble, not the process's: whether it is there can't be told then, and a guest that runs must not be given up
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def _not_there(exc: OSError) -> None:
+    """Return if the error says that there is no such process; raise HostError if it says nothing about it."""
+    if exc.errno in _SHORT:
+        raise HostError(f"processes can't be looked at: {(exc.strerror or str(exc)).lower()}") from exc
+
+
 def boot_id() -> str:
-    """Names the host's current boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """Names the host's current boot. Raises HostError: no file can be opened."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError as exc:
+        raise HostError(f"{exc.filename}: {(exc.strerror or str(exc)).lower()}") from exc
 
 
 def start_time(pid: int) -> int | None:
-    """Clock ticks from the host's boot to the start of ``pid``; None: there is no such process."""
+    """Clock ticks from the host's boot to the start of ``pid``; None: there is no such process.
+
+    Raises:
+        HostError: it can't be told, as no file can be opened.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    except OSError as exc:
+        _not_there(exc)
         return None
     # the name, in parentheses, may hold anything: the fields are counted from its end
     return int(text.rpartition(b")")[2].split()[19])
 
 
 def find_process(*words: str) -> Identity | None:
-    """The process (zombies apart) whose command line holds all ``words`` as arguments. Blocking: reads ``/proc``."""
+    """The process (zombies apart) whose command line holds all ``words`` as arguments. Blocking: reads ``/proc``.
+
+    Raises:
+        HostError: it can't be told, as no file can be opened.
+    """
     wanted = {word.encode() for word in words}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - only the names
+    try:
+        entries = os.listdir("/proc")  # noqa: PTH208 - only the names
+    except OSError as exc:
+        _not_there(exc)
+        return None
+    for entry in entries:
         if not entry.isdigit():
             continue
         try:
             arguments = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-        except OSError:
+        except OSError as exc:
+            _not_there(exc)
             continue
         if wanted <= set(arguments) and (started := start_time(int(entry))) is not None:
             return Identity(pid=int(entry), started=started, boot=boot_id())
@@ -119,24 +148,35 @@ class Process:
         # reaped by pidfd below: neither its destructor nor subprocess's list of zombies is to touch it
         child.returncode = 0
         try:
-            pidfd = os.pidfd_open(child.pid)
-        except OSError as exc:
+            identity = Identity(pid=child.pid, started=start_time(child.pid) or 0, boot=boot_id())
+            return cls(identity, os.pidfd_open(child.pid))
+        except (OSError, HostError) as exc:
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
-            raise HostError(f"{argv[0]} can't be watched: {(exc.strerror or str(exc)).lower()}") from exc
-        return cls(Identity(pid=child.pid, started=start_time(child.pid) or 0, boot=boot_id()), pidfd)
+            reason = (exc.strerror or str(exc)).lower() if isinstance(exc, OSError) else str(exc)
+            raise HostError(f"{argv[0]} can't be watched: {reason}") from exc
 
     @classmethod
     def attach(cls, identity: Identity) -> Process | None:
-        """The running process ``identity`` names; None: it is gone."""
+        """The running process ``identity`` names; None: it is gone.
+
+        Raises:
+            HostError: it can't be told, as no file can be opened.
+        """
         if identity.boot != boot_id():
             return None
         try:
             pidfd = os.pidfd_open(identity.pid)
-        except OSError:
+        except OSError as exc:
+            _not_there(exc)
             return None
-        # in this order: what the descriptor holds can't be replaced by a process that started later
-        if start_time(identity.pid) != identity.started:
+        try:
+            # in this order: what the descriptor holds can't be replaced by a process that started later
+            same = start_time(identity.pid) == identity.started
+        except HostError:
+            os.close(pidfd)
+            raise
+        if not same:
             os.close(pidfd)
             return None
         return cls(identity, pidfd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -117,3 +118,31 @@ def test_a_name_with_parentheses_and_blanks_confuses_nobody(tmp_path: Path, outp
     process.kill()
     anyio.run(process.wait)
     process.close()
+
+
+def test_what_can_not_be_looked_at_is_not_taken_for_gone() -> None:
+    """A guest that runs must not be given up because this process may open no more files."""
+    identity = Identity(pid=os.getpid(), started=start_time(os.getpid()) or 0, boot=boot_id())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open("/dev/null", os.O_RDONLY)]
+    while held[-1] < max(map(int, os.listdir("/proc/self/fd"))) - 1:  # the last one is the listing's own
+        held.append(os.open("/dev/null", os.O_RDONLY))
+    try:
+        # none for the boot's id; one, which the process's descriptor takes from its start time
+        for spare in (0, 1):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1 + spare, hard))
+            with pytest.raises(HostError, match="too many open files"):
+                Process.attach(identity)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1, hard))
+        with pytest.raises(HostError, match="too many open files"):
+            start_time(os.getpid())
+        with pytest.raises(HostError, match="too many open files"):
+            find_process("no such process")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in held:
+            os.close(fd)
+    attached = Process.attach(identity)
+    assert attached is not None
+    attached.close()
+    assert Process.attach(msgspec.structs.replace(identity, started=identity.started + 1)) is None
