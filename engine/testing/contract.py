@@ -22,8 +22,7 @@ from typing import Any, get_args
 import anyio
 import anyio.lowlevel
 
-from engine.abc import ConnectionURI, Driver
-from engine.abc import ShutdownMethod
+from engine.abc import ConnectionURI, Driver, ShutdownMethod
 from engine.conf import parse_domain
 from engine.core import Engine
 from engine.domain import Domain
