@@ -136,12 +136,21 @@ def test_order_shows_what_is_declared(stack):
     assert [step["method"] for step in lb["ladder"]] == ["agent", "acpi", "save"]
 
 
-@pytest.mark.parametrize("command", ["order", "plan", "up", "down"])
+@pytest.mark.parametrize("command", ["order", "plan", "up"])
 def test_an_order_that_makes_no_sense_is_told(virengine, command):
     virengine.define("web", order="<order:after domain='nobody'/>")
     result = virengine(command, code=1)
     assert "names 'nobody', and there is no such domain" in result.stderr
     assert virengine(command, *(["down"] if command == "plan" else []), "nobody", code=3)
+
+
+def test_down_goes_on_whatever_is_declared_and_tells(virengine):
+    virengine.define("web", order="<order:after domain='nobody'/>")
+    virengine("start", "web")
+    result = virengine("down")
+    assert "there is no such domain" in result.stdout + result.stderr
+    [web] = [domain for domain in virengine.json("list") if domain["name"] == "web"]
+    assert web["state"] == "shut off"
 
 
 def test_the_policy_of_the_state_directory_counts(virengine):
