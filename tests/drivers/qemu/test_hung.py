@@ -28,7 +28,14 @@ async def opened(folder: Path) -> AsyncIterator[Engine]:
         async with Engine(
             "qemu:///session", state_dir=folder / "state", systemd=False, resume=False, on_close="leave"
         ) as engine:
-            yield engine
+            try:
+                yield engine
+            except BaseException:  # the next engine, which would end them, does not come
+                with anyio.CancelScope(shield=True):
+                    for domain in engine.domains():
+                        if domain.active:
+                            await domain.destroy()
+                raise
 
 
 async def pid_of(domain: Domain) -> int:

@@ -24,7 +24,14 @@ pytestmark = pytest.mark.qemu
 async def opened(folder: Path) -> AsyncIterator[Engine]:
     with anyio.fail_after(60):
         async with Engine("qemu:///session", state_dir=folder / "state", systemd=False, on_close="leave") as engine:
-            yield engine
+            try:
+                yield engine
+            except BaseException:  # the next engine, which would end them, does not come
+                with anyio.CancelScope(shield=True):
+                    for domain in engine.domains():
+                        if domain.active:
+                            await domain.destroy()
+                raise
 
 
 async def paused(engine: Engine, folder: Path) -> Domain:
