@@ -188,7 +188,7 @@ def _listen(path: Path, ours: list[int]) -> int:
     with socket.socket(fileno=os.dup(fd)) as duplicate:
         duplicate.bind(str(path))
         path.chmod(0o600)
-        duplicate.listen(8)
+        duplicate.listen(8)  # QEMU makes that 1 when it takes it over
     return fd
 
 
