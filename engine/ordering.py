@@ -1,4 +1,4 @@
-"""Order inside an engine: one graph of what is declared, for plans, for up and down, and for systemd's scopes."""
+"""Order inside an engine: one graph of what is declared, for plans, and for up and down."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from engine.abc import ScopeInfo
 from engine.conf.order import Edge, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
-from engine.errors import Busy, ConfigError, EngineError, GateFailed, StoreError
+from engine.errors import Busy, ConfigError, GateFailed, StoreError
 from engine.events.types import DomainEvent, Event
-from engine.lifecycle import Command, State, allowed
+from engine.lifecycle import State
+from engine.scoping import Scoping, key_of, refuses
 from engine.shutdown.gates import Console, GateTarget, wait_gates
 from engine.shutdown.graph import Declarations, Direction, Member, OrderGraph
 from engine.shutdown.keeper import Keeper
-from engine.shutdown.plan import Facts, Plan, make_plan
+from engine.shutdown.plan import METHODS, Facts, Plan, make_plan
 from engine.shutdown.report import Record, Report
 from engine.util.inotify import Watcher
 
@@ -31,23 +32,13 @@ if TYPE_CHECKING:
     from engine.events.bus import Bus
     from engine.shutdown.drill import Drill
     from engine.store import Store
-    from engine.systemd.doctor import DomainFacts, Finding
-    from engine.systemd.machines import ScopeManager
-    from engine.systemd.scope import ScopeRequest, UnitOrder
+    from engine.systemd.doctor import Finding
 
 __all__ = ["Ordering"]
 
 log = logging.getLogger("engine.order")
 
-#: How long closing waits for live scopes to be ordered anew.
-_MEND_SECONDS = 10.0
 _RECORD = "down"
-_COMMANDS = {
-    "agent": Command.SHUTDOWN,
-    "acpi": Command.SHUTDOWN,
-    "save": Command.MANAGED_SAVE,
-    "destroy": Command.DESTROY,
-}
 
 
 class Owner(Protocol):
@@ -61,11 +52,6 @@ class Owner(Protocol):
     def domain(self, key: str) -> Domain: ...
 
     def start_soon(self, function: Any, *args: object, name: str) -> bool: ...
-
-
-def key_of(domain: Domain) -> str:
-    """Names a domain in the graph: a UUID alone may be there twice, at two connections."""
-    return f"{domain.connection}#{domain.uuid}"
 
 
 def _member(definition: DomainDefinition, connection: str) -> Member:
@@ -92,21 +78,16 @@ class Ordering:
         self._owner = owner
         self._policy = policy
         self._budget = budget
-        self._systemd = systemd
         self._declared = Declarations()
         self._domains: dict[str, Domain] = {}
         self._wrong_policy: ConfigError | None = None
-        self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
         self._one_down = anyio.Lock()
         self._downs = 0  # under way, or waiting for their turn
         self._ups: dict[anyio.CancelScope, anyio.Event] = {}  # under way, and what is set when each has ended
         self._kept = Keeper(self._save_record)
-        self._one_mend = anyio.Lock()
-        self._mending = 0
-        self._mended = anyio.Event()
         self._stack = AsyncExitStack()
         self._watcher = Watcher()  # one for all serial gates: the kernel gives a user 128 inotify instances
-        self.scopes: ScopeManager | None = None
+        self._scoping = Scoping(owner, self._declared, self._domains, systemd=systemd)
 
     async def __aenter__(self) -> Self:
         try:
@@ -121,23 +102,14 @@ class Ordering:
             self._kept.record = Record.load(await self._owner.store.load_record(_RECORD))
         except StoreError as exc:
             log.warning("whether a down was interrupted is not known: %s", exc)
-        if self._systemd:
-            from engine.systemd.machines import ScopeManager
-
-            self.scopes = await self._stack.enter_async_context(ScopeManager())
+        await self._stack.enter_async_context(self._scoping)
         await self._stack.enter_async_context(self._watcher)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            # a change made just before the end still reaches the live scopes
-            with anyio.move_on_after(_MEND_SECONDS):
-                while self._mending:
-                    await self._mended.wait()
-        finally:
-            await self._stack.aclose()
+        await self._stack.aclose()
 
     def _read_policy(self) -> Policy:
         policy = self._policy
@@ -174,13 +146,13 @@ class Ordering:
         self._domains[member.key] = domain
         self._declared.put(member)
         if (before.order.edges if before else ()) != member.order.edges:
-            self._mend_scopes()
+            self._scoping.mend()
 
     def forgotten(self, domain: Domain) -> None:
         """A domain is no more."""
         key = key_of(domain)
         self._domains.pop(key, None)
-        self._told.pop(key, None)
+        self._scoping.forgotten(key)
         self._declared.discard(key)
 
     def add(
@@ -198,7 +170,7 @@ class Ordering:
         for kind, names in (("requires", requires), ("after", after)):
             for name in (names,) if isinstance(names, str) else names:
                 self._declared.add(domain, Edge(domain=name, kind=kind, when=when))  # type: ignore[arg-type]
-        self._mend_scopes()
+        self._scoping.mend()
 
     def of(self, domain: Domain) -> Order:
         """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults."""
@@ -239,18 +211,7 @@ class Ordering:
 
     def _refused(self, domain: Domain) -> dict[str, str]:
         """Why each stop method that can't work on a domain now can't."""
-        return {method: reason for method in _COMMANDS if (reason := self.refuses(domain, method))}
-
-    @staticmethod
-    def refuses(domain: Domain, method: str) -> str:
-        """Why a stop method can't work on a domain now, or ""."""
-        if method not in domain.driver.stop_methods:
-            return "its driver has no such method"
-        if _COMMANDS[method] not in allowed(domain.state):
-            return f"it is {domain.state}"
-        if method == "save" and not domain.persistent:
-            return "it is transient"
-        return ""
+        return {method: reason for method in METHODS if (reason := refuses(domain, method))}
 
     # ------------------------------------------------------------------ up and down
 
@@ -391,135 +352,18 @@ class Ordering:
 
     async def create_scope(self, domain: Domain, leader: int, interfaces: Sequence[int]) -> ScopeInfo:
         """Put a domain's processes into a scope that is ordered as the graph says."""
-        if self.scopes is None:
-            return ScopeInfo(reason="scopes are turned off")
-        request = self._request(domain, leader, tuple(interfaces))
-        info = await self.scopes.create(request)
-        if info.unit:
-            self._told[key_of(domain)] = request.after
-        return info
-
-    def _request(self, domain: Domain, leader: int, interfaces: tuple[int, ...] = ()) -> ScopeRequest:
-        from engine.systemd.limits import parse_limits
-        from engine.systemd.scope import ScopeRequest
-
-        definition = domain.live_definition
-        return ScopeRequest(
-            domain=domain.name,
-            uuid=domain.uuid,
-            connection=domain.connection,
-            leader=leader,
-            after=self._scopes_after(domain),
-            before=self._scopes_before(domain),
-            partition=definition.partition,
-            # Its own part of the plan, not the length of the whole: systemd counts from the moment it stops this very
-            # scope, and that comes only when those that are ordered after it are gone. The length of the whole is what
-            # the service gets that runs ``down``.
-            stop_timeout=self._declared.stop_seconds(key_of(domain)),
-            limits=parse_limits(definition),
-            interfaces=interfaces,
-        )
-
-    def _scopes_after(self, domain: Domain) -> tuple[str, ...]:
-        from engine.systemd.scope import scope_units
-
-        units: list[str] = []
-        for key in self._declared.scopes_after(key_of(domain)):
-            other = self._domains[key]
-            units += (other.scope,) if other.scope else scope_units(other.connection, other.name, other.uuid)
-        return tuple(units)
-
-    def _scopes_before(self, domain: Domain) -> tuple[str, ...]:
-        """Of one that is started again while others are ordered after it: its name may be another than they know."""
-        key = key_of(domain)
-        living = (other for other in self._domains.values() if other.scope)
-        return tuple(other.scope for other in living if key in self._declared.scopes_after(key_of(other)))
-
-    def _mend_scopes(self) -> None:
-        """The order changed: live scopes have to follow."""
-        if self.scopes is not None and any(domain.scope for domain in self._domains.values()):
-            # an engine that closes mends nothing any more: then there is nothing to wait for either
-            self._mending += self._owner.start_soon(self._mend, name="the order of live scopes")
-
-    async def _mend(self) -> None:
-        try:
-            async with self._one_mend:  # those who waited find nothing left to do
-                await self._reorder()
-        finally:
-            self._mending -= 1
-            if not self._mending:
-                self._mended.set()
-                self._mended = anyio.Event()
-
-    async def _reorder(self) -> None:
-        from engine.systemd.scope import UnitOrder, order_units
-
-        assert self.scopes is not None
-        orders: dict[str, UnitOrder] = {}
-        told: dict[str, tuple[str, ...]] = {}
-        for key, domain in self._domains.items():
-            if domain.scope and (after := self._scopes_after(domain)) != self._told.get(key):
-                request = self._request(domain, 0)
-                told[key] = after
-                orders[domain.scope] = UnitOrder(
-                    after=order_units(request, domain.scope), stop_timeout=request.stop_timeout
-                )
-        if orders:
-            await self.scopes.reorder(orders)
-            self._told.update(told)
+        return await self._scoping.create(domain, leader, interfaces)
 
     def domain_stopped(self, domain: Domain, unit: str) -> None:
         """A domain has stopped; ``unit`` held it."""
-        self._told.pop(key_of(domain), None)
-        if self.scopes is not None and unit:
-            self._owner.start_soon(self.scopes.forget, unit, name=f"the scope of {domain.name}")
-
-    # ------------------------------------------------------------------ doctor
+        self._scoping.stopped(domain, unit)
 
     async def doctor(
         self, *, units: Mapping[str, str], folder: Path, fix: bool = False, dry_run: bool = False
     ) -> tuple[list[Finding], list[str]]:
         """See ``Engine.doctor``."""
-        from engine.systemd import doctor
-        from engine.systemd.machines import ScopeManager
-
-        async with AsyncExitStack() as stack:
-            manager = self.scopes if self.scopes is not None else await stack.enter_async_context(ScopeManager())
-            domains = [await self._facts(domain) for domain in self._domains.values() if domain.active]
-            worst_case = self.plan("down").seconds
-            host = await doctor.gather(manager, units, folder)
-            findings = doctor.examine(domains, host, worst_case=worst_case)
-            done: list[str] = []
-            if fix:
-
-                async def create(request: ScopeRequest) -> ScopeInfo:
-                    info = await manager.create(request)
-                    if info.unit:
-                        domain = self._domains[f"{request.connection}#{request.uuid}"]
-                        domain.scope = info.unit
-                        await domain.save_status()
-                    return info
-
-                done = await doctor.repair(
-                    findings, domains, host, manager, worst_case=worst_case, create=create, dry_run=dry_run
-                )
-            return findings, done
-
-    async def _facts(self, domain: Domain) -> DomainFacts:
-        from engine.systemd.doctor import DomainFacts
-
-        refused = [self.refuses(domain, step.method) for step in self.of(domain).ladder]
-        try:
-            pid = (await domain.info()).pid
-        except EngineError:
-            pid = None
-        return DomainFacts(
-            name=domain.name,
-            request=self._request(domain, pid) if pid is not None else None,
-            unit=domain.scope,
-            reason="" if domain.scope else "it was started without one",
-            unstoppable="; ".join(dict.fromkeys(refused)) if refused and all(refused) else "",
-        )
+        worst_case = self.plan("down").seconds
+        return await self._scoping.doctor(units=units, folder=folder, worst_case=worst_case, fix=fix, dry_run=dry_run)
 
 
 class Target:
@@ -562,7 +406,7 @@ class _Controls:
         return self._domains[key].started_at
 
     def refuses(self, key: str, method: str) -> str:
-        return Ordering.refuses(self._domains[key], method)
+        return refuses(self._domains[key], method)
 
     def target(self, key: str) -> GateTarget:
         return Target(self._domains[key])
