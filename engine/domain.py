@@ -440,9 +440,10 @@ class Domain:
             raise DriverError(f"domain '{self.name}' is transient: there is no definition to remove")
         if self.saved and not command.managed_save:
             raise DriverError(f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save")
-        await self._host.store.delete_definition(self._host.uri, self._definition)
-        if self.saved:
-            await self.discard_save()
+        with anyio.CancelScope(shield=True):  # all of it or nothing
+            await self._host.store.delete_definition(self._host.uri, self._definition)
+            if self.saved:
+                await self.discard_save()
         self.persistent = False
         self.autostart = False
         self.report(Report.UNDEFINED)
