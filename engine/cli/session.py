@@ -95,7 +95,12 @@ class Session:
 
         async def main() -> None:
             engine = Engine(
-                *uris, state_dir=self.state_dir, runtime_dir=self.runtime_dir, on_close="leave", resume=False, quiet=True
+                *uris,
+                state_dir=self.state_dir,
+                runtime_dir=self.runtime_dir,
+                on_close="leave",
+                resume=False,
+                quiet=True,
             )
             async with engine:
                 await work(engine)
