@@ -35,10 +35,11 @@ def states() -> str:
 
 
 def events() -> str:
+    known = types.event_types()
     parts = [f"# Events\n{NOTE}\nEvery event carries the fields of those it is a kind of.\n"]
     for name in types.__all__:
-        event_type = getattr(types, name)
-        if not inspect.isclass(event_type):
+        event_type: type[types.Event] | None = known.get(name)
+        if event_type is None:
             continue
         kind = event_type.__bases__[0].__name__
         own = [field for field in event_type.__struct_fields__ if field in event_type.__annotations__]
