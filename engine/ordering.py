@@ -263,9 +263,7 @@ class Ordering:
     async def _down(self, names: Iterable[str] | None, until: float | None, *, going_on: bool) -> Report:
         from engine.shutdown.executor import Down
 
-        graph, problems = self._declared.lenient_graph()
-        if self._wrong_policy is not None:
-            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
+        graph, problems = self._lenient()
         # what an interrupted one had stopped stays written down for ``up(resume=True)``
         record = self._unfinished()
         keys = None if names is None else self._keys(names)
@@ -278,6 +276,13 @@ class Ordering:
         if controls.keeps_record:
             self._kept.record = run.record
         return await run.run()
+
+    def _lenient(self) -> tuple[OrderGraph, tuple[str, ...]]:
+        """A graph whatever is declared, and what had to be left out of it."""
+        graph, problems = self._declared.lenient_graph()
+        if self._wrong_policy is not None:
+            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
+        return graph, problems
 
     def _still_to_stop(self, graph: OrderGraph, record: Record) -> list[str]:
         """Those an interrupted ``down`` had not stopped, less those that something needs that was started since."""
@@ -362,8 +367,25 @@ class Ordering:
         self, *, units: Mapping[str, str], folder: Path, fix: bool = False, dry_run: bool = False
     ) -> tuple[list[Finding], list[str]]:
         """See ``Engine.doctor``."""
-        worst_case = self.plan("down").seconds
-        return await self._scoping.doctor(units=units, folder=folder, worst_case=worst_case, fix=fix, dry_run=dry_run)
+        from engine.systemd.doctor import Finding
+
+        graph, problems = self._lenient()
+        worst_case = self._plan(graph, "down", None).seconds
+        findings, done = await self._scoping.doctor(
+            units=units, folder=folder, worst_case=worst_case, fix=fix, dry_run=dry_run
+        )
+        unsound = [
+            Finding(
+                severity="error",
+                code="order",
+                subject="order",
+                what=problem,
+                why="down goes on without it, so guests may be stopped out of order",
+                fix="mend what is declared",
+            )
+            for problem in problems
+        ]
+        return [*unsound, *findings], done
 
 
 class Target:

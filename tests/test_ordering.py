@@ -496,3 +496,12 @@ async def test_one_name_may_come_as_it_is_and_a_direction_must_be_one() -> None:
         assert (await engine.down("web")).done == ("web",)
         with pytest.raises(ConfigError, match="none for 'sideways'"):
             engine.plan("sideways")  # type: ignore[arg-type]
+
+
+async def test_doctor_tells_of_an_unsound_order(tmp_path: Path) -> None:
+    async with fresh() as engine:
+        await engine.define(xml("web", after("nobody")))
+        findings, _ = await engine.doctor(units={}, folder=tmp_path)
+        [order] = [finding for finding in findings if finding.code == "order"]
+        assert order.severity == "error"
+        assert "'nobody'" in order.what
