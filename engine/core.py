@@ -68,6 +68,8 @@ class Engine:
             default without). Closed by an error or by cancellation, the engine never touches them.
         resume: go on, in the background, with a ``down`` that an earlier engine could not finish.
         systemd: put domains into systemd scopes.
+        service: the systemd service this engine runs in, if that stops the guests itself when the host goes down:
+            scopes are ordered after it too. Not for a service whose state directory other units wait for.
         journal_keep: how many events are kept at least; in memory a tenth of it.
         journal_age: seconds after which an event on disk may go; None: only their number counts.
         quiet: opening, closing and taking over is no event, for programs that open an engine for a moment only.
@@ -86,6 +88,7 @@ class Engine:
         on_close: Literal["leave", "down"] | None = None,
         resume: bool = True,
         systemd: bool = True,
+        service: str = "",
         journal_keep: int = 100_000,
         journal_age: float | None = None,
         quiet: bool = False,
@@ -105,7 +108,7 @@ class Engine:
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._state: Literal["new", "open", "closing", "closed"] = "new"
-        self.order = Ordering(self, policy=policy, budget=budget, systemd=systemd)
+        self.order = Ordering(self, policy=policy, budget=budget, systemd=systemd, service=service)
         self.bus: Bus
 
     def __repr__(self) -> str:

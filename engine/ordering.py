@@ -71,10 +71,12 @@ class Ordering:
         policy: text of a policy, or the path of one; None: ``order.toml`` in the state directory, where there is one.
             What is wrong in a file is told when something is planned; ``down`` goes on without it, and says so.
         budget: seconds the host gives to stop everything; None: the policy's.
-        systemd: put domains into scopes.
+        systemd: put domains into scopes; service: the one this engine runs in, if scopes are to be ordered after it.
     """
 
-    def __init__(self, owner: Owner, *, policy: str | Path | None, budget: float | None, systemd: bool) -> None:
+    def __init__(
+        self, owner: Owner, *, policy: str | Path | None, budget: float | None, systemd: bool, service: str = ""
+    ) -> None:
         self._owner = owner
         self._policy = policy
         self._budget = budget
@@ -87,7 +89,7 @@ class Ordering:
         self._kept = Keeper(self._save_record)
         self._stack = AsyncExitStack()
         self._watcher = Watcher()  # one for all serial gates: the kernel gives a user 128 inotify instances
-        self._scoping = Scoping(owner, self._declared, self._domains, systemd=systemd)
+        self._scoping = Scoping(owner, self._declared, self._domains, systemd=systemd, service=service)
 
     async def __aenter__(self) -> Self:
         try:

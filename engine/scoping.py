@@ -60,14 +60,17 @@ class Scoping:
 
     Args:
         declared, domains: kept up to date by whoever made this; domains by ``key_of``.
-        systemd: False: there are no scopes.
+        systemd: False: there are no scopes; service: scopes are ordered after it, "": after none.
     """
 
-    def __init__(self, owner: Owner, declared: Declarations, domains: Mapping[str, Domain], *, systemd: bool) -> None:
+    def __init__(
+        self, owner: Owner, declared: Declarations, domains: Mapping[str, Domain], *, systemd: bool, service: str = ""
+    ) -> None:
         self._owner = owner
         self._declared = declared
         self._domains = domains
         self._systemd = systemd
+        self._service = service
         self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
         self._one_mend = anyio.Lock()
         self._mending = 0
@@ -79,7 +82,7 @@ class Scoping:
         if self._systemd:
             from engine.systemd.machines import ScopeManager
 
-            self.scopes = await self._stack.enter_async_context(ScopeManager())
+            self.scopes = await self._stack.enter_async_context(ScopeManager(engine_unit=self._service))
         return self
 
     async def __aexit__(
