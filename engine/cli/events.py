@@ -81,7 +81,9 @@ def events(
     path = session.state_dir / "journal.db"
     if follow:
         from engine.cli.follow import follow as follow_journal
+        from engine.cli.follow import note_interrupts
 
+        note_interrupts()
         try:
             follow_journal(
                 path,
