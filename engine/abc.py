@@ -6,6 +6,7 @@ keeps them for every driver alike. A driver does I/O and *reports* facts through
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +20,7 @@ from engine.conf import DomainDefinition
 from engine.errors import ConfigError, NotSupported
 from engine.events.commands import ShutdownMethod
 from engine.events.types import DomainEvent
-from engine.lifecycle import Command, Report
+from engine.lifecycle import Command, Report, State
 
 __all__ = [
     "ConnectionURI",
@@ -28,9 +29,11 @@ __all__ = [
     "DomainInfo",
     "Driver",
     "DriverContext",
+    "Run",
     "ScopeInfo",
     "ShutdownMethod",
     "check_method",
+    "default_uri",
 ]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -86,6 +89,11 @@ class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
         return f"{scheme}://{netloc}{self.path}" + (f"?{query}" if query else "")
 
 
+def default_uri() -> str:
+    """Of who names no connection; libvirt's choice: the system's for root, the session's for everybody else."""
+    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+
+
 class ScopeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Where the domain's processes were put.
 
@@ -117,6 +125,18 @@ class Discovered(msgspec.Struct, frozen=True, kw_only=True):
     persistent: bool = True
     autostart: bool = False
     seed: bool = False
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A running domain as an engine that is gone left it.
+
+    Attributes:
+        state: the one it was in; facts: what the driver remembered of it; runtime_dir: the folder with its sockets.
+    """
+
+    state: State
+    facts: Mapping[str, JSON]
+    runtime_dir: Path
 
 
 class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +256,16 @@ class Driver(ABC):
     @abstractmethod
     def open(cls, uri: ConnectionURI, context: DriverContext) -> AbstractAsyncContextManager[Driver]:
         """Open the connection; leaving the context closes it and never touches a running domain."""
+
+    @classmethod
+    def unchanged(cls, uri: ConnectionURI, runs: Sequence[Run]) -> bool:
+        """Whether all of ``runs``, the domains of this connection that ran when an engine was last there, still run and
+        are in the state they were in, and ``discover`` would bring no others.
+
+        Called without an open connection and without an event loop; may block, for moments, not seconds. False says no
+        more than that it takes an open connection to tell, as it does unless a driver knows better.
+        """
+        return False
 
     @abstractmethod
     def check(self, definition: DomainDefinition) -> None:

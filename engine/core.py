@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from engine.abc import ConnectionURI, Driver, ScopeInfo
+from engine.abc import ConnectionURI, Driver, ScopeInfo, default_uri
 from engine.conf import DomainDefinition, parse_domain
 from engine.connection import Connection
 from engine.domain import Domain
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 log = logging.getLogger("engine")
-
-
-def default_uri() -> str:
-    """libvirt's choice: the system's connection for root, the session's for everybody else."""
-    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
 
 
 class Engine:

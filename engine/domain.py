@@ -586,6 +586,8 @@ class Domain:
                 reason=self.reason if self.active else "booted",
                 ready=self.ready,
                 scope=self.scope,
+                active=self.active,
+                pid=self.handle.leader,
                 facts=self.handle.facts,
             )
         )
@@ -634,7 +636,7 @@ class Domain:
         self.started_at = status.started
         self.ready = status.ready
         self.scope = status.scope
-        self.handle.facts = status.facts
+        self.handle.facts, self.handle.leader = status.facts, status.pid
         reports: list[tuple[Report, str, str]] = []
         self._adopting = reports
         return reports
@@ -655,11 +657,12 @@ class Domain:
 class Handle:
     """What a driver sees of a domain (``engine.abc.DomainHandle``)."""
 
-    __slots__ = ("_domain", "facts")
+    __slots__ = ("_domain", "facts", "leader")
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self.facts: Any = None
+        self.leader: int | None = None
 
     def __repr__(self) -> str:
         return f"<Handle of {self._domain!r}>"
@@ -698,6 +701,7 @@ class Handle:
 
     async def create_scope(self, leader: int, *, interfaces: Sequence[int] = ()) -> ScopeInfo:
         domain = self._domain
+        self.leader = leader
         info = await domain._host.create_scope(domain, leader, interfaces)
         domain.scope = info.unit
         domain._changed_status()

@@ -22,6 +22,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ from engine.errors import ConfigError, StateDirLocked, StoreError
 from engine.lifecycle import State
 from engine.util.files import fsync_dir, remove_file, write_atomic
 
-__all__ = ["DiskStore", "MemoryStore", "Status", "Store", "Stored"]
+__all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored"]
 
 T = TypeVar("T")
 
@@ -83,12 +84,18 @@ def _read_connection(folder: Path) -> str:
     return text or unquote(folder.name)
 
 
+def _whole_file(kind: int) -> bytes:
+    """A ``struct flock`` (fcntl(2)) over a whole file: type, whence, start, length, pid."""
+    return struct.pack("hhqqi0q", kind, os.SEEK_SET, 0, 0, 0)
+
+
 class Status(msgspec.Struct, kw_only=True):
     """The run-time state of one active domain, as ``status.json`` holds it.
 
     Attributes:
         text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
         state, reason, ready: what was told of it last; scope: the systemd scope that holds it, or "".
+    active: False while it is only being started. pid: the process that leads its scope, if it has one.
     """
 
     uuid: str
@@ -100,6 +107,8 @@ class Status(msgspec.Struct, kw_only=True):
     reason: str = "booted"
     ready: bool = False
     scope: str = ""
+    active: bool = True
+    pid: int | None = None
     facts: Any = None
 
 
@@ -113,6 +122,23 @@ class Stored(msgspec.Struct, kw_only=True):
     connection: str
     definition: DomainDefinition
     autostart: bool
+
+
+class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a state directory holds, read in passing.
+
+    Attributes:
+        held: an engine has it open just now: it keeps the statuses up to date.
+        saved: UUIDs of domains with a managed save; known: connections that were open before.
+        problems: sentences about files that can't be used.
+    """
+
+    held: bool
+    stored: list[Stored]
+    statuses: list[Status]
+    saved: frozenset[str]
+    known: frozenset[str]
+    problems: list[str]
 
 
 class Store(ABC):
@@ -328,6 +354,8 @@ class DiskStore(Store):
                 raise StateDirLocked(str(self.path), holder) from exc
             raise
         self._lock = fd
+        with contextlib.suppress(OSError):  # a file system without them: nobody can peek while it is held
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
         with contextlib.suppress(OSError):  # a full disk: it is held all the same, only nobody can read by whom
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
@@ -344,6 +372,33 @@ class DiskStore(Store):
             os.close(self._lock)  # closing gives the lock up
             self._lock = None
 
+    def peek(self) -> Glimpse:
+        """What is there, without taking hold of it: whoever has it open, or opens it now, is not disturbed. Blocking.
+
+        Raises:
+            OSError: it can't be read, or there is none.
+        """
+        fd = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # flock can only be asked about by trying to take it, which would refuse an engine that opens just now
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
+        finally:
+            os.close(fd)
+        held = struct.unpack_from("h", found)[0] != fcntl.F_UNLCK
+        stored, statuses = self._read_definitions(), self._read_statuses()
+        return Glimpse(
+            held=held,
+            stored=stored,
+            statuses=statuses,
+            saved=frozenset(path.stem for path in self.save_dir.glob("*.save")),
+            known=frozenset(
+                _read_connection(folder)
+                for folder in (self.path / "domains").iterdir()
+                if (folder / "connection").exists()
+            ),
+            problems=self._problems,
+        )
+
     def _read_definitions(self) -> list[Stored]:
         found: list[Stored] = []
         for folder in sorted((self.path / "domains").iterdir()):
@@ -351,6 +406,8 @@ class DiskStore(Store):
             for path in sorted(folder.glob("*.xml")):
                 try:
                     definition = parse_domain(path.read_bytes(), source=str(path))
+                except FileNotFoundError:
+                    continue  # whoever holds the directory has just removed it
                 except (ConfigError, OSError) as exc:
                     self._problems.append(f"{exc} (the domain was left out, the file was left alone)")
                     continue
@@ -364,6 +421,8 @@ class DiskStore(Store):
         for path in sorted(self.run.glob("*/status.json")):
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Status))
+            except FileNotFoundError:
+                continue
             except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
                 self._problems.append(f"{path}: {exc} (the run-time state of one domain can't be read)")
         return found

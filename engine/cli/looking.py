@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli import arguments, output
-from engine.cli.session import find, with_engine
+from engine.cli.session import Session, find, with_engine
 
 if TYPE_CHECKING:
     from engine.abc import DomainInfo
     from engine.core import Engine
     from engine.domain import Domain
+    from engine.glance import DomainView
 
 __all__ = ["dumpxml", "info", "list_domains"]
 
@@ -33,41 +34,58 @@ _STYLES = {
 @click.option("--name", "only_name", is_flag=True, help="Print names, one a line, and nothing else.")
 @click.option("--uuid", "only_uuid", is_flag=True, help="Print UUIDs, one a line, and nothing else.")
 @arguments.as_json
-@with_engine
-async def list_domains(
-    engine: Engine, everything: bool, inactive: bool, only_name: bool, only_uuid: bool, as_json: bool
+@click.pass_obj
+def list_domains(
+    session: Session, everything: bool, inactive: bool, only_name: bool, only_uuid: bool, as_json: bool
 ) -> None:
     """List the domains that run.
 
-    With --json all of them, as an array.
+    With --json all of them, as an array. Works beside a program that has the state directory open.
     """
-    domains = sorted(engine.domains(), key=lambda domain: (not domain.active, domain.name, domain.connection))
+    domains = session.glance()
+    if domains is None:
+        domains = _ask(session)
     if inactive:
         domains = [domain for domain in domains if not domain.active]
     elif not (everything or as_json):
         domains = [domain for domain in domains if domain.active]
     if as_json:
-        output.json([_facts(domain, await domain.info()) for domain in domains])
+        output.json([_facts(domain, domain.pid) for domain in domains])
     elif only_name or only_uuid:
         for domain in domains:
             output.data(" ".join([domain.uuid] * only_uuid + [domain.name] * only_name))
     else:
-        output.table(*await _table(engine, domains), styles=_STYLES)
+        several = len({*session.uris, *(domain.connection for domain in domains)}) > 1
+        output.table(*_table(domains, several=several), styles=_STYLES)
 
 
-async def _table(engine: Engine, domains: list[Domain]) -> tuple[list[str], list[list[str]]]:
-    several = len(engine.connections) > 1
+def _ask(session: Session) -> list[DomainView]:
+    """The domains as an engine finds them."""
+    from engine.glance import DomainView, by_activity
+
+    shared = [name for name in DomainView.__struct_fields__ if name != "pid"]
+    views: list[DomainView] = []
+
+    async def look(engine: Engine) -> None:
+        for domain in engine.domains():
+            pid = (await domain.info()).pid
+            views.append(DomainView(pid=pid, **{name: getattr(domain, name) for name in shared}))
+
+    session.run(look)
+    return sorted(views, key=by_activity)
+
+
+def _table(domains: list[DomainView], *, several: bool) -> tuple[list[str], list[list[str]]]:
     rows = []
     for domain in domains:
-        pid = (await domain.info()).pid
         ready = "yes" if domain.ready else "no" if domain.active else "-"
-        row = [domain.name, str(domain.state), ready, str(pid or "-")]
+        row = [domain.name, str(domain.state), ready, str(domain.pid or "-")]
         rows.append([*row, domain.connection] if several else row)
     columns = ["Name", "State", "Ready", "PID"]
     return [*columns, "Connection"] if several else columns, rows
 
 
-def _facts(domain: Domain, info: DomainInfo) -> dict[str, Any]:
+def _facts(domain: Domain | DomainView, pid: int | None) -> dict[str, Any]:
     return {
         "name": domain.name,
         "uuid": domain.uuid,
@@ -77,7 +95,7 @@ def _facts(domain: Domain, info: DomainInfo) -> dict[str, Any]:
         "ready": domain.ready,
         "persistent": domain.persistent,
         "autostart": domain.autostart,
-        "pid": info.pid,
+        "pid": pid,
         "managed_save": domain.saved,
         "started": domain.started_at or None,
         "scope": domain.scope or None,
@@ -96,7 +114,7 @@ async def info(engine: Engine, name: str, as_json: bool) -> None:
     if as_json:
         output.json(
             {
-                **_facts(domain, used),
+                **_facts(domain, used.pid),
                 "title": definition.title or None,
                 "type": definition.type,
                 "vcpus": definition.vcpus,

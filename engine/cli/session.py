@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.core import Engine
     from engine.domain import Domain
+    from engine.glance import DomainView
 
 __all__ = ["BACKENDS", "Interrupted", "Session", "each", "find", "state_dirs", "with_engine"]
 
@@ -69,8 +70,7 @@ class Session:
     @property
     def uris(self) -> tuple[str, ...]:
         """Raises click.BadParameter for what is no connection URI."""
-        from engine.abc import ConnectionURI
-        from engine.core import default_uri
+        from engine.abc import ConnectionURI, default_uri
         from engine.errors import ConfigError
 
         uris = self._uris or (default_uri(),)
@@ -78,6 +78,15 @@ class Session:
             return tuple(dict.fromkeys(str(ConnectionURI.parse(uri)) for uri in uris))
         except ConfigError as exc:
             raise click.BadParameter(str(exc), param_hint="--uri") from exc
+
+    def glance(self) -> list[DomainView] | None:
+        """The domains without an engine, also beside one; None: it takes one (``run``).
+
+        Where no connection was named and an engine has the state directory open, those of all its connections.
+        """
+        from engine.glance import glance
+
+        return glance(self.uris if self._uris else (), self.state_dir, runtime_dir=self.runtime_dir)
 
     def arguments(self) -> list[str]:
         """The program's own options that lead another call of it to the same engine."""

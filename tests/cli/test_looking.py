@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import anyio
+
+from engine import Engine
+
 
 def test_list_shows_what_runs_and_all_shows_all(virengine):
     virengine.define("web", "db")
@@ -52,6 +56,19 @@ def test_list_as_json_is_an_array_of_all(virengine):
     }
     assert (db["name"], db["state"], db["ready"], db["autostart"]) == ("db", "shut off", False, True)
     assert {"uuid", "reason"} < set(db)
+
+
+def test_list_works_beside_a_program_that_has_the_state_directory_open(virengine, anyio_backend):
+    virengine.define("web")
+
+    async def hold() -> None:
+        async with Engine(virengine.uri, state_dir=virengine.state_dir, systemd=False) as engine:
+            await engine.domain("web").start()
+            (web,) = virengine.json("list")
+            assert web["state"] == "running"
+            assert "web" in virengine("list").stdout
+
+    anyio.run(hold, backend=anyio_backend)
 
 
 def test_info(virengine):

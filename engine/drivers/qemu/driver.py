@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,10 +13,11 @@ import anyio
 import anyio.to_thread
 
 from engine import Command, ConnectionURI, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, ShutdownMethod, check_method
+from engine.abc import JSON, Run, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
 from engine.drivers.qemu import adoption, command
 from engine.drivers.qemu.facts import process_facts, usage
+from engine.drivers.qemu.glance import as_it_was
 from engine.drivers.qemu.guest import Guest
 from engine.drivers.qemu.kvm import KvmProbe
 from engine.drivers.qemu.launch import Launched, Log, find_emulator, launch, monitor_path, save_path_of_tpm
@@ -82,6 +83,10 @@ class QemuDriver(Driver):
         if uri.host or uri.transport:
             raise ConfigError(f"'{uri}': the qemu driver runs guests on this host only")
         yield cls(context)
+
+    @classmethod
+    def unchanged(cls, uri: ConnectionURI, runs: Sequence[Run]) -> bool:
+        return all(map(as_it_was, runs))
 
     def check(self, definition: DomainDefinition) -> None:
         if definition.type not in self.domain_types:

@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from engine import Command, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, ConnectionURI, ShutdownMethod, check_method
+from engine.abc import JSON, ConnectionURI, Run, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
 from engine.drivers.test.guest import Guest, read_guest
 from engine.drivers.test.nodes import default_node, read_node
@@ -76,6 +76,10 @@ class TestDriver(Driver):
             raise ConfigError(f"'{uri}' names neither /default nor a file")
         node = default_node() if uri.path == "/default" else await anyio.to_thread.run_sync(read_node, Path(uri.path))
         yield cls(context, node)
+
+    @classmethod
+    def unchanged(cls, uri: ConnectionURI, runs: Sequence[Run]) -> bool:
+        return True  # they exist only as far as they are remembered
 
     # ------------------------------------------------------------------ what a test can ask for
 
