@@ -1,79 +1,86 @@
-"""virengine: an asynchronous, event-driven virtualization engine. These are the public names."""
+"""virengine: an asynchronous, event-driven virtualization engine. These are the public names.
 
-from engine.abc import ConnectionURI, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, ScopeInfo
-from engine.conf import DomainDefinition
-from engine.core import Engine
-from engine.domain import Domain
-from engine.errors import (
-    AgentError,
-    AgentUnresponsive,
-    Busy,
-    CommandTimeout,
-    ConfigError,
-    ConnectionBroken,
-    CycleError,
-    DBusError,
-    DependencyFailed,
-    DomainExists,
-    DriverError,
-    EngineClosed,
-    EngineError,
-    EventError,
-    GateFailed,
-    HostError,
-    InvalidState,
-    MissingProgram,
-    NoSuchConnection,
-    NoSuchDomain,
-    NoSuchDriver,
-    NotFound,
-    NotSupported,
-    OrderError,
-    ResyncRequired,
-    ScopeError,
-    StartFailed,
-    StateDirLocked,
-    StoreError,
-    SubscriptionLagged,
-    UnknownDomain,
-    UnsupportedConfig,
-)
-from engine.events.types import (
-    AgentConnected,
-    AgentDisconnected,
-    AutostartChanged,
-    CommandFailed,
-    ConnectionClosed,
-    ConnectionOpened,
-    DomainAdopted,
-    DomainBlockIOError,
-    DomainCrashed,
-    DomainDefined,
-    DomainEvent,
-    DomainNotReady,
-    DomainPMSuspended,
-    DomainReady,
-    DomainRebooted,
-    DomainResumed,
-    DomainShuttingDown,
-    DomainSnapshot,
-    DomainStarted,
-    DomainStopFailed,
-    DomainStopped,
-    DomainStopTried,
-    DomainSuspended,
-    DomainUndefined,
-    Event,
-    Gap,
-    JournalBegun,
-    LifecycleEvent,
-    PlanFinished,
-    PlanStarted,
-    ScopeCreated,
-    ScopeFailed,
-    SnapshotComplete,
-)
-from engine.lifecycle import Command, Report, State
+Each is imported when it is first asked for (PEP 562), since ``virengine list`` needs few of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.abc import ConnectionURI, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, ScopeInfo
+    from engine.conf import DomainDefinition
+    from engine.core import Engine
+    from engine.domain import Domain
+    from engine.errors import (
+        AgentError,
+        AgentUnresponsive,
+        Busy,
+        CommandTimeout,
+        ConfigError,
+        ConnectionBroken,
+        CycleError,
+        DBusError,
+        DependencyFailed,
+        DomainExists,
+        DriverError,
+        EngineClosed,
+        EngineError,
+        EventError,
+        GateFailed,
+        HostError,
+        InvalidState,
+        MissingProgram,
+        NoSuchConnection,
+        NoSuchDomain,
+        NoSuchDriver,
+        NotFound,
+        NotSupported,
+        OrderError,
+        ResyncRequired,
+        ScopeError,
+        StartFailed,
+        StateDirLocked,
+        StoreError,
+        SubscriptionLagged,
+        UnknownDomain,
+        UnsupportedConfig,
+    )
+    from engine.events.types import (
+        AgentConnected,
+        AgentDisconnected,
+        AutostartChanged,
+        CommandFailed,
+        ConnectionClosed,
+        ConnectionOpened,
+        DomainAdopted,
+        DomainBlockIOError,
+        DomainCrashed,
+        DomainDefined,
+        DomainEvent,
+        DomainNotReady,
+        DomainPMSuspended,
+        DomainReady,
+        DomainRebooted,
+        DomainResumed,
+        DomainShuttingDown,
+        DomainSnapshot,
+        DomainStarted,
+        DomainStopFailed,
+        DomainStopped,
+        DomainStopTried,
+        DomainSuspended,
+        DomainUndefined,
+        Event,
+        Gap,
+        JournalBegun,
+        LifecycleEvent,
+        PlanFinished,
+        PlanStarted,
+        ScopeCreated,
+        ScopeFailed,
+        SnapshotComplete,
+    )
+    from engine.lifecycle import Command, Report, State
 
 __all__ = [
     "AgentConnected",
@@ -155,3 +162,21 @@ __all__ = [
     "UnknownDomain",
     "UnsupportedConfig",
 ]
+
+# where they are, the ones first that import the least
+_MODULES = ("errors", "lifecycle", "conf", "events.types", "abc", "domain", "core")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for path in _MODULES:
+            module = import_module(f"engine.{path}")
+            if name in module.__all__:
+                value: object = getattr(module, name)
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module 'engine' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
