@@ -183,11 +183,20 @@ class DomainHandle(Protocol):
         """
 
     @property
+    def state_dir(self) -> Path:
+        """A private folder for what outlives its runs (the state of a TPM); make it when there is something to keep.
+
+        It goes when the domain is undefined, or is transient and has stopped, unless ``Driver.keeps_state`` says no.
+        """
+
+    @property
     def log_path(self) -> Path:
         """Where the hypervisor's own words go; kept after the domain stopped when the engine has a state directory."""
 
-    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
+    def report(self, report: Report, detail: str = "", reason: str = "", *, time: float | None = None) -> None:
         """Tell what happened. ``detail`` and ``reason`` are libvirt's words; "" takes the usual one.
+
+        ``time`` is when it was, seconds since 1970, where that was not just now.
 
         A report that is impossible in the state the domain is in is dropped and logged: a driver may report twice.
         """
@@ -278,6 +287,10 @@ class Driver(ABC):
     async def discover(self) -> Sequence[Discovered]:
         """The domains the URI or the host brings by itself. Called once, right after ``open``."""
         return ()
+
+    def keeps_state(self, definition: DomainDefinition) -> bool:
+        """``DomainHandle.state_dir`` outlives the definition, since that says so."""
+        return False
 
     @abstractmethod
     async def start(self, domain: DomainHandle, *, paused: bool = False, restore_from: Path | None = None) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from engine.conf import DomainDefinition
-from engine.domain import Domain
+from engine.domain import Domain, Told
 from engine.errors import EngineError
 from engine.events import types
 from engine.lifecycle import TRANSITIONS, Report, State
@@ -17,11 +17,11 @@ __all__ = ["adopt"]
 log = logging.getLogger("engine.domain")
 
 # a domain that was last told to be so and now plainly runs: what happened while nobody looked
-_WENT_ON: dict[State, tuple[Report, str, str]] = {
-    State.PAUSED: (Report.RESUMED, "", ""),
-    State.PMSUSPENDED: (Report.STARTED, "wakeup", ""),
-    State.SHUTDOWN: (Report.REBOOTED, "guest", "booted"),
-    State.CRASHED: (Report.REBOOTED, "guest", "booted"),
+_WENT_ON: dict[State, Told] = {
+    State.PAUSED: (Report.RESUMED, "", "", None),
+    State.PMSUSPENDED: (Report.STARTED, "wakeup", "", None),
+    State.SHUTDOWN: (Report.REBOOTED, "guest", "booted", None),
+    State.CRASHED: (Report.REBOOTED, "guest", "booted", None),
 }
 
 
@@ -46,10 +46,10 @@ async def adopt(domain: Domain, status: Status, live: DomainDefinition, *, quiet
         return
     finally:
         domain.adopted()
-    for report, detail, reason in reports or ([_WENT_ON[domain.state]] if domain.state in _WENT_ON else []):
+    for report, detail, reason, time in reports or ([_WENT_ON[domain.state]] if domain.state in _WENT_ON else []):
         # as seen from a domain that plainly runs, which is what a driver reports about
         if report is Report.STOPPED or TRANSITIONS[State.RUNNING].get(report) is not domain.state:
-            domain.report(report, detail, reason)
+            domain.report(report, detail, reason, time)
     # What was saved before this run, or by a save whose end nobody saw, fits the disks only if nothing ran since.
     if domain.saved and (domain.active or domain.reason not in ("saved", "failed")):
         await domain.discard_save()

@@ -129,7 +129,7 @@ class Connection:
         """Take in what the store kept and what the driver brings, and take over what still runs."""
         for item in stored:
             domain = self._add(Domain(self, item.definition))
-            domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.uuid))
+            domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.slot))
             self._hub.domain_known(domain)
         known = await self.store.knows(self.uri)
         for found in await self.driver.discover():

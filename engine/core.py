@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -27,6 +28,7 @@ from engine.events.subscription import Policy, Subscription
 from engine.events.types import Event
 from engine.ordering import Ordering
 from engine.store import DiskStore, MemoryStore, Store
+from engine.util.cancellation import cancel_by_scope
 from engine.util.files import absolute
 from engine.util.savefile import read_header
 
@@ -167,7 +169,7 @@ class Engine:
     ) -> None:
         try:
             if exc is None and self._on_close == "down" and self._state == "open":
-                await self.order.down()
+                await cancel_by_scope(self.order.down)
         finally:
             await self._close()
 
@@ -383,7 +385,7 @@ class Engine:
             Busy: a ``down`` is under way; what ``plan`` raises.
         """
         self._check_open()
-        return await self.order.up(names, resume=resume, autostart=autostart)
+        return await cancel_by_scope(partial(self.order.up, names, resume=resume, autostart=autostart))
 
     async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
         """Stop running domains in order, each the moment the last one that depends on it is gone.
@@ -397,7 +399,7 @@ class Engine:
             ladder does not say so. Cancelled, it is noted as interrupted and the next engine goes on with it.
         """
         self._check_open()
-        return await self.order.down(names, deadline=deadline)
+        return await cancel_by_scope(partial(self.order.down, names, deadline=deadline))
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
         """What ``down`` would do, checked against the live host: agents, gates, budget. Changes nothing."""

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +22,7 @@ from engine.errors import DriverError, EngineClosed, EngineError, GateFailed, In
 from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
-from engine.store import Status
+from engine.store import Status, slot_of
 from engine.turns import Turns
 from engine.util.files import absolute
 
@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from engine.events.bus import Bus
     from engine.store import Store
 
-__all__ = ["Domain", "Handle", "Host"]
+__all__ = ["Domain", "Handle", "Host", "Told"]
 
 log = logging.getLogger("engine.domain")
+
+#: What a driver told: the report, its detail, its reason, and when that was (None: just now).
+Told: TypeAlias = tuple[Report, str, str, float | None]
 
 
 class Host(Protocol):
@@ -115,7 +118,7 @@ class Domain:
         self._turns = Turns()
         self._command: str | None = None  # id of the one under way
         self._asked: str | None = None  # id of the one whose effect is still to come
-        self._adopting: list[tuple[Report, str, str]] | None = None
+        self._adopting: list[Told] | None = None
         self._dirty = False  # the last run left something to tidy up
         self._stale = False  # its status on disk is not what was told of it last
         self._ran = False
@@ -158,6 +161,11 @@ class Domain:
     def connection(self) -> str:
         """URI of the connection that owns it."""
         return self._host.uri
+
+    @property
+    def slot(self) -> str:
+        """Names its files in the store."""
+        return slot_of(self._host.uri, self.uuid)
 
     @property
     def definition(self) -> DomainDefinition:
@@ -352,7 +360,7 @@ class Domain:
             if command.force_boot:
                 await self.discard_save()
             else:
-                restore_from = self._host.store.managed_save(self.uuid)
+                restore_from = self._host.store.managed_save(self.slot)
         await self._run(self._definition, paused=command.paused, restore_from=restore_from)
 
     async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None) -> None:
@@ -364,7 +372,7 @@ class Domain:
             if driver.runtime_folder:
                 await self._check_leftovers()
                 self._dirty = True
-                await self._host.store.make_runtime_dir(self.uuid)
+                await self._host.store.make_runtime_dir(self.slot)
             await driver.start(self.handle, paused=paused, restore_from=restore_from)
         finally:
             with anyio.CancelScope(shield=True):
@@ -378,7 +386,7 @@ class Domain:
 
     async def _check_leftovers(self) -> None:
         """Never run it twice: what lies where its sockets go may be that of a process nobody told of."""
-        if await self._host.store.has_leftovers(self.uuid):
+        if await self._host.store.has_leftovers(self.slot):
             pid = await self._host.driver.find_running(self.handle)
             if pid is not None:
                 raise DriverError(
@@ -397,7 +405,7 @@ class Domain:
 
     async def discard_save(self) -> None:
         """Its managed save fits its disks no longer. Raises StoreError."""
-        await self._host.store.delete_save(self.uuid)
+        await self._host.store.delete_save(self.slot)
         self.saved = False
 
     async def _shutdown(self, command: commands.ShutdownDomain) -> None:
@@ -428,7 +436,7 @@ class Domain:
             raise DriverError(f"domain '{self.name}' is transient: it has no managed save (use save)")
         await self._host.store.make_save_dir()
         try:
-            await self._host.driver.save(self.handle, self._host.store.managed_save(self.uuid))
+            await self._host.driver.save(self.handle, self._host.store.managed_save(self.slot))
         finally:
             # also when it was cancelled between its end and the return: the file is there, and the next start needs it
             if not self.active and self.reason == "saved":
@@ -454,7 +462,7 @@ class Domain:
         if not self.persistent:
             raise DriverError(f"domain '{self.name}' is transient: it can't be started with the host")
         if command.autostart != self.autostart:
-            await self._host.store.set_autostart(self.uuid, command.autostart)
+            await self._host.store.set_autostart(self.slot, command.autostart)
             self.autostart = command.autostart
             self.publish(types.AutostartChanged, autostart=command.autostart)
 
@@ -469,10 +477,10 @@ class Domain:
 
     # ------------------------------------------------------------------ what was reported
 
-    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
+    def report(self, report: Report, detail: str = "", reason: str = "", time: float | None = None) -> None:
         """Take in a fact; see ``DomainHandle.report``."""
         if self._adopting is not None:
-            self._adopting.append((report, detail, reason))
+            self._adopting.append((report, detail, reason, time))
             return
         before = self.state
         try:
@@ -491,7 +499,7 @@ class Domain:
             self._began()
         elif report is Report.STOPPED:
             self._stopped()
-        self.publish(event_type, detail=detail, state=state, reason=self.reason)
+        self.publish(event_type, time=time, detail=detail, state=state, reason=self.reason)
         if report in (Report.STOPPED, Report.REBOOTED):
             self._asked = None  # what was asked has come about, or never will
         self._wake()
@@ -611,7 +619,7 @@ class Domain:
     async def tidy(self) -> None:
         """Remove what the last run left: its run-time folder and status. Call it with the domain's lock held."""
         if self._dirty and not self.active:
-            await self._host.store.delete_status(self.uuid)
+            await self._host.store.delete_status(self.slot)
             self._dirty = False
             self._handle = None
 
@@ -628,7 +636,7 @@ class Domain:
         self.autostart = autostart
         self.saved = saved
 
-    def load_status(self, status: Status, live: DomainDefinition) -> list[tuple[Report, str, str]]:
+    def load_status(self, status: Status, live: DomainDefinition) -> list[Told]:
         """It was running when its status was kept: no event. Reports gather in the list until ``adopted`` is called."""
         self._dirty = True
         self._live = live
@@ -637,7 +645,7 @@ class Domain:
         self.ready = status.ready
         self.scope = status.scope
         self.handle.facts, self.handle.leader = status.facts, status.pid
-        reports: list[tuple[Report, str, str]] = []
+        reports: list[Told] = []
         self._adopting = reports
         return reports
 
@@ -681,14 +689,18 @@ class Handle:
 
     @property
     def runtime_dir(self) -> Path:
-        return self._domain._host.store.runtime_dir(self._domain.uuid)
+        return self._domain._host.store.runtime_dir(self._domain.slot)
+
+    @property
+    def state_dir(self) -> Path:
+        return self._domain._host.store.state_dir(self._domain.slot)
 
     @property
     def log_path(self) -> Path:
-        return self._domain._host.store.log_path(self._domain.name)
+        return self._domain._host.store.log_path(self._domain.connection, self._domain.name, self._domain.uuid)
 
-    def report(self, report: Report, detail: str = "", reason: str = "") -> None:
-        self._domain.report(report, detail, reason)
+    def report(self, report: Report, detail: str = "", reason: str = "", *, time: float | None = None) -> None:
+        self._domain.report(report, detail, reason, time)
 
     def emit(self, event_type: type[types.DomainEvent], **facts: Any) -> None:
         self._domain.publish(event_type, **facts)

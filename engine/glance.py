@@ -17,7 +17,7 @@ from engine.conf import parse_domain
 from engine.errors import EngineError
 from engine.lifecycle import State
 from engine.registry import find_driver
-from engine.store import DiskStore, Glimpse, Status
+from engine.store import DiskStore, Glimpse, Status, slot_of
 
 __all__ = ["DomainView", "by_activity", "glance"]
 
@@ -93,7 +93,7 @@ def _nothing_new(seen: Glimpse, names: frozenset[str], store: DiskStore) -> bool
             Run(
                 state=status.state,
                 facts=status.facts if isinstance(status.facts, Mapping) else {},
-                runtime_dir=store.runtime_dir(status.uuid),
+                runtime_dir=store.runtime_dir(slot_of(name, status.uuid)),
             )
             for status in statuses
             if status.connection == name
@@ -104,7 +104,7 @@ def _nothing_new(seen: Glimpse, names: frozenset[str], store: DiskStore) -> bool
 
 
 def _views(seen: Glimpse) -> Iterator[DomainView]:
-    running = {status.uuid: status for status in seen.statuses if status.active}
+    running = {slot_of(status.connection, status.uuid): status for status in seen.statuses if status.active}
     for item in seen.stored:
         view = DomainView(
             name=item.definition.name,
@@ -112,9 +112,9 @@ def _views(seen: Glimpse) -> Iterator[DomainView]:
             connection=item.connection,
             persistent=True,
             autostart=item.autostart,
-            saved=item.definition.uuid in seen.saved,
+            saved=slot_of(item.connection, item.definition.uuid) in seen.saved,
         )
-        status = running.pop(view.uuid, None)
+        status = running.pop(slot_of(view.connection, view.uuid), None)
         yield view if status is None else _running(view, status)
     for status in running.values():
         transient = parse_domain(status.text)

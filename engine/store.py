@@ -4,14 +4,16 @@ Layout of a state directory::
 
     lock                        held with flock; names the holder
     domains/CONNECTION/NAME.xml definitions; the name of the file only helps people, the text inside counts
-    autostart/UUID              empty; there: the domain is started with the host
-    save/UUID.save              managed saves
-    log/NAME.log                the hypervisors' own words
+    autostart/SLOT              empty; there: the domain is started with the host
+    save/SLOT.save              managed saves
+    state/SLOT/                 what else of a domain outlives its runs, e.g. its TPM
+    log/CONNECTION/NAME.log     the hypervisors' own words
     records/NAME.json           small facts of the engine's own, e.g. what ``down`` stopped
     order.toml                  the order policy, written by the user
     journal.db                  the event journal
-    run/UUID/                   a running domain: its sockets, and status.json
+    run/SLOT/                   a running domain: its sockets, and status.json
 
+SLOT stands for one domain of one connection (``slot_of``): two connections may each have a domain of one UUID.
 The run-time part lies elsewhere (``/run``) when the state directory's path is too long for a socket's address or the
 caller says so.
 """
@@ -24,6 +26,7 @@ import fcntl
 import os
 import struct
 import time
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,13 +42,16 @@ from engine.errors import ConfigError, StateDirLocked, StoreError
 from engine.lifecycle import State
 from engine.util.files import fsync_dir, remove_file, write_atomic
 
-__all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored"]
+__all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored", "slot_of"]
 
 T = TypeVar("T")
 
 # sun_path holds 108 bytes (unix(7)); what drivers add below a domain's folder fits in the rest
 _SOCKET_PATH = 108
 _LONGEST_SOCKET_NAME = 24
+# of what ``slot_of`` gives
+_SLOT = 41
+_FOLDERS = ("domains", "autostart", "save", "state", "log", "records")
 
 
 async def _in_thread(function: Callable[..., T], path: Path, *args: object) -> T:
@@ -75,6 +81,12 @@ def _remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _file_name(name: str, uuid: str) -> str:
+    """What the files of a domain that people look at are called: its name, where that can be."""
+    file = quote(name, safe=" +,=@()[]")
+    return uuid if len(file) > 200 or file.startswith(".") else file
+
+
 def _read_connection(folder: Path) -> str:
     """Whose definitions a folder holds: its file says so, and where that can't be read, the folder's own name."""
     try:
@@ -87,6 +99,11 @@ def _read_connection(folder: Path) -> str:
 def _whole_file(kind: int) -> bytes:
     """A ``struct flock`` (fcntl(2)) over a whole file: type, whence, start, length, pid."""
     return struct.pack("hhqqi0q", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def slot_of(connection: str, uuid: str) -> str:
+    """Names the files of the domain with this UUID at this connection."""
+    return f"{uuid.replace('-', '')}-{zlib.crc32(connection.encode()):08x}"
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -129,7 +146,7 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         held: an engine has it open just now: it keeps the statuses up to date.
-        saved: UUIDs of domains with a managed save; known: connections that were open before.
+        saved: slots of domains with a managed save; known: connections that were open before.
         problems: sentences about files that can't be used.
     """
 
@@ -167,13 +184,13 @@ class Store(ABC):
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None: ...
 
     @abstractmethod
-    async def set_autostart(self, uuid: str, autostart: bool) -> None: ...
+    async def set_autostart(self, slot: str, autostart: bool) -> None: ...
 
     @abstractmethod
     async def save_status(self, status: Status) -> None: ...
 
     @abstractmethod
-    async def delete_status(self, uuid: str) -> None:
+    async def delete_status(self, slot: str) -> None:
         """The domain is gone: its run-time folder goes with it."""
 
     @abstractmethod
@@ -185,36 +202,45 @@ class Store(ABC):
         """What was kept under ``name``, or None."""
 
     @abstractmethod
-    async def make_runtime_dir(self, uuid: str) -> Path:
+    async def make_runtime_dir(self, slot: str) -> Path:
         """Make the domain's folder for sockets (``runtime_dir``)."""
 
     @abstractmethod
-    async def has_leftovers(self, uuid: str) -> bool:
+    async def has_leftovers(self, slot: str) -> bool:
         """The domain's folder for sockets is there already and holds something."""
 
     @abstractmethod
-    def runtime_dir(self, uuid: str) -> Path:
+    def runtime_dir(self, slot: str) -> Path:
         """Where the domain's folder for sockets is, or would be."""
+
+    @abstractmethod
+    def state_dir(self, slot: str) -> Path:
+        """Where the domain's folder for what outlives its runs is, or would be; made by whoever needs it."""
+
+    @abstractmethod
+    async def delete_state(self, slot: str) -> None:
+        """Remove that folder, and its managed save."""
 
     async def make_save_dir(self) -> None:  # noqa: B027 - a state directory has it from the start
         """Make the folder for managed saves."""
 
     @abstractmethod
-    def log_path(self, name: str) -> Path: ...
+    def log_path(self, connection: str, name: str, uuid: str) -> Path:
+        """Where the hypervisor's own words about the domain go; whoever writes there makes the folder."""
 
     @property
     @abstractmethod
     def save_dir(self) -> Path: ...
 
-    def managed_save(self, uuid: str) -> Path:
+    def managed_save(self, slot: str) -> Path:
         """Where a domain's managed save lies, or would lie."""
-        return self.save_dir / f"{uuid}.save"
+        return self.save_dir / f"{slot}.save"
 
-    async def has_save(self, uuid: str) -> bool:
-        return await anyio.Path(self.managed_save(uuid)).exists()
+    async def has_save(self, slot: str) -> bool:
+        return await anyio.Path(self.managed_save(slot)).exists()
 
-    async def delete_save(self, uuid: str) -> None:
-        await _in_thread(remove_file, self.managed_save(uuid), self.managed_save(uuid))
+    async def delete_save(self, slot: str) -> None:
+        await _in_thread(remove_file, self.managed_save(slot), self.managed_save(slot))
 
 
 class MemoryStore(Store):
@@ -263,15 +289,15 @@ class MemoryStore(Store):
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
         pass
 
-    async def set_autostart(self, uuid: str, autostart: bool) -> None:
+    async def set_autostart(self, slot: str, autostart: bool) -> None:
         pass
 
     async def save_status(self, status: Status) -> None:
         pass
 
-    async def delete_status(self, uuid: str) -> None:
+    async def delete_status(self, slot: str) -> None:
         if self._folder is not None:
-            await anyio.to_thread.run_sync(_remove_tree, self._folder / "run" / uuid.replace("-", ""))
+            await anyio.to_thread.run_sync(_remove_tree, self._folder / "run" / slot)
 
     async def save_record(self, name: str, record: Any) -> None:
         self._records[name] = record
@@ -279,20 +305,28 @@ class MemoryStore(Store):
     async def load_record(self, name: str) -> Any:
         return self._records.get(name)
 
-    async def make_runtime_dir(self, uuid: str) -> Path:
+    async def make_runtime_dir(self, slot: str) -> Path:
         await self.make_save_dir()
-        path = self.runtime_dir(uuid)
+        path = self.runtime_dir(slot)
         await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True), path)
         return path
 
-    async def has_leftovers(self, uuid: str) -> bool:
+    async def has_leftovers(self, slot: str) -> bool:
         return False
 
-    def runtime_dir(self, uuid: str) -> Path:
-        return self.folder / "run" / uuid.replace("-", "")
+    def runtime_dir(self, slot: str) -> Path:
+        return self.folder / "run" / slot
 
-    def log_path(self, name: str) -> Path:
-        return self.folder / f"{quote(name, safe='')[:200]}.log"
+    def state_dir(self, slot: str) -> Path:
+        return self.folder / "state" / slot
+
+    async def delete_state(self, slot: str) -> None:
+        if self._folder is not None:
+            await anyio.to_thread.run_sync(_remove_tree, self.state_dir(slot))
+            await self.delete_save(slot)
+
+    def log_path(self, connection: str, name: str, uuid: str) -> Path:
+        return self.folder / "log" / quote(connection, safe="") / f"{_file_name(name, uuid)}.log"
 
     @property
     def save_dir(self) -> Path:
@@ -317,7 +351,7 @@ class DiskStore(Store):
 
     def _runtime_path(self) -> Path:
         path = self.path / "run"
-        if len(os.fsencode(path)) + 1 + 32 + 1 + _LONGEST_SOCKET_NAME < _SOCKET_PATH:
+        if len(os.fsencode(path)) + 1 + _SLOT + 1 + _LONGEST_SOCKET_NAME < _SOCKET_PATH:
             return path
         import hashlib
 
@@ -330,7 +364,11 @@ class DiskStore(Store):
         return await _in_thread(self._open, self.path)
 
     def _open(self) -> tuple[list[Stored], list[Status]]:
-        for folder in (self.path, self.run, *(self.path / name for name in ("domains", "autostart", "save", "log"))):
+        for folder in (
+            self.path,
+            self.run,
+            *(self.path / name for name in ("domains", "autostart", "save", "state", "log")),
+        ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "records").mkdir(mode=0o700, exist_ok=True)
         if self.run.lstat().st_uid != os.geteuid():
@@ -412,7 +450,7 @@ class DiskStore(Store):
                     self._problems.append(f"{exc} (the domain was left out, the file was left alone)")
                     continue
                 definition = msgspec.structs.replace(definition, source=None)
-                autostart = (self.path / "autostart" / definition.uuid).exists()
+                autostart = (self.path / "autostart" / slot_of(connection, definition.uuid)).exists()
                 found.append(Stored(connection=connection, definition=definition, autostart=autostart))
         return found
 
@@ -430,10 +468,7 @@ class DiskStore(Store):
     # ------------------------------------------------------------------ writing
 
     def _definition_path(self, connection: str, name: str, uuid: str) -> Path:
-        file = quote(name, safe=" +,=@()[]")
-        if len(file) > 200 or file.startswith("."):
-            file = uuid
-        return self.path / "domains" / quote(connection, safe="") / f"{file}.xml"
+        return self.path / "domains" / quote(connection, safe="") / f"{_file_name(name, uuid)}.xml"
 
     async def knows(self, connection: str) -> bool:
         return await anyio.Path(self.path / "domains" / quote(connection, safe="") / "connection").exists()
@@ -455,20 +490,21 @@ class DiskStore(Store):
         path = self._definition_path(connection, definition.name, definition.uuid)
 
         def remove() -> None:
-            remove_file(self.path / "autostart" / definition.uuid)
             remove_file(path)
+            remove_file(self.path / "autostart" / slot_of(connection, definition.uuid))
 
         await _in_thread(remove, path)
 
-    async def set_autostart(self, uuid: str, autostart: bool) -> None:
-        path = self.path / "autostart" / uuid
+    async def set_autostart(self, slot: str, autostart: bool) -> None:
+        path = self.path / "autostart" / slot
         if autostart:
             await _in_thread(write_atomic, path, path, b"")
         else:
             await _in_thread(remove_file, path, path)
 
     async def save_status(self, status: Status) -> None:
-        path = self.runtime_dir(status.uuid) / "status.json"
+        slot = slot_of(status.connection, status.uuid)
+        path = self.runtime_dir(slot) / "status.json"
         data = msgspec.json.encode(status)
 
         def write() -> None:
@@ -476,11 +512,11 @@ class DiskStore(Store):
             write_atomic(path, data)
 
         # one at a time, in the order asked for: the driver and the gate may both have something to keep just now
-        async with self._status_locks.setdefault(status.uuid, anyio.Lock()):
+        async with self._status_locks.setdefault(slot, anyio.Lock()):
             await _in_thread(write, path)
 
-    async def delete_status(self, uuid: str) -> None:
-        folder = self.run / uuid.replace("-", "")
+    async def delete_status(self, slot: str) -> None:
+        folder = self.run / slot
 
         def remove() -> None:
             # status.json first: without it the rest is only litter
@@ -488,11 +524,11 @@ class DiskStore(Store):
                 remove_file(folder / "status.json")
             _remove_tree(folder)
 
-        lock = self._status_locks.setdefault(uuid, anyio.Lock())
+        lock = self._status_locks.setdefault(slot, anyio.Lock())
         async with lock:
             await _in_thread(remove, folder)
             if not lock.statistics().tasks_waiting:
-                self._status_locks.pop(uuid, None)
+                self._status_locks.pop(slot, None)
 
     async def save_record(self, name: str, record: Any) -> None:
         path = self.path / "records" / f"{name}.json"
@@ -512,20 +548,30 @@ class DiskStore(Store):
 
         return await _in_thread(read, path)
 
-    async def make_runtime_dir(self, uuid: str) -> Path:
-        path = self.runtime_dir(uuid)
+    async def make_runtime_dir(self, slot: str) -> Path:
+        path = self.runtime_dir(slot)
         await _in_thread(lambda: path.mkdir(mode=0o700, parents=True, exist_ok=True), path)
         return path
 
-    async def has_leftovers(self, uuid: str) -> bool:
-        path = self.runtime_dir(uuid)
+    async def has_leftovers(self, slot: str) -> bool:
+        path = self.runtime_dir(slot)
         return await _in_thread(lambda: path.exists() and any(path.iterdir()), path)
 
-    def runtime_dir(self, uuid: str) -> Path:
-        return self.run / uuid.replace("-", "")
+    def runtime_dir(self, slot: str) -> Path:
+        return self.run / slot
 
-    def log_path(self, name: str) -> Path:
-        return self.path / "log" / f"{quote(name, safe=' +,=@()[]')[:200]}.log"
+    def state_dir(self, slot: str) -> Path:
+        return self.path / "state" / slot
+
+    async def delete_state(self, slot: str) -> None:
+        def remove() -> None:
+            remove_file(self.managed_save(slot))
+            _remove_tree(self.state_dir(slot))
+
+        await _in_thread(remove, self.state_dir(slot))
+
+    def log_path(self, connection: str, name: str, uuid: str) -> Path:
+        return self.path / "log" / quote(connection, safe="") / f"{_file_name(name, uuid)}.log"
 
     @property
     def save_dir(self) -> Path:

@@ -523,7 +523,7 @@ async def test_what_happened_while_nobody_looked_is_told(tmp_path: Path) -> None
         web = await engine.define(xml("web"))
         await web.start()
         await web.suspend()
-        status = engine.store.runtime_dir(web.uuid) / "status.json"
+        status = engine.store.runtime_dir(web.slot) / "status.json"
     text = status.read_text()
     status.write_text(text.replace('"facts":{"paused":true}', '"facts":{"paused":false}'))
     async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:

@@ -17,7 +17,7 @@ from support.qemu_domains import boot_sector_domain, wait_said
 from engine import Domain, Engine, State
 from engine.errors import StateDirLocked
 from engine.glance import DomainView, glance
-from engine.store import DiskStore
+from engine.store import DiskStore, slot_of
 
 URI = "test:///default"
 NOT_READY = """<metadata>
@@ -165,7 +165,7 @@ async def check_what_changed(folder: Path, uri: str, told: dict[str, DomainView]
     finally:
         os.kill(runs.pid, signal.SIGCONT)
     with socket.socket(socket.AF_UNIX) as monitor:
-        monitor.connect(str(DiskStore(folder).runtime_dir(waits.uuid) / "qmp.sock"))
+        monitor.connect(str(DiskStore(folder).runtime_dir(slot_of(uri, waits.uuid)) / "qmp.sock"))
         monitor.sendall(b'{"execute": "qmp_capabilities"}\n{"execute": "cont", "id": 1}\n')
         while b'"id": 1' not in monitor.recv(65536):
             pass

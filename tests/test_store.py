@@ -12,7 +12,7 @@ import pytest
 
 from engine.conf import parse_domain
 from engine.errors import StateDirLocked, StoreError
-from engine.store import DiskStore, MemoryStore, Status
+from engine.store import DiskStore, MemoryStore, Status, slot_of
 
 URI = "test:///default"
 
@@ -35,7 +35,7 @@ async def test_definitions_come_back_word_for_word(tmp_path: Path) -> None:
     kept = {name: definition(name) for name in names}
     for item in kept.values():
         await store.save_definition(URI, item)
-    await store.set_autostart(kept["web"].uuid, True)
+    await store.set_autostart(slot_of(URI, kept["web"].uuid), True)
     await store.aclose()
     stored, _, again = await reopened(tmp_path)
     assert {item.definition.name: item.definition for item in stored} == kept
@@ -48,7 +48,7 @@ async def test_a_deleted_definition_is_gone_with_its_autostart(tmp_path: Path) -
     await store.open()
     web = definition()
     await store.save_definition(URI, web)
-    await store.set_autostart(web.uuid, True)
+    await store.set_autostart(slot_of(URI, web.uuid), True)
     await store.delete_definition(URI, web)
     await store.delete_definition(URI, web)
     await store.aclose()
@@ -106,12 +106,12 @@ async def test_status_goes_with_its_folder(tmp_path: Path) -> None:
         uuid=web.uuid, connection=URI, text=web.text, persistent=True, started=1.5, facts={"pid": 7, "list": [1, "a"]}
     )
     await store.save_status(status)
-    (await store.make_runtime_dir(web.uuid) / "qmp.sock").touch()
+    (await store.make_runtime_dir(slot_of(URI, web.uuid)) / "qmp.sock").touch()
     await store.aclose()
     assert (await reopened(tmp_path))[1] == [status]
     await store.open()
-    await store.delete_status(web.uuid)
-    await store.delete_status(web.uuid)
+    await store.delete_status(slot_of(URI, web.uuid))
+    await store.delete_status(slot_of(URI, web.uuid))
     await store.aclose()
     assert (await reopened(tmp_path))[1] == []
     assert not store.run.exists() or not list(store.run.iterdir())
@@ -137,7 +137,7 @@ async def test_a_status_kept_many_times_at_once_is_the_last_one(tmp_path: Path) 
 async def test_an_unreadable_status_is_told(tmp_path: Path, garbage: bytes) -> None:
     store = DiskStore(tmp_path)
     await store.open()
-    (await store.make_runtime_dir(definition().uuid) / "status.json").write_bytes(garbage)
+    (await store.make_runtime_dir(slot_of(URI, definition().uuid)) / "status.json").write_bytes(garbage)
     await store.aclose()
     _, statuses, again = await reopened(tmp_path)
     assert statuses == []
@@ -149,7 +149,7 @@ async def test_a_long_path_gets_short_sockets(tmp_path: Path) -> None:
     store = DiskStore(deep)
     await store.open()
     try:
-        assert len(str(await store.make_runtime_dir(definition().uuid) / "a-socket-of-some-length")) < 108
+        assert len(str(await store.make_runtime_dir(slot_of(URI, definition().uuid)) / "a-socket-of-some-length")) < 108
         assert DiskStore(deep).run == store.run
     finally:
         await store.aclose()
@@ -192,7 +192,7 @@ async def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> 
 async def test_memory_leaves_no_trace() -> None:
     store = MemoryStore()
     await store.open()
-    folder = await store.make_runtime_dir(definition().uuid)
+    folder = await store.make_runtime_dir(slot_of(URI, definition().uuid))
     assert folder.is_dir()
     await store.aclose()
     await store.aclose()

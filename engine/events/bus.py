@@ -15,6 +15,7 @@ from engine.events.filters import EventFilter, Patterns
 from engine.events.journal import Journal, MemoryJournal, Since, now
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import Event
+from engine.util.cancellation import cancel_by_scope
 
 __all__ = ["Bus", "CallNext", "Handler", "Interceptor", "SnapshotSource"]
 
@@ -221,7 +222,7 @@ class Bus:
             NoSuchConnection: nobody owns it.
             EngineError: what the handler or an interceptor raises.
         """
-        return await self._chain(command)
+        return await cancel_by_scope(self._chain, command)
 
     def _dispatch(self, command: DomainCommand) -> Awaitable[Any]:
         try:

@@ -386,7 +386,7 @@ async def test_a_pty_that_a_gate_watches_is_written_down(tmp_path: Path) -> None
     async with running(tmp_path, xml, state_dir=tmp_path / "state") as (_, web, _watch):
         await web.wait_ready()
         console = (await web.info()).console
-        assert console == tmp_path / "state" / "log" / "web.console.log"
+        assert console == web.handle.log_path.with_name("web.console.log")
         assert "ready" in console.read_text()
 
 

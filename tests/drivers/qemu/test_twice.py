@@ -27,7 +27,7 @@ async def test_a_start_refuses_while_a_process_nobody_told_of_runs_it(tmp_path: 
         web = await engine.define(DOMAIN.format(image=image).replace("<readonly/>", "<shareable/>"))
         await web.start()
         pid = (await web.info()).pid
-        status = engine.store.runtime_dir(web.uuid) / "status.json"
+        status = engine.store.runtime_dir(web.slot) / "status.json"
     kept = status.read_bytes()
     if lost == "removed":
         status.unlink()
