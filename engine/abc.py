@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, get_args
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
@@ -39,6 +39,10 @@ __all__ = [
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 
+# of what may stand in a path or a value as it is (RFC 3986, pchar), all that does not end one
+_PLAIN = "/:@!$'()*,;~"
+
+
 def check_method(method: str) -> None:
     """Whether ``method`` is a ``ShutdownMethod``, whatever a type checker let through. Raises ConfigError."""
     known = get_args(ShutdownMethod)
@@ -47,7 +51,8 @@ def check_method(method: str) -> None:
 
 
 class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
-    """A libvirt connection URI, ``driver[+transport]://[user@][host][:port]/path[?extra]``.
+    """A libvirt connection URI, ``driver[+transport]://[user@][host][:port]/path[?extra]``; what is escaped in its text
+    (``%20``) is not so in the fields.
 
     ``str()`` gives the canonical text; two URIs are the same connection when their texts are equal.
     """
@@ -74,19 +79,21 @@ class ConnectionURI(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             driver=driver,
             transport=transport,
-            user=parts.username or "",
+            user=unquote(parts.username or ""),
             host=parts.hostname or "",
             port=port,
-            path=parts.path,
+            path=unquote(parts.path),
             query=tuple(parse_qsl(parts.query)),
         )
 
     def __str__(self) -> str:
         scheme = self.driver + (f"+{self.transport}" if self.transport else "")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        netloc = (f"{self.user}@" if self.user else "") + host + (f":{self.port}" if self.port is not None else "")
-        query = "&".join(f"{key}={value}" for key, value in self.query)
-        return f"{scheme}://{netloc}{self.path}" + (f"?{query}" if query else "")
+        netloc = (
+            (f"{quote(self.user)}@" if self.user else "") + host + (f":{self.port}" if self.port is not None else "")
+        )
+        query = "&".join(f"{quote(key, _PLAIN)}={quote(value, _PLAIN)}" for key, value in self.query)
+        return f"{scheme}://{netloc}{quote(self.path, _PLAIN)}" + (f"?{query}" if query else "")
 
 
 def default_uri() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,10 +19,11 @@ from engine.domain import Domain
 from engine.errors import ConfigError, DomainExists, EngineClosed, EngineError, NoSuchDomain
 from engine.events import commands, types
 from engine.registry import find_driver
+from engine.store import Status
 
 if TYPE_CHECKING:
     from engine.events.bus import Bus
-    from engine.store import Status, Store, Stored
+    from engine.store import Store, Stored
 
 __all__ = ["Connection", "Hub"]
 
@@ -140,6 +142,9 @@ class Connection:
         async with anyio.create_task_group() as adopting:
             for status in statuses:
                 adopting.start_soon(self._adopt, status)
+            for domain in tuple(self.domains.values()):
+                if domain.slot in self.store.leftovers:
+                    adopting.start_soon(self._adopt_unknown, domain)
 
     async def _discovered(self, found: Discovered) -> None:
         domain = self._add(Domain(self, found.definition, persistent=found.persistent))
@@ -152,6 +157,18 @@ class Connection:
                 await self.store.save_definition(self.uri, found.definition)
             if found.active:
                 await domain.handle.remember({"paused": found.paused})
+
+    async def _adopt_unknown(self, domain: Domain) -> None:
+        """Nothing that was kept tells whether it runs: take it over if it does, as what it is defined as."""
+        try:
+            if await self.driver.find_running(domain.handle) is None:
+                return
+            text = domain.definition.text
+            status = Status(uuid=domain.uuid, connection=self.uri, text=text, persistent=True, started=time.time())
+            await adopt(domain, status, domain.definition, quiet=self._quiet)
+            await domain.keep_status()
+        except EngineError as exc:
+            log.warning("domain %s: %s", domain.name, exc)
 
     async def _adopt(self, status: Status) -> None:
         try:

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from engine.abc import ConnectionURI, Driver, ScopeInfo, default_uri
@@ -27,10 +26,9 @@ from engine.events.journal import Journal, Since
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import Event
 from engine.ordering import Ordering
-from engine.store import DiskStore, MemoryStore, Store
+from engine.store import DiskStore, MemoryStore, Store, read_saved
 from engine.util.cancellation import cancel_by_scope
 from engine.util.files import absolute
-from engine.util.savefile import read_header
 
 if TYPE_CHECKING:
     from engine.shutdown.drill import Drill
@@ -341,8 +339,7 @@ class Engine:
         """
         self._check_open()
         file = absolute(path)
-        text, _ = await anyio.to_thread.run_sync(read_header, file)
-        definition = parse_domain(text, source=str(file))
+        definition = await read_saved(file)
         owner = self._connection(connection, definition)
         command = commands.RestoreDomain(
             connection=owner.uri,

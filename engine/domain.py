@@ -22,7 +22,7 @@ from engine.errors import DriverError, EngineClosed, EngineError, GateFailed, In
 from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
-from engine.store import Status, slot_of
+from engine.store import Status, read_saved, slot_of
 from engine.turns import Turns
 from engine.util.files import absolute
 
@@ -74,6 +74,13 @@ _LASTING = frozenset({Command.SHUTDOWN, Command.REBOOT})
 # pulling the plug ends these, under way or waiting
 _GIVES_WAY = frozenset(Command) - {Command.DESTROY, Command.DEFINE, Command.UNDEFINE, Command.AUTOSTART}
 
+# these touch no guest: of what happens meanwhile they cause nothing but this
+_PAPERWORK: dict[Command, type[types.DomainEvent]] = {
+    Command.DEFINE: types.DomainDefined,
+    Command.UNDEFINE: types.DomainUndefined,
+    Command.AUTOSTART: types.AutostartChanged,
+}
+
 
 class Domain:
     """One domain of an engine. Get it from ``Engine.define`` or ``Engine.domain``; never make one.
@@ -116,7 +123,7 @@ class Domain:
         self._handle: Handle | None = None
         self._changed: anyio.Event | None = None
         self._turns = Turns()
-        self._command: str | None = None  # id of the one under way
+        self._command: commands.DomainCommand | None = None  # the one under way
         self._asked: str | None = None  # id of the one whose effect is still to come
         self._adopting: list[Told] | None = None
         self._dirty = False  # the last run left something to tidy up
@@ -274,10 +281,16 @@ class Domain:
         await self._changed.wait()
 
     async def wait_for(self, *states: State) -> State:
-        """Wait until it is in one of ``states``; the one it is in."""
+        """Wait until it is in one of ``states``; the one it is in.
+
+        Raises:
+            NoSuchDomain: it was undefined, or stopped as a transient domain (for whoever waits for SHUTOFF, it has).
+        """
         while self.state not in states:
-            if self.gone and State.SHUTOFF in states:
-                return State.SHUTOFF  # a transient domain that stopped is no more
+            if self.gone:
+                if State.SHUTOFF in states:
+                    return State.SHUTOFF
+                raise NoSuchDomain(self.name)
             await self.changed()
         return self.state
 
@@ -336,7 +349,7 @@ class Domain:
         if self.gone:
             raise NoSuchDomain(self.name)
         advance(self.state, kind, domain=self.name)  # refuses before any I/O
-        self._command = command.id
+        self._command = command
         asked = self._asked
         if kind in _LASTING:
             self._asked = command.id
@@ -355,15 +368,16 @@ class Domain:
 
     async def _start(self, command: commands.StartDomain) -> None:
         await self.tidy()
-        restore_from = None
-        if self.saved:
-            if command.force_boot:
-                await self.discard_save()
-            else:
-                restore_from = self._host.store.managed_save(self.slot)
-        await self._run(self._definition, paused=command.paused, restore_from=restore_from)
+        if not self.saved or command.force_boot:
+            # also one that nothing is known of, as a crash may have left it: its memory soon won't fit the disks
+            await self.discard_save()
+            await self._run(self._definition, paused=command.paused)
+            return
+        saved = self._host.store.managed_save(self.slot)
+        # it goes on with the hardware it was saved with; a newer definition counts from its next boot on
+        await self._run(await read_saved(saved), paused=command.paused, restore_from=saved)
 
-    async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None) -> None:
+    async def _run(self, definition: DomainDefinition, *, paused: bool, restore_from: Path | None = None) -> None:
         driver = self._host.driver
         driver.check(definition)
         self._live = definition
@@ -449,14 +463,23 @@ class Domain:
         if self.saved and not command.managed_save:
             raise DriverError(f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save")
         with anyio.CancelScope(shield=True):  # all of it or nothing
+            if not self.active:
+                # before the definition: left behind by a crash, they would come upon the next domain of this UUID
+                await self._delete_state()
             await self._host.store.delete_definition(self._host.uri, self._definition)
-            if self.saved:
-                await self.discard_save()
+        self.saved = False
         self.persistent = False
         self.autostart = False
         self.report(Report.UNDEFINED)
         if not self.active:
             self._host.forget(self)
+
+    async def _delete_state(self) -> None:
+        """Nobody will run it any more: remove what outlives its runs. Raises StoreError."""
+        if self._host.driver.keeps_state(self.live_definition):
+            await self.discard_save()
+        else:
+            await self._host.store.delete_state(self.slot)
 
     async def _set_autostart(self, command: commands.SetAutostart) -> None:
         if not self.persistent:
@@ -469,8 +492,8 @@ class Domain:
     async def _define(self, command: commands.DefineDomain) -> None:
         definition = command.definition
         self._host.driver.check(definition)
-        await self._host.store.save_definition(self._host.uri, definition)
         added = self.state is State.NOSTATE or not self.persistent
+        await self._host.store.save_definition(self._host.uri, definition, anew=added)
         self._definition = definition
         self.persistent = True
         self.report(Report.DEFINED, "added" if added else "updated")
@@ -563,9 +586,16 @@ class Domain:
             connection=self._host.uri,
             domain=self._definition.name,
             uuid=self._definition.uuid,
-            cause=self._command or self._asked,
+            cause=self._cause(event_type),
             **facts,
         )
+
+    def _cause(self, event_type: type[types.DomainEvent]) -> str | None:
+        if self._command is not None:
+            only = _PAPERWORK.get(self._command.kind)
+            if only is None or event_type in (only, types.CommandFailed):
+                return self._command.id
+        return self._asked
 
     def snapshot(self) -> dict[str, Any]:
         """The facts of a ``DomainSnapshot``."""
@@ -619,6 +649,8 @@ class Domain:
     async def tidy(self) -> None:
         """Remove what the last run left: its run-time folder and status. Call it with the domain's lock held."""
         if self._dirty and not self.active:
+            if not self.persistent:
+                await self._delete_state()
             await self._host.store.delete_status(self.slot)
             self._dirty = False
             self._handle = None

@@ -41,8 +41,9 @@ from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, StateDirLocked, StoreError
 from engine.lifecycle import State
 from engine.util.files import fsync_dir, remove_file, write_atomic
+from engine.util.savefile import read_header
 
-__all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored", "slot_of"]
+__all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored", "read_saved", "slot_of"]
 
 T = TypeVar("T")
 
@@ -63,6 +64,16 @@ async def _in_thread(function: Callable[..., T], path: Path, *args: object) -> T
         return await anyio.to_thread.run_sync(function, *args)
     except OSError as exc:
         raise StoreError(str(exc.filename or path), (exc.strerror or str(exc)).lower()) from exc
+
+
+async def read_saved(path: Path) -> DomainDefinition:
+    """The definition that a saved domain ran with.
+
+    Raises:
+        ConfigError: not such a file, or a damaged one.
+    """
+    text, _ = await anyio.to_thread.run_sync(read_header, path)
+    return parse_domain(text, source=str(path))
 
 
 # These three modules take longer to import than all the rest of this one, and ``virengine list`` needs none of them.
@@ -165,6 +176,8 @@ class Store(ABC):
     persistent: bool
     #: Human sentences about files that could not be used when the store was opened.
     problems: Sequence[str] = ()
+    #: Slots of domains that may run though no status tells of it (it can't be read, or was never written).
+    leftovers: frozenset[str] = frozenset()
 
     @abstractmethod
     async def open(self) -> tuple[list[Stored], list[Status]]:
@@ -178,7 +191,8 @@ class Store(ABC):
         """Domains of this connection were kept here before (they may all be gone by now)."""
 
     @abstractmethod
-    async def save_definition(self, connection: str, definition: DomainDefinition) -> None: ...
+    async def save_definition(self, connection: str, definition: DomainDefinition, *, anew: bool = False) -> None:
+        """Keep a definition. ``anew``: none was kept, and what is there of one that was is removed."""
 
     @abstractmethod
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None: ...
@@ -283,7 +297,7 @@ class MemoryStore(Store):
     async def knows(self, connection: str) -> bool:
         return False
 
-    async def save_definition(self, connection: str, definition: DomainDefinition) -> None:
+    async def save_definition(self, connection: str, definition: DomainDefinition, *, anew: bool = False) -> None:
         pass
 
     async def delete_definition(self, connection: str, definition: DomainDefinition) -> None:
@@ -319,6 +333,10 @@ class MemoryStore(Store):
 
     def state_dir(self, slot: str) -> Path:
         return self.folder / "state" / slot
+
+    async def delete_save(self, slot: str) -> None:
+        if self._folder is not None:
+            await super().delete_save(slot)
 
     async def delete_state(self, slot: str) -> None:
         if self._folder is not None:
@@ -455,15 +473,17 @@ class DiskStore(Store):
         return found
 
     def _read_statuses(self) -> list[Status]:
-        found: list[Status] = []
-        for path in sorted(self.run.glob("*/status.json")):
+        found: dict[str, Status] = {}
+        folders = sorted(path for path in self.run.iterdir() if path.is_dir())
+        for path in (folder / "status.json" for folder in folders):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Status))
+                found[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Status)
             except FileNotFoundError:
                 continue
             except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
                 self._problems.append(f"{path}: {exc} (the run-time state of one domain can't be read)")
-        return found
+        self.leftovers = frozenset(folder.name for folder in folders) - found.keys()
+        return list(found.values())
 
     # ------------------------------------------------------------------ writing
 
@@ -473,10 +493,12 @@ class DiskStore(Store):
     async def knows(self, connection: str) -> bool:
         return await anyio.Path(self.path / "domains" / quote(connection, safe="") / "connection").exists()
 
-    async def save_definition(self, connection: str, definition: DomainDefinition) -> None:
+    async def save_definition(self, connection: str, definition: DomainDefinition, *, anew: bool = False) -> None:
         path = self._definition_path(connection, definition.name, definition.uuid)
 
         def write() -> None:
+            if anew:  # an ``undefine`` that was cut short forgets these last
+                remove_file(self.path / "autostart" / slot_of(connection, definition.uuid))
             if not path.parent.exists():
                 path.parent.mkdir(mode=0o700)
                 fsync_dir(path.parent.parent)

@@ -89,7 +89,8 @@ def read(cls: type[N], element: Element, *, source: str | None = None) -> N:
         if field is not None:
             values[field.name] = _convert(field, element, str(text), source)
         elif name not in cls.skipped and not str(name).startswith("{"):
-            raise _unknown(f"<{element.tag} {name!s}='{text!s}'>", str(name), attributes, element, source)
+            # without its value: it may be a password, and errors end up in logs and events
+            raise _unknown(f"<{element.tag} {name!s}>", str(name), attributes, element, source)
     for child in element:
         tag = child.tag
         if not isinstance(tag, str) or tag.startswith("{") or tag in cls.skipped:

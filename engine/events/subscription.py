@@ -37,6 +37,9 @@ __all__ = ["Feed", "Policy", "Subscription"]
 #: - ``coalesce``: from then until the reader has emptied the queue, it holds only the newest event of each (domain,
 #:   event type), in the order of these newest; when they are too many, the oldest makes room.
 #: - ``disconnect``: the reader gets what is queued and then SubscriptionLagged.
+# events a reader is given without ever having to wait, before others have their turn
+_STREAK = 256
+
 Policy: TypeAlias = Literal["block", "drop_oldest", "coalesce", "disconnect"]
 
 
@@ -98,6 +101,7 @@ class Subscription:
         "_since",
         "_snapshot",
         "_snapshot_wanted",
+        "_streak",
         "_waiter",
         "bound",
     )
@@ -137,6 +141,7 @@ class Subscription:
         self._lost = self._lost_last = 0  # lost between the last in the queue and the cursor, and the last of these
         self._refused = 0  # disconnected: how many came since
         self._opened = self._ended = self._reading = False
+        self._streak = 0  # reads since it last gave way
         self._error: BaseException | None = None
 
     # ------------------------------------------------------------------------ the reader's side
@@ -180,7 +185,8 @@ class Subscription:
 
     async def __anext__(self) -> Event:
         # the way most events go, short: nothing is to be told before what is first in the queue
-        if self._queue and not self._dropped and not self._snapshot:
+        if self._queue and not self._dropped and not self._snapshot and self._streak < _STREAK:
+            self._streak += 1
             return self._queue.popleft()
         batch = await self._take(1)
         if not batch:
@@ -205,6 +211,10 @@ class Subscription:
             raise Busy("another task is reading this subscription")
         self._reading = True
         try:
+            if self._streak >= _STREAK:  # it has long had no need to wait: others have their turn, and cancellation its
+                self._streak = 0
+                await checkpoint()
+            self._streak += 1
             while True:
                 if batch := self._drain(limit):
                     return batch
@@ -237,6 +247,7 @@ class Subscription:
         return _pop(self._queue, limit)
 
     async def _sleep(self) -> None:
+        self._streak = 0
         self._waiter = waiter = anyio.Event()
         try:
             await waiter.wait()
