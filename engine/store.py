@@ -474,7 +474,7 @@ class DiskStore(Store):
 
     def _read_statuses(self) -> list[Status]:
         found: dict[str, Status] = {}
-        folders = sorted(path for path in self.run.iterdir() if path.is_dir())
+        folders = sorted(path for path in self.run.glob("*") if path.is_dir())  # none where it is gone, too
         for path in (folder / "status.json" for folder in folders):
             try:
                 found[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Status)
