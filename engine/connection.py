@@ -131,7 +131,7 @@ class Connection:
         """Take in what the store kept and what the driver brings, and take over what still runs."""
         for item in stored:
             domain = self._add(Domain(self, item.definition))
-            domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.slot))
+            domain.load(autostart=item.autostart, saved=await self.store.has_save(domain.slot), reason=item.reason)
             self._hub.domain_known(domain)
         known = await self.store.knows(self.uri)
         for found in await self.driver.discover():
@@ -188,8 +188,8 @@ class Connection:
     # ------------------------------------------------------------------ finding domains
 
     def find(self, key: str) -> Domain:
-        """By name, or by UUID. Raises NoSuchDomain."""
-        domain = self.names.get(key) or self.domains.get(key.lower())
+        """By UUID, or by name (which may look like another's UUID). Raises NoSuchDomain."""
+        domain = self.domains.get(key.lower()) or self.names.get(key)
         if domain is None:
             raise NoSuchDomain(key)
         return domain
@@ -218,7 +218,7 @@ class Connection:
         if by_uuid is not by_name:
             other = by_name or by_uuid
             assert other is not None
-            raise DomainExists(other.name, other.uuid)
+            raise DomainExists(other.name, other.uuid, definition.name)
         return by_uuid
 
     # ------------------------------------------------------------------ commands

@@ -651,7 +651,7 @@ class Domain:
         if self._dirty and not self.active:
             if not self.persistent:
                 await self._delete_state()
-            await self._host.store.delete_status(self.slot)
+            await self._host.store.delete_status(self.slot, reason=self.reason if self.persistent else "")
             self._dirty = False
             self._handle = None
 
@@ -662,9 +662,10 @@ class Domain:
 
     # ------------------------------------------------------------------ taken over from an earlier engine
 
-    def load(self, *, autostart: bool, saved: bool) -> None:
-        """It was found defined: no event, no I/O."""
+    def load(self, *, autostart: bool, saved: bool, reason: str = "unknown") -> None:
+        """It was found defined: no event, no I/O. ``reason``: why it is off."""
         self.state = State.SHUTOFF
+        self.reason = reason
         self.autostart = autostart
         self.saved = saved
 

@@ -191,10 +191,20 @@ class DomainExists(EngineError):
 
     Attributes:
         name, uuid: of the domain that holds it.
+
+    Args:
+        wanted: the name that was to have its UUID.
     """
 
-    def __init__(self, name: str, uuid: str) -> None:
-        super().__init__(f"domain '{name}' is already defined with uuid {uuid}: give that <uuid> to redefine it")
+    def __init__(self, name: str, uuid: str, wanted: str | None = None) -> None:
+        if wanted is None or wanted == name:
+            text = f"domain '{name}' is already defined with uuid {uuid}: give that <uuid> to redefine it"
+        else:
+            text = (
+                f"uuid {uuid} is that of domain '{name}', which can't be renamed to '{wanted}': leave <uuid> out for a "
+                f"domain of its own, or undefine '{name}' first"
+            )
+        super().__init__(text)
         self.name = name
         self.uuid = uuid
 

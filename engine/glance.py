@@ -113,6 +113,7 @@ def _views(seen: Glimpse) -> Iterator[DomainView]:
             persistent=True,
             autostart=item.autostart,
             saved=slot_of(item.connection, item.definition.uuid) in seen.saved,
+            reason=item.reason,
         )
         status = running.pop(slot_of(view.connection, view.uuid), None)
         yield view if status is None else _running(view, status)

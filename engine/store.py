@@ -11,6 +11,7 @@ Layout of a state directory::
     records/NAME.json           small facts of the engine's own, e.g. what ``down`` stopped
     order.toml                  the order policy, written by the user
     journal.db                  the event journal
+    ended/SLOT                  why its last run ended, as the target of a link
     run/SLOT/                   a running domain: its sockets, and status.json
 
 SLOT stands for one domain of one connection (``slot_of``): two connections may each have a domain of one UUID.
@@ -52,7 +53,7 @@ _SOCKET_PATH = 108
 _LONGEST_SOCKET_NAME = 24
 # of what ``slot_of`` gives
 _SLOT = 41
-_FOLDERS = ("domains", "autostart", "save", "state", "log", "records")
+_FOLDERS = ("domains", "autostart", "save", "state", "ended", "log", "records")
 
 
 async def _in_thread(function: Callable[..., T], path: Path, *args: object) -> T:
@@ -144,12 +145,13 @@ class Stored(msgspec.Struct, kw_only=True):
     """One definition as it was found.
 
     Attributes:
-        connection: URI it belongs to.
+        connection: URI it belongs to. reason: why its last run ended, as far as that is known.
     """
 
     connection: str
     definition: DomainDefinition
     autostart: bool
+    reason: str = "unknown"
 
 
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,8 +206,8 @@ class Store(ABC):
     async def save_status(self, status: Status) -> None: ...
 
     @abstractmethod
-    async def delete_status(self, slot: str) -> None:
-        """The domain is gone: its run-time folder goes with it."""
+    async def delete_status(self, slot: str, *, reason: str = "") -> None:
+        """The domain has stopped: its run-time folder goes. ``reason``: to be given back as ``Stored.reason``."""
 
     @abstractmethod
     async def save_record(self, name: str, record: Any) -> None:
@@ -309,7 +311,7 @@ class MemoryStore(Store):
     async def save_status(self, status: Status) -> None:
         pass
 
-    async def delete_status(self, slot: str) -> None:
+    async def delete_status(self, slot: str, *, reason: str = "") -> None:
         if self._folder is not None:
             await anyio.to_thread.run_sync(_remove_tree, self._folder / "run" / slot)
 
@@ -382,13 +384,8 @@ class DiskStore(Store):
         return await _in_thread(self._open, self.path)
 
     def _open(self) -> tuple[list[Stored], list[Status]]:
-        for folder in (
-            self.path,
-            self.run,
-            *(self.path / name for name in ("domains", "autostart", "save", "state", "log")),
-        ):
+        for folder in (self.path, self.run, *(self.path / name for name in _FOLDERS)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / "records").mkdir(mode=0o700, exist_ok=True)
         if self.run.lstat().st_uid != os.geteuid():
             raise StoreError(str(self.run), "belongs to another user")
         self._take_lock()
@@ -468,13 +465,18 @@ class DiskStore(Store):
                     self._problems.append(f"{exc} (the domain was left out, the file was left alone)")
                     continue
                 definition = msgspec.structs.replace(definition, source=None)
-                autostart = (self.path / "autostart" / slot_of(connection, definition.uuid)).exists()
-                found.append(Stored(connection=connection, definition=definition, autostart=autostart))
+                slot = slot_of(connection, definition.uuid)
+                autostart = (self.path / "autostart" / slot).exists()
+                found.append(
+                    Stored(connection=connection, definition=definition, autostart=autostart, reason=self._end(slot))
+                )
         return found
 
     def _read_statuses(self) -> list[Status]:
         found: dict[str, Status] = {}
-        folders = sorted(path for path in self.run.glob("*") if path.is_dir())  # none where it is gone, too
+        folders = sorted(
+            path for path in self.run.glob("*") if path.is_dir() and path.name != "ended"
+        )  # none where it is gone, too
         for path in (folder / "status.json" for folder in folders):
             try:
                 found[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Status)
@@ -512,8 +514,10 @@ class DiskStore(Store):
         path = self._definition_path(connection, definition.name, definition.uuid)
 
         def remove() -> None:
+            slot = slot_of(connection, definition.uuid)
             remove_file(path)
-            remove_file(self.path / "autostart" / slot_of(connection, definition.uuid))
+            remove_file(self.path / "autostart" / slot)
+            self._note_end(slot, "")
 
         await _in_thread(remove, path)
 
@@ -532,12 +536,13 @@ class DiskStore(Store):
         def write() -> None:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             write_atomic(path, data)
+            self._note_end(slot, "")
 
         # one at a time, in the order asked for: the driver and the gate may both have something to keep just now
         async with self._status_locks.setdefault(slot, anyio.Lock()):
             await _in_thread(write, path)
 
-    async def delete_status(self, slot: str) -> None:
+    async def delete_status(self, slot: str, *, reason: str = "") -> None:
         folder = self.run / slot
 
         def remove() -> None:
@@ -545,12 +550,27 @@ class DiskStore(Store):
             if folder.exists():
                 remove_file(folder / "status.json")
             _remove_tree(folder)
+            self._note_end(slot, reason)
 
         lock = self._status_locks.setdefault(slot, anyio.Lock())
         async with lock:
             await _in_thread(remove, folder)
             if not lock.statistics().tasks_waiting:
                 self._status_locks.pop(slot, None)
+
+    def _note_end(self, slot: str, reason: str) -> None:
+        """Keep why a run ended, in a link that leads nowhere: that is atomic, and read without opening a file."""
+        link = self.path / "ended" / slot
+        with contextlib.suppress(OSError):  # it is a pity, no more
+            link.unlink(missing_ok=True)
+            if reason:
+                link.symlink_to(reason)
+
+    def _end(self, slot: str) -> str:
+        try:
+            return str((self.path / "ended" / slot).readlink())
+        except OSError:
+            return "unknown"
 
     async def save_record(self, name: str, record: Any) -> None:
         path = self.path / "records" / f"{name}.json"

@@ -36,7 +36,7 @@ class DomainDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         vcpus: the maximum number of virtual CPUs.
         partition: ``<resource><partition>``, e.g. ``/machine/production``, or "".
         order: what ``<metadata>`` declares in ``urn:virengine:order:1``.
-        text: the whole document, as it was given (with the UUID put in when it had none).
+        text: the whole document, as it was given (written anew where a UUID had to be put in, or it was bytes).
         source: the file it came from, or None.
     """
 
@@ -142,6 +142,6 @@ def _vcpus(element: Element | None, source: str | None) -> int:
     if element is None:
         return 1
     text = (element.text or "").strip()
-    if not text.isdigit() or not 0 < int(text) <= 65535:
-        raise ConfigError(f"<vcpu> '{text}' is not a number of CPUs", source=source, line=line_of(element))
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or not 0 < int(text) <= 65535:
+        raise ConfigError(f"<vcpu> '{text[:40]}' is not a number of CPUs", source=source, line=line_of(element))
     return int(text)
