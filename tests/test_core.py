@@ -563,3 +563,176 @@ async def test_no_command_holds_up_the_loop(tmp_path: Path) -> None:
             await command()
             assert turns > before + 1, command
         tasks.cancel_scope.cancel()
+
+
+# ---------------------------------------------------------------------------- what outlives a run
+
+
+def on_disk(folder: Path, *uris: str) -> Engine:
+    return Engine(*(uris or (DEFAULT,)), state_dir=folder, systemd=False)
+
+
+async def test_one_uuid_at_two_connections_is_two_domains(tmp_path: Path) -> None:
+    node = tmp_path / "my node.xml"
+    node.write_text("<node/>")
+    uris = (DEFAULT, f"test://{tmp_path}/my%20node.xml")
+    text = xml("web", "<uuid>11111111-1111-1111-1111-111111111111</uuid>")
+    async with on_disk(tmp_path / "state", *uris) as engine:
+        for uri in uris:
+            await engine.define(text, connection=uri)
+        first, second = (engine.domain("web", connection=uri) for uri in uris)
+        await first.start()
+        await first.managed_save()
+        await first.set_autostart()
+        await second.start()
+    async with on_disk(tmp_path / "state", *uris) as engine:
+        first, second = (engine.domain("web", connection=uri) for uri in uris)
+        assert (first.state, first.saved, first.autostart) == (State.SHUTOFF, True, True)
+        assert (second.state, second.saved, second.autostart) == (State.RUNNING, False, False)
+        await second.destroy()
+        await second.undefine()
+    async with on_disk(tmp_path / "state", *uris) as engine:
+        first = engine.domain("web", connection=DEFAULT)
+        assert (first.saved, first.autostart) == (True, True)
+        await first.start()
+        assert first.reason == "restored"
+
+
+async def test_what_was_saved_goes_on_as_what_it_was_saved_as() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web", "<memory>2048</memory>"))
+        await web.start()
+        await web.managed_save()
+        await engine.define(web.xml().replace("2048", "4096"))
+        await web.start()
+        assert web.reason == "restored"
+        assert (web.live_definition.memory, web.definition.memory) == (2048, 4096)
+        await web.destroy()
+        await web.start()
+        assert web.live_definition.memory == 4096
+
+
+async def test_a_stray_save_is_never_restored(tmp_path: Path) -> None:
+    """As a crash in the midst of ``undefine`` or of a save may leave one."""
+    async with on_disk(tmp_path) as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.managed_save()
+        kept = engine.store.managed_save(web.slot)
+        stray = kept.read_bytes()
+        await web.start()
+        assert web.reason == "restored"
+        kept.write_bytes(stray)
+        await web.destroy()
+        await web.start()
+        assert web.reason == "booted"
+        assert not kept.exists()
+
+
+async def test_what_is_undefined_leaves_nothing_to_the_next_of_its_uuid(tmp_path: Path) -> None:
+    async with on_disk(tmp_path) as engine:
+        web = await engine.define(xml("web"))
+        await web.set_autostart()
+        kept = web.handle.state_dir / "tpm"
+        kept.mkdir(parents=True)
+        await web.start()
+        await web.undefine()
+        assert kept.exists(), "it still runs"
+        await web.destroy()
+        assert not kept.parent.exists()
+        again = await engine.define(web.xml())
+        assert not again.autostart
+        kept.mkdir(parents=True)
+        await again.undefine()
+        assert not kept.parent.exists()
+
+
+async def test_an_undefine_that_is_cut_short_takes_the_definition_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*arguments: object) -> None:
+        raise DriverError("the engine dies here")
+
+    async with on_disk(tmp_path) as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        await web.managed_save()
+        with monkeypatch.context() as patched:
+            patched.setattr(type(engine.store), "delete_definition", dies)
+            with pytest.raises(DriverError, match="dies here"):
+                await web.undefine(managed_save=True)
+        assert not engine.store.managed_save(web.slot).exists()
+    async with on_disk(tmp_path) as engine:
+        await engine.domain("web").start()
+        assert engine.domain("web").reason == "booted"
+
+
+async def test_why_it_is_off_is_known_to_the_next_engine(tmp_path: Path) -> None:
+    async with on_disk(tmp_path) as engine:
+        for name in ("asleep", "crashed", "new"):
+            await engine.define(xml(name))
+        await engine.domain("asleep").start()
+        await engine.domain("asleep").managed_save()
+        await engine.domain("crashed").start()
+        the_driver(engine).crash(engine.domain("crashed").handle)
+    async with on_disk(tmp_path) as engine:
+        reasons = {domain.name: domain.reason for domain in engine.domains() if not domain.active}
+        assert reasons == {"asleep": "saved", "crashed": "crashed", "new": "unknown"}
+        await engine.domain("crashed").start()
+        ended = {path.name for path in (tmp_path / "ended").iterdir()}
+        assert ended == {engine.domain("asleep").slot}, "what runs anew is told of no more"
+
+
+# ---------------------------------------------------------------------------- finding, waiting, causes
+
+
+async def test_a_uuid_finds_its_domain_whatever_others_are_called() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        other = await engine.define(xml(web.uuid))
+        assert engine.domain(web.uuid) is web
+        assert engine.domain(other.uuid) is other
+
+
+async def test_a_domain_is_not_renamed() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        with pytest.raises(DomainExists, match="'web', which can't be renamed to 'new'"):
+            await engine.define(web.xml().replace("<name>web", "<name>new"))
+
+
+async def test_nobody_waits_for_a_domain_that_is_no_more() -> None:
+    async with memory() as engine:
+        web = await engine.define(xml("web"))
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_wait_in_vain, web)
+                await anyio.wait_all_tasks_blocked()
+                await web.undefine()
+            with pytest.raises(NoSuchDomain):
+                await web.wait_for(State.RUNNING)
+            assert await web.wait_for(State.SHUTOFF) is State.SHUTOFF
+
+
+async def _wait_in_vain(web: Domain) -> None:
+    with pytest.raises(NoSuchDomain):
+        await web.wait_for(State.RUNNING)
+
+
+async def test_what_happens_meanwhile_is_not_caused_by_paperwork(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with memory() as engine, engine.subscribe(DomainEvent, domain="web") as events:
+        web = await engine.define(xml("web"))
+        await web.start()
+
+        async def crash(*arguments: object) -> None:
+            the_driver(engine).crash(web.handle)
+
+        monkeypatch.setattr(type(engine.store), "set_autostart", crash)
+        await web.set_autostart()
+        causes = {}
+        async for event in events:
+            causes[type(event).__name__] = event.cause
+            if type(event).__name__ == "AutostartChanged":
+                break
+        assert causes["DomainStopped"] is None
+        assert causes["AutostartChanged"] is not None
