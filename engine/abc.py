@@ -183,6 +183,10 @@ class DomainHandle(Protocol):
     def uuid(self) -> str: ...
 
     @property
+    def state(self) -> State:
+        """What it was told to be last."""
+
+    @property
     def runtime_dir(self) -> Path:
         """A folder for this domain's sockets and pid files; private, its path short enough for a socket.
 

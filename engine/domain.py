@@ -721,6 +721,10 @@ class Handle:
         return self._domain.uuid
 
     @property
+    def state(self) -> State:
+        return self._domain.state
+
+    @property
     def runtime_dir(self) -> Path:
         return self._domain._host.store.runtime_dir(self._domain.slot)
 

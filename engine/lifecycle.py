@@ -185,11 +185,15 @@ TRANSITIONS: dict[State, dict[Command | Report, State]] = {
         R.SUSPENDED: S.CRASHED,
         R.STOPPED: S.SHUTOFF,
     },
+    # asleep: whoever asks it to stop wakes it first
     S.PMSUSPENDED: {
         C.DEFINE: S.PMSUSPENDED,
         C.UNDEFINE: S.PMSUSPENDED,
+        C.SHUTDOWN: S.SHUTOFF,
         C.RESET: S.RUNNING,
         C.DESTROY: S.SHUTOFF,
+        C.SAVE: S.SHUTOFF,
+        C.MANAGED_SAVE: S.SHUTOFF,
         C.AUTOSTART: S.PMSUSPENDED,
         R.DEFINED: S.PMSUSPENDED,
         R.UNDEFINED: S.PMSUSPENDED,

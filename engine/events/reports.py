@@ -49,7 +49,7 @@ _REPORTS: dict[Report, tuple[type[LifecycleEvent], dict[str, str]]] = {
         DomainResumed,
         {"unpaused": "unpaused", "migrated": "migrated", "snapshot": "from snapshot"},
     ),
-    Report.SHUTTING_DOWN: (DomainShuttingDown, {"finished": "user", "guest": "user", "host": "user"}),
+    Report.SHUTTING_DOWN: (DomainShuttingDown, {"finished": "user", "guest": "unknown", "host": "user"}),
     Report.STOPPED: (
         DomainStopped,
         {

@@ -14,8 +14,9 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import msgspec
 
-from engine import DomainHandle, Report
+from engine import DomainHandle, Report, State
 from engine.abc import JSON
 from engine.drivers.qemu import guest as limits
 from engine.drivers.qemu.command import build
@@ -28,7 +29,7 @@ from engine.drivers.qemu.saving import partial_path, undo_save
 from engine.errors import ConnectionBroken, DriverError, EngineError
 from engine.util.process import Identity, Process, find_process
 
-__all__ = ["end_unwatched", "find", "join_cgroup", "take_over", "without_monitor"]
+__all__ = ["end_unwatched", "find", "join_cgroup", "reconnect", "take_over", "without_monitor"]
 
 log = logging.getLogger("engine.drivers.qemu")
 
@@ -53,7 +54,7 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
             # it never ran: "restoring" is taken back before the CPUs are let go
             domain.report(Report.STOPPED, "failed")
         else:
-            report_ending(domain, ending.cause)
+            report_ending(domain, ending)
         if tpm is not None:
             await _finish_off(tpm, None)
         return None
@@ -68,7 +69,7 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
         characters=command.characters,
         tpm=tpm,
     )
-    guest.facts = dict(facts)
+    guest.facts = {**facts, "process": msgspec.to_builtins(process.identity), "phase": "started"}
     guest.rebooting, guest.final = bool(facts.get("rebooting")), bool(facts.get("final"))
     guest.may_pause = guest.may_pause or guest.rebooting
     return guest
@@ -174,6 +175,7 @@ async def take_over(guest: Guest, timeout: float) -> bool:
 async def _take_over(guest: Guest, status: str) -> bool:
     facts = guest.facts
     guest.paused = status not in ("running", "suspended")
+    guest.asleep = status == "suspended"
     if facts.get("saving"):
         if await anyio.to_thread.run_sync(_save_was_done, facts):
             guest.go_live(lambda: None)
@@ -184,7 +186,12 @@ async def _take_over(guest: Guest, status: str) -> bool:
         guest.go_live(lambda: _report_status(guest, "paused" if guest.paused else "running"))
         await undo_save(guest, was_running=bool(facts.get("running")))
         return True
-    never_ran = facts.get("restoring") or (status == "prelaunch" and not facts.get("paused"))
+    if facts.get("restarting") and status in ("prelaunch", "shutdown", "guest-panicked", "suspended"):
+        guest.go_live(lambda: None)
+        await guest.start_over(str(facts["restarting"]))
+        return True
+    ran = facts.get("paused") or facts.get("ran")
+    never_ran = facts.get("restoring") or (status == "prelaunch" and not ran)
     if never_ran:
         guest.go_live(lambda: None)
         await guest.end("failed", flush=False)
@@ -203,6 +210,30 @@ async def _take_over(guest: Guest, status: str) -> bool:
     if status in ("finish-migrate", "postmigrate"):  # giving up a save was cut short
         await undo_save(guest, was_running=False)
     return True
+
+
+async def reconnect(guest: Guest, timeout: float) -> None:
+    """Ask a guest whose monitor was lost for a while how things stand, and tell what has changed.
+
+    Raises:
+        EngineError: QEMU does not answer.
+    """
+    await guest.negotiate(timeout)
+    guest.lost = ""
+    status = str((await guest.execute("query-status", timeout=timeout)).get("status", ""))
+    if any(guest.facts.get(name) for name in ("saving", "restoring", "restarting")):
+        await _take_over(guest, status)
+        return
+    guest.paused = status not in ("running", "suspended")
+    guest.asleep = status == "suspended"
+    await _agent_state(guest)
+    state = guest.domain.state
+    if status == "running" and state is State.PAUSED:
+        guest.domain.report(Report.RESUMED)
+    elif status == "running" and state is State.PMSUSPENDED:
+        guest.domain.report(Report.STARTED, "wakeup")
+    elif state is State.RUNNING:
+        _report_status(guest, status)
 
 
 def _report_status(guest: Guest, status: str) -> None:

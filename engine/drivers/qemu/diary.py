@@ -19,9 +19,15 @@ _TAIL = 64 * 1024
 _NEGOTIATE = b'{"execute":"qmp_capabilities"}\r\n'
 
 
+class _Stamp(msgspec.Struct, frozen=True):
+    seconds: int = 0
+    microseconds: int = 0
+
+
 class _Line(msgspec.Struct):
     event: str = ""
     data: dict[str, Any] = {}
+    timestamp: _Stamp = _Stamp()
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -32,12 +38,16 @@ class Ending:
 
     Attributes:
         cause: ``shutdown``, ``crashed``, or "" while nothing points to an end.
+        time: of the last event that did, seconds since 1970 (0.0: QEMU did not say).
     """
 
     def __init__(self) -> None:
         self.cause: Literal["", "shutdown", "crashed"] = ""
+        self.time = 0.0
 
-    def note(self, name: str, data: dict[str, Any]) -> None:
+    def note(self, name: str, data: dict[str, Any], time: float = 0.0) -> None:
+        if name in ("GUEST_PANICKED", "SHUTDOWN"):
+            self.time = time
         if name == "GUEST_PANICKED":
             self.cause = "crashed"
         elif name == "SHUTDOWN":
@@ -95,5 +105,5 @@ class Diary:
                 line = _decoder.decode(text)
             except (msgspec.DecodeError, RecursionError):
                 continue  # the first line may be cut
-            ending.note(line.event, line.data)
+            ending.note(line.event, line.data, line.timestamp.seconds + line.timestamp.microseconds / 1e6)
         return ending

@@ -251,12 +251,24 @@ class QemuDriver(Driver):
 
     # ------------------------------------------------------------------ commands
 
-    def _guest(self, domain: DomainHandle) -> Guest:
+    async def _reachable(self, domain: DomainHandle) -> Guest:
+        """The guest; if its monitor was lost, connected anew.
+
+        Raises:
+            ConnectionBroken: QEMU does not answer.
+        """
         guest = self._guests.get(domain.uuid)
         if guest is None or guest.gone.is_set():
             raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
-        if guest.lost:
-            raise ConnectionBroken(f"{guest.lost}; it can only be destroyed")
+        if guest.deaf:
+            patience = min(adoption.PATIENCE, self._timeouts["command_timeout"])
+            try:
+                await guest.hang_up()
+                await self._connect(guest, patience)
+                await adoption.reconnect(guest, patience)
+            except EngineError as exc:
+                guest.lost = f"domain '{domain.name}' runs, but its QEMU does not answer: {exc}"
+                raise ConnectionBroken(f"{guest.lost}; it can only be destroyed") from exc
         return guest
 
     async def find_running(self, domain: DomainHandle) -> int | None:
@@ -265,7 +277,8 @@ class QemuDriver(Driver):
 
     async def shutdown(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         check_method(method)
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
+        await guest.wake(self._timeouts["command_timeout"])
         # who asks for its end means it, whatever the definition makes of a power-off
         with_end = _expecting(guest, "stop") if guest.starts_over else contextlib.nullcontext()
         async with with_end:
@@ -275,7 +288,10 @@ class QemuDriver(Driver):
     async def reboot(self, domain: DomainHandle, method: ShutdownMethod = "default") -> None:
         """ACPI knows no reboot: the guest is asked to power off, and started over instead of ending (as in libvirt)."""
         check_method(method)
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
+        if guest.machine.on_reboot == "destroy":
+            await self.shutdown(domain, method)
+            return
         if await self._ask_agent(guest, method, "reboot"):
             if guest.final:
                 await guest.forget()
@@ -301,25 +317,35 @@ class QemuDriver(Driver):
         return True
 
     async def reset(self, domain: DomainHandle) -> None:
-        guest = self._guest(domain)
-        if guest.crashed:  # and stopped
+        guest = await self._reachable(domain)
+        if guest.crashed or guest.asleep:  # and does not run
             await guest.start_over("host")
             return
+        if guest.paused and not guest.facts.get("ran"):
+            # QEMU then calls it "prelaunch", as one that never ran: a later engine must not take it for that
+            await guest.remember(ran=True)
+        if guest.machine.on_reboot == "destroy":
+            await guest.execute("system_reset")
+            timeout = self._timeouts["command_timeout"]
+            with anyio.move_on_after(timeout):
+                await guest.gone.wait()
+                return
+            raise CommandTimeout("QEMU's end after a reset", timeout)
         before = guest.mark()
         await guest.execute("system_reset")
-        await guest.event("RESET", before, self._timeouts["command_timeout"])
+        await guest.event("RESET", after=before, timeout=self._timeouts["command_timeout"])
         if guest.rebooting or guest.final:
             await guest.forget()  # what it was asked for before it was reset it will not do any more
 
     async def suspend(self, domain: DomainHandle) -> None:
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
         await guest.execute("stop")
         if not guest.paused:  # QEMU did not tell: it was so already
             guest.paused = True
             domain.report(Report.SUSPENDED)
 
     async def resume(self, domain: DomainHandle) -> None:
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
         await guest.execute("cont")
         if guest.paused:
             guest.paused = False
@@ -337,18 +363,19 @@ class QemuDriver(Driver):
         domain.report(Report.STOPPED, "destroyed")
 
     async def save(self, domain: DomainHandle, path: Path) -> None:
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
         if guest.plan.transient:
             raise DriverError(
                 f"domain '{domain.name}' can't be saved: a transient disk loses what the memory relies on"
             )
         try:
+            await guest.wake(self._timeouts["command_timeout"])
             await save(guest, domain.definition, path)
         except QmpError as exc:
             raise DriverError(f"domain '{domain.name}' can't be saved: {exc.description}") from exc
 
     async def agent_sync(self, domain: DomainHandle) -> None:
-        guest = self._guest(domain)
+        guest = await self._reachable(domain)
         if guest.agent is None:
             raise AgentError(f"domain '{domain.name}' has no guest agent channel")
         await guest.agent.sync()

@@ -8,6 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from operator import itemgetter
 from typing import Any, Literal
 
 import anyio
@@ -23,7 +24,7 @@ from engine.drivers.qemu.command import Plan
 from engine.drivers.qemu.diary import Diary, Ending
 from engine.drivers.qemu.qmp.connection import QmpConnection
 from engine.drivers.qemu.qmp.protocol import Notice
-from engine.errors import CommandTimeout, ConnectionBroken, DriverError, EngineError
+from engine.errors import CommandTimeout, ConnectionBroken, DriverError, EngineError, StoreError
 from engine.util.process import Process
 from engine.util.unix import connect_unix
 
@@ -41,6 +42,8 @@ UNDO = 5.0
 AGENT_CONNECTS = 10.0
 #: Seconds swtpm is given to end once QEMU has.
 TPM_GRACE = 2.0
+# events of a guest that is being brought up
+_EARLY = 1000
 
 
 class Guest:
@@ -57,7 +60,8 @@ class Guest:
         final: its next power-off is an end that was asked for, whatever its definition makes of one.
         may_pause: QEMU may pause at a power-off instead of ending: it has not answered yet that it will not.
         watched: ``run`` has begun.
-        lost: why its monitor is of no use, in one sentence, when it could not be taken over; else "".
+        asleep: its guest is in the ACPI state S3.
+        lost: why its monitor is of no use, in one sentence, until that can be used again; else "".
         intent: what a command is about to end it for: ``destroyed``, ``saved``, or "".
     """
 
@@ -88,9 +92,10 @@ class Guest:
         self.diary = Diary(domain.runtime_dir)
         self.watched = False
         self.lost = ""
+        self.asleep = False
         self._live = False
         self._decided = anyio.Event()
-        self._early: deque[Notice] = deque(maxlen=1000)
+        self._early: deque[Notice] = deque(maxlen=_EARLY)
         self._ending = Ending()
         self._tasks: TaskGroup | None = None
         self._heard = anyio.Event()
@@ -99,9 +104,10 @@ class Guest:
         self._suspend_detail = "paused"
         self._restarting = ""
         self._dead = False
-        self._deaf = False
+        self._reader = anyio.Event()  # set when the monitor is read no more
         self._told = False
         self._blinking = False
+        self._agent_runs = False
         self.may_pause = machine.on_poweroff == "restart"
 
     # ------------------------------------------------------------------ what a later engine needs
@@ -115,8 +121,21 @@ class Guest:
     # ------------------------------------------------------------------ the monitor
 
     def attach(self, qmp: QmpConnection) -> None:
-        """The monitor to use; before ``run``."""
+        """The monitor to use, instead of one that was lost if there was one."""
         self.qmp = qmp
+        self._reader = anyio.Event()
+        if self._tasks is not None:
+            self._tasks.start_soon(self._read_monitor, qmp, self._reader)
+
+    async def hang_up(self) -> None:
+        """Let go of a monitor that is of no use: QEMU speaks with one at a time."""
+        if self.qmp is not None:
+            await self.qmp.aclose()
+
+    @property
+    def deaf(self) -> bool:
+        """It may run, but its monitor is of no use."""
+        return bool(self.lost) or self.qmp is None or self._reader.is_set()
 
     async def execute(self, name: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
         """A QMP command; see ``QmpConnection.execute``."""
@@ -126,21 +145,21 @@ class Guest:
             raise ConnectionBroken(f"the monitor of domain '{self.domain.name}' can't be reached")
         return await self.qmp.execute(name, arguments, **options)
 
-    async def event(self, name: str, after: int, timeout: float) -> dict[str, Any]:
-        """The data of the next event ``name`` after number ``after`` (see ``mark``).
+    async def event(self, *names: str, after: int, timeout: float) -> dict[str, Any]:
+        """The data of the next event of one of these names after number ``after`` (see ``mark``).
 
         Raises:
             CommandTimeout; ConnectionBroken: QEMU is gone.
         """
         with anyio.move_on_after(timeout):
             while True:
-                number, data = self._last.get(name, (0, {}))
+                number, data = max((self._last.get(name, (0, {})) for name in names), key=itemgetter(0))
                 if number > after:
                     return data
-                if self._dead or self._deaf:
-                    raise ConnectionBroken(f"QEMU was gone before its event {name}")
+                if self._dead or self._reader.is_set():
+                    raise ConnectionBroken(f"QEMU was gone before its event {names[0]}")
                 await self._heard.wait()
-        raise CommandTimeout(f"QEMU's event {name}", timeout)
+        raise CommandTimeout(f"QEMU's event {names[0]}", timeout)
 
     def mark(self) -> int:
         """The number of the last event."""
@@ -150,7 +169,8 @@ class Guest:
         """Wait for QEMU to speak; then all its sockets are there, the agent's too. Raises as ``QmpConnection`` does."""
         assert self.qmp is not None
         await self.qmp.negotiate(timeout)
-        if self.agent is not None and self._tasks is not None:
+        if self.agent is not None and self._tasks is not None and not self._agent_runs:
+            self._agent_runs = True
             self._tasks.start_soon(self.agent.run)
 
     async def _connect_agent(self) -> UNIXSocketStream:
@@ -179,14 +199,13 @@ class Guest:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                reader = anyio.Event()
                 if self.qmp is not None:
-                    tasks.start_soon(self._read_monitor, self.qmp, reader)
+                    tasks.start_soon(self._read_monitor, self.qmp, self._reader)
                 await self.process.wait()
                 if self.qmp is not None and not self.intent:
                     # the last events are still in the socket; its end comes right behind them
                     with anyio.move_on_after(1):
-                        await reader.wait()
+                        await self._reader.wait()
                 self._dead = True
                 self._hear()
                 await self._reap_tpm()
@@ -212,9 +231,13 @@ class Guest:
         try:
             await qmp.run()
         finally:
-            self._deaf = True
             done.set()
             self._hear()
+        with anyio.move_on_after(1):
+            await self.process.wait()
+            return
+        if not self.intent and not self.lost:
+            log.warning("domain %s: the connection to its QEMU is lost, for now", self.domain.name)
 
     async def _reap_tpm(self) -> None:
         if self.tpm is not None:
@@ -236,16 +259,18 @@ class Guest:
         if self.facts.get("restoring"):  # taken back before its CPUs are let go: it never ran
             self.domain.report(Report.STOPPED, "failed")
             return
-        cause = self._ending.cause
-        if not cause:
-            cause = (await anyio.to_thread.run_sync(self.diary.ending)).cause
-        report_ending(self.domain, cause)
+        ending = self._ending
+        if not ending.cause:
+            ending = await anyio.to_thread.run_sync(self.diary.ending)
+        report_ending(self.domain, ending)
 
     def go_live(self, report: Callable[[], None]) -> None:
         """It is up: ``report`` says so, and from now on everything is reported."""
         report()
         self._live = True
         early, self._early = self._early, deque(maxlen=1)
+        if len(early) == _EARLY:
+            log.warning("domain %s: of the events while it came up only the last %d count", self.domain.name, _EARLY)
         for notice in early:
             self._understand(notice)
         self._decided.set()
@@ -365,7 +390,9 @@ class Guest:
         """An event came; called by the monitor."""
         self._number += 1
         self._last[notice.name] = (self._number, notice.data)
-        self._ending.note(notice.name, notice.data)
+        self._ending.note(notice.name, notice.data, notice.time)
+        if notice.name in ("SUSPEND", "WAKEUP", "RESET"):
+            self.asleep = notice.name == "SUSPEND"
         if notice.name == "VSERPORT_CHANGE":
             self._port_changed(notice.data)
         if self._live:
@@ -405,10 +432,12 @@ class Guest:
             return
         self.paused = True
         if not self._ending.cause:
-            self.domain.report(Report.SUSPENDED, self._suspend_detail)
+            saving = self._suspend_detail == "paused" and "saving" in self.facts
+            self.domain.report(Report.SUSPENDED, self._suspend_detail, "saving" if saving else "")
         self._suspend_detail = "paused"
 
     def _on_resume(self, data: dict[str, Any]) -> None:
+        self._suspend_detail = "paused"
         if self.paused and not self._blinking:
             self.paused = False
             self.domain.report(Report.RESUMED)
@@ -418,6 +447,8 @@ class Guest:
             return  # GUEST_PANICKED has told
         by_guest = bool(data.get("guest"))
         quits = str(data.get("reason", "")).startswith("host-qmp-quit")
+        if self._restarting:
+            return  # that power-off is being undone
         if self.starts_over and not quits:
             host, self.rebooting = self.rebooting, False
             self.start_soon(self.start_over, "host" if host else "guest")
@@ -427,23 +458,50 @@ class Guest:
             self.start_soon(self.quit)
 
     async def start_over(self, who: str) -> None:
-        """Reset it and let it run: after a power-off that means a reboot, or a crash."""
-        before = self.mark()
+        """Reset it and let it run: after a power-off that means a reboot, a crash, or from its sleep."""
+        if self._restarting:
+            return
         self._restarting = who
-        await self.execute("system_reset")
-        await self.event("RESET", before, 30.0)
-        if not self.starts_over:
-            await self._set_action()
-        self.paused = False  # the RESUME to come is no news
-        await self.execute("cont")
-        if "rebooting" in self.facts:
-            await self.remember(rebooting=None)
+        try:
+            try:
+                # a machine that was reset while it did not run looks as if it never had
+                await self.remember(restarting=who)
+            except StoreError as exc:
+                log.warning("domain %s: %s", self.domain.name, exc)  # a full disk keeps no guest from its reboot
+            await self.reset()
+            if not self.starts_over:
+                await self._set_action()
+            self.paused = False  # the RESUME to come is no news
+            await self.execute("cont")
+        finally:
+            self._restarting = ""
+        await self.remember(restarting=None, rebooting=None)
+
+    async def reset(self) -> None:
+        """Reset the machine, whatever its definition makes of that; returns when it has happened."""
+        as_defined = self.machine.on_reboot
+        if as_defined != "restart":
+            await self.execute("set-action", {"reboot": "reset"})
+        try:
+            before = self.mark()
+            await self.execute("system_reset")
+            await self.event("RESET", after=before, timeout=30.0)
+        finally:
+            if as_defined != "restart":
+                with anyio.move_on_after(UNDO, shield=True), contextlib.suppress(EngineError):
+                    await self.execute("set-action", {"reboot": "shutdown"})
+
+    async def wake(self, timeout: float) -> None:
+        """Wake its guest from its sleep; fine when it is awake."""
+        if self.asleep:
+            before = self.mark()
+            await self.execute("system_wakeup")
+            await self.event("WAKEUP", "RESET", after=before, timeout=timeout)
 
     def _on_reset(self, data: dict[str, Any]) -> None:
         if str(data.get("reason", "")) in ("snapshot-load", "subsystem-reset"):
             return  # not the machine
-        who, self._restarting = self._restarting, ""
-        self.domain.report(Report.REBOOTED, who or ("guest" if data.get("guest") else "host"))
+        self.domain.report(Report.REBOOTED, self._restarting or ("guest" if data.get("guest") else "host"))
 
     def _on_panic(self, data: dict[str, Any]) -> None:
         self.domain.report(Report.CRASHED, "panicked")
@@ -461,7 +519,7 @@ class Guest:
 
     def _on_block_error(self, data: dict[str, Any]) -> None:
         action = str(data.get("action", "report"))
-        if action == "stop":
+        if action == "stop" and not self.paused:  # else it is one more request that was under way when it was paused
             self._suspend_detail = "io error"
         node = str(data.get("node-name") or data.get("device") or "")
         self.domain.emit(
@@ -473,7 +531,7 @@ class Guest:
         )
 
     def _on_watchdog(self, data: dict[str, Any]) -> None:
-        if data.get("action") == "pause":
+        if data.get("action") == "pause" and not self.paused:
             self._suspend_detail = "watchdog"
 
 
@@ -494,11 +552,12 @@ _HANDLERS: dict[str, Callable[[Guest, dict[str, Any]], None]] = {
 _MOOT = frozenset({"STOP", "SHUTDOWN", "RESET"})
 
 
-def report_ending(domain: DomainHandle, cause: str) -> None:
+def report_ending(domain: DomainHandle, ending: Ending) -> None:
     """STOPPED, of a guest that ended without being asked."""
-    if cause == "shutdown":
-        domain.report(Report.STOPPED, "shutdown")
-    elif cause == "crashed":
-        domain.report(Report.STOPPED, "crashed")
+    time = ending.time or None
+    if ending.cause == "shutdown":
+        domain.report(Report.STOPPED, "shutdown", time=time)
+    elif ending.cause == "crashed":
+        domain.report(Report.STOPPED, "crashed", time=time)
     else:  # libvirt's words for a QEMU that died: the event's detail is "failed", the state's reason "crashed"
         domain.report(Report.STOPPED, "failed", "crashed")

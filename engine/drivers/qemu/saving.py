@@ -6,8 +6,11 @@ guest was paused; QEMU's stream follows to the end.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
+import stat
 import struct
 from pathlib import Path
 
@@ -161,7 +164,7 @@ async def _cancel_migration(guest: Guest) -> None:
     status = (await guest.execute("query-migrate")).get("status")
     if status in ("setup", "active", "device", "cancelling", "pre-switchover"):
         await guest.execute("migrate_cancel")
-        while (await guest.event("MIGRATION", before, 30.0)).get("status") not in _ENDS:
+        while (await guest.event("MIGRATION", after=before, timeout=30.0)).get("status") not in _ENDS:
             before = guest.mark()
 
 
@@ -187,7 +190,7 @@ async def _announce(guest: Guest) -> None:
 
 async def _finished(guest: Guest, before: int, what: str) -> None:
     while True:
-        status = (await guest.event("MIGRATION", before, _MIGRATION_TIMEOUT)).get("status")
+        status = (await guest.event("MIGRATION", after=before, timeout=_MIGRATION_TIMEOUT)).get("status")
         if status == "completed":
             return
         if status in _ENDS:
@@ -204,7 +207,11 @@ async def _why(guest: Guest, status: str) -> str:
 
 
 def _create(path: Path, definition: DomainDefinition, paused: bool) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
+            raise OSError(errno.EINVAL, "it is there already, and it is no regular file", str(path))
+    _discard(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(partial_path(path), flags, 0o600)
     try:
         header = memoryview(pack_header(definition.text) + _BLOCK.pack(_MAGIC, paused))
@@ -220,7 +227,11 @@ def _create(path: Path, definition: DomainDefinition, paused: bool) -> int:
 def _complete(fd: int, path: Path) -> None:
     os.fsync(fd)
     partial_path(path).rename(path)
-    fsync_dir(path.parent)
+    try:
+        fsync_dir(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)  # the guest goes on: what was saved of it must never be restored
+        raise
 
 
 def _discard(path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from support.qemu_domains import boot_sector_domain, said, wait_said
 
 from engine import Domain, DomainAdopted, DomainStopped, Engine, LifecycleEvent, State
-from engine.store import DiskStore
+from engine.store import DiskStore, slot_of
 from engine.util.process import find_process
 
 pytestmark = pytest.mark.qemu
@@ -121,7 +121,7 @@ async def kill_guest(folder: Path, *, reaped: bool) -> None:
     if not reaped:
         return
     # it may stay a zombie for as long as this machine likes: let its number be another's, as it is sooner or later
-    path = DiskStore(folder / "state").runtime_dir(uuid_of(folder)) / "status.json"
+    path = DiskStore(folder / "state").runtime_dir(slot_of("qemu:///session", uuid_of(folder))) / "status.json"
     status = json.loads(path.read_text())
     status["facts"]["process"]["started"] -= 1
     path.write_text(json.dumps(status))
@@ -321,7 +321,7 @@ async def test_a_number_that_belongs_to_another_process_now_is_not_touched(
     tmp_path: Path, anyio_backend_name: str
 ) -> None:
     await interrupted(tmp_path, anyio_backend_name, "running")
-    status = DiskStore(tmp_path / "state").runtime_dir(uuid_of(tmp_path)) / "status.json"
+    status = DiskStore(tmp_path / "state").runtime_dir(slot_of("qemu:///session", uuid_of(tmp_path))) / "status.json"
     with subprocess.Popen(["sleep", "60"]) as innocent:
         facts = json.loads(status.read_text())
         pid = facts["facts"]["process"]["pid"]

@@ -287,7 +287,7 @@ async def test_a_guest_that_could_not_be_taken_over_is_destroyed_all_the_same(
         web = await engine.define(DOCUMENT.format(emulator=fake_qemu(tmp_path), devices=""))
         await web.start()
     if not known:
-        path = DiskStore(state).runtime_dir(web.uuid) / "status.json"
+        path = DiskStore(state).runtime_dir(web.slot) / "status.json"
         status = json.loads(path.read_text())
         status["facts"]["process"] = "?"
         path.write_text(json.dumps(status))

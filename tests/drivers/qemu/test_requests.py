@@ -52,7 +52,7 @@ def guest_of(web: Domain) -> Guest:
 
 
 def facts_of(web: Domain, folder: Path) -> dict[str, Any]:
-    status = DiskStore(folder / "state").runtime_dir(web.uuid) / "status.json"
+    status = DiskStore(folder / "state").runtime_dir(web.slot) / "status.json"
     found: dict[str, Any] = json.loads(status.read_text())["facts"]
     return found
 
