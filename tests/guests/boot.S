@@ -17,6 +17,7 @@
         .set    PM1_CONTROL, 0x604
         .set    POWER_BUTTON, 0x100
         .set    SOFT_OFF,   0x2000          # SLP_EN with SLP_TYP 0, which is S5 on both machines
+        .set    SLEEP,    0x2400            # SLP_EN with SLP_TYP 1, which is S3
         .set    PVPANIC,    0x505
         .set    PIC1, 0x21                  # data ports: a set bit masks a line
         .set    PIC2, 0xa1
@@ -77,10 +78,19 @@ ending:
         je      reset
         cmpb    $3, %al
         je      hang
+        cmpb    $4, %al
+        jne     soft_off
+        cmpb    $0, pressed                 # at the button it powers off
+        je      sleep
+soft_off:
         movw    $off, %si
         call    say
         movw    $PM1_CONTROL, %dx
         movw    $SOFT_OFF, %ax
+        outw    %ax, %dx
+sleep:                                      # and wakes with a boot: it leaves no waking vector
+        movw    $PM1_CONTROL, %dx
+        movw    $SLEEP, %ax
         outw    %ax, %dx
 hang:
         cli
@@ -195,7 +205,7 @@ delay:  .word   0                           # from the button to the end
 ready_after: .word 0                        # from power-on to "ready"
 exit_after: .word 0                         # from "ready" to the end, without any button; 0 is never
 ignore: .byte   0                           # presses to ignore; 255 is all of them
-how:    .byte   0                           # the end: 0 off, 1 crash, 2 reset, 3 hang
+how:    .byte   0                           # the end: 0 off, 1 crash, 2 reset, 3 hang, 4 sleep
 
         .org    0x1fe
         .word   0xaa55

@@ -26,9 +26,9 @@ __all__ = [
 
 BOOT_SOURCE = TESTS / "guests" / "boot.S"
 
-Ending = Literal["off", "crash", "reset", "hang"]
+Ending = Literal["off", "crash", "reset", "hang", "sleep"]
 
-_ENDINGS: tuple[Ending, ...] = ("off", "crash", "reset", "hang")
+_ENDINGS: tuple[Ending, ...] = ("off", "crash", "reset", "hang", "sleep")
 _PARAMETERS = struct.Struct("<4sHHHBB")  # the block that closes boot.S: same order, same widths
 _PARAMETERS_AT = 0x1E0
 _MAGIC = b"VGST"
@@ -58,7 +58,8 @@ def boot_sector(
     exit_after: from ``ready`` to the ending with no button pressed; None is never.
     ending: ``off`` is ACPI S5. ``crash`` (also ``crash=True``) tells the pvpanic device, and where there is none ends
         in a triple fault, which is a reset, or QEMU's end with ``-no-reboot``. ``reset`` is the triple fault. ``hang``
-        sleeps with interrupts off.
+        sleeps with interrupts off. ``sleep`` is ACPI S3, from which it wakes with a boot; at the button it
+        powers off.
     size: bytes of the image, padded with a hole; at least 512.
 
     Raises GuestUnavailable where there is no assembler, ValueError for what does not fit the parameter block.
