@@ -88,6 +88,7 @@ soft_off:
         movw    $PM1_CONTROL, %dx
         movw    $SOFT_OFF, %ax
         outw    %ax, %dx
+        jmp     hang
 sleep:                                      # and wakes with a boot: it leaves no waking vector
         movw    $PM1_CONTROL, %dx
         movw    $SLEEP, %ax

@@ -44,6 +44,8 @@ AGENT_CONNECTS = 10.0
 TPM_GRACE = 2.0
 # events of a guest that is being brought up
 _EARLY = 1000
+# Who restarts a guest: SeaBIOS, which resets the machine once itself when it finds that it has run before.
+_FIRMWARE = "firmware"
 
 
 class Guest:
@@ -103,6 +105,7 @@ class Guest:
         self._number = 0
         self._suspend_detail = "paused"
         self._restarting = ""
+        self._fresh = False  # it was started over, and its firmware may not be through with it
         self._dead = False
         self._reader = anyio.Event()  # set when the monitor is read no more
         self._told = False
@@ -449,7 +452,11 @@ class Guest:
         quits = str(data.get("reason", "")).startswith("host-qmp-quit")
         if self._restarting:
             return  # that power-off is being undone
-        if self.starts_over and not quits:
+        if "reset" in str(data.get("reason", "")):  # which on_reboot makes an end of
+            if self._fresh and by_guest:
+                self.start_soon(self.start_over, _FIRMWARE)
+                return
+        elif self.starts_over and not quits:
             host, self.rebooting = self.rebooting, False
             self.start_soon(self.start_over, "host" if host else "guest")
             return
@@ -472,6 +479,7 @@ class Guest:
             if not self.starts_over:
                 await self._set_action()
             self.paused = False  # the RESUME to come is no news
+            self._fresh = who != _FIRMWARE
             await self.execute("cont")
         finally:
             self._restarting = ""
@@ -501,6 +509,8 @@ class Guest:
     def _on_reset(self, data: dict[str, Any]) -> None:
         if str(data.get("reason", "")) in ("snapshot-load", "subsystem-reset"):
             return  # not the machine
+        if self._restarting == _FIRMWARE:
+            return
         self.domain.report(Report.REBOOTED, self._restarting or ("guest" if data.get("guest") else "host"))
 
     def _on_panic(self, data: dict[str, Any]) -> None:

@@ -102,11 +102,11 @@ async def test_who_restarts_at_a_power_off_and_ends_at_a_reset_restarts_once(tmp
         await web.wait_for(State.SHUTOFF)
         assert web.reason == "shutdown"
         await web.start()
-        await wait_said(web, tmp_path, times=2)
+        await wait_said(web, tmp_path)
         guest = web.driver._guests[web.uuid]  # type: ignore[attr-defined]
         await guest.execute("system_powerdown")  # by nobody who asks for anything
         assert (await anext(events)).detail == "guest"
-        await wait_said(web, tmp_path, times=3)
+        await wait_said(web, tmp_path, times=2)
         assert web.state is State.RUNNING
         await web.reset()
         assert (web.state, web.reason) == (State.SHUTOFF, "shutdown")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import anyio.lowlevel
 import pytest
 from support.qemu_domains import boot_sector_domain, wait_said
 
-from engine import Domain, DomainDefined, Engine, HostError, LifecycleEvent, State
+from engine import Domain, DomainDefined, DomainSuspended, Engine, HostError, LifecycleEvent, State
 from engine.drivers.qemu import saving
 from engine.drivers.qemu.driver import QemuDriver
 from engine.drivers.qemu.guest import Guest
@@ -34,10 +36,15 @@ async def opened(folder: Path) -> AsyncIterator[Engine]:
                 raise
 
 
-async def paused(engine: Engine, folder: Path) -> Domain:
+async def running(engine: Engine, folder: Path) -> Domain:
     web = await engine.define(boot_sector_domain("web", folder))
     await web.start()
     await wait_said(web, folder)
+    return web
+
+
+async def paused(engine: Engine, folder: Path) -> Domain:
+    web = await running(engine, folder)
     await web.suspend()
     return web
 
@@ -152,3 +159,41 @@ async def test_a_guest_that_does_not_stop_again_is_told_to_run(tmp_path: Path, m
                 await web.save(tmp_path / "web.save")
         assert web.state is State.RUNNING
         await web.destroy()
+
+
+async def test_a_save_that_fails_at_its_very_end_leaves_nothing_that_could_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "input/output error", str(path))
+
+    async with opened(tmp_path) as engine:
+        web = await running(engine, tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(saving, "fsync_dir", refuse)
+            with pytest.raises(HostError):
+                await web.managed_save()
+        assert (web.state, web.saved) == (State.RUNNING, False)
+        assert not list((tmp_path / "state" / "save").glob("*.save"))
+        await web.destroy()
+
+
+async def test_a_save_replaces_nothing_but_files(tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    os.mkfifo(node)
+    (tmp_path / ".there.saving").symlink_to(tmp_path / "elsewhere")
+    async with opened(tmp_path) as engine:
+        web = await running(engine, tmp_path)
+        with pytest.raises(HostError, match="no regular file"):
+            await web.save(node)
+        assert node.is_fifo()
+        assert web.state is State.RUNNING
+        await web.save(tmp_path / "there")
+        assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_a_guest_that_is_being_saved_is_paused_for_that_reason(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine, engine.subscribe(DomainSuspended) as events:
+        web = await running(engine, tmp_path)
+        await web.save(tmp_path / "web.save")
+        assert (await anext(events)).reason == "saving"
