@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,23 @@ import click
 
 from engine.cli.session import state_dirs
 
-__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "some_domains"]
+__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "seconds", "some_domains"]
+
+
+class _Seconds(click.FloatRange):
+    """A time that passes: infinity is told by leaving the option out, and "nan" is no time at all."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is not a number of seconds", param, ctx)
+        return number
+
+
+seconds = _Seconds()
 
 
 def complete_domain(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

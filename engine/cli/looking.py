@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from engine.glance import DomainView
 
 __all__ = ["dumpxml", "info", "list_domains"]
+
+_MOMENT = 0.5  # seconds
 
 _STYLES = {
     "running": "green",
@@ -67,12 +71,27 @@ def _ask(session: Session) -> list[DomainView]:
     views: list[DomainView] = []
 
     async def look(engine: Engine) -> None:
+        await _settle(engine.domains())
         for domain in engine.domains():
             pid = (await domain.info()).pid
             views.append(DomainView(pid=pid, **{name: getattr(domain, name) for name in shared}))
 
     session.run(look)
     return sorted(views, key=by_activity)
+
+
+async def _settle(domains: Iterable[Domain]) -> None:
+    """A moment for what runs to pass its gates: no other engine may come that sees it through them."""
+    import anyio
+
+    from engine.errors import GateFailed
+    from engine.lifecycle import State
+
+    with anyio.move_on_after(_MOMENT):
+        for domain in domains:
+            if domain.state is State.RUNNING and not domain.ready:
+                with contextlib.suppress(GateFailed):
+                    await domain.wait_ready()
 
 
 def _table(domains: list[DomainView], *, several: bool) -> tuple[list[str], list[list[str]]]:
@@ -109,6 +128,7 @@ def _facts(domain: Domain | DomainView, pid: int | None) -> dict[str, Any]:
 async def info(engine: Engine, name: str, as_json: bool) -> None:
     """Show what a domain is and does."""
     domain = find(engine, name)
+    await _settle([domain])
     used = await domain.info()
     definition = domain.live_definition
     if as_json:

@@ -148,7 +148,7 @@ async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bo
 @arguments.some_domains
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=arguments.seconds,
     metavar="SECONDS",
     help="Be done by then: as it nears, the last step of each ladder is taken.",
 )

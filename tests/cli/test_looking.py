@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 import anyio
+import pytest
 
 from engine import Engine
 
@@ -69,6 +71,27 @@ def test_list_works_beside_a_program_that_has_the_state_directory_open(virengine
             assert "web" in virengine("list").stdout
 
     anyio.run(hold, backend=anyio_backend)
+
+
+@pytest.mark.parametrize("look", [("list", "--json"), ("info", "web", "--json")])
+def test_what_becomes_ready_while_it_is_looked_at_is_told_and_kept(virengine, look, monkeypatch):
+    monkeypatch.setattr("engine.cli.looking._MOMENT", 60.0)  # it ends with the last gate
+    virengine.define("web", "slow", order="<order:ready gate='delay' seconds='0.05'/>")
+    virengine("start", "web")
+    assert virengine("events", "--type", "DomainReady").stdout == ""
+    told = json.loads(virengine(*look).stdout)
+    web = told if isinstance(told, dict) else told[0]
+    assert web["ready"] is True
+    assert virengine("events", "--type", "DomainReady").stdout.count("web  ready") == 1
+    assert virengine.json("list")[0]["ready"] is True
+    assert virengine("events", "--type", "DomainReady").stdout.count("web  ready") == 1
+
+
+def test_looking_waits_for_no_gate_for_long(virengine):
+    virengine.define("web", order="<order:ready gate='delay' seconds='3600'/>")
+    virengine("start", "web")
+    assert virengine.json("list")[0]["ready"] is False
+    assert virengine.json("info", "web")["ready"] is False
 
 
 def test_info(virengine):
