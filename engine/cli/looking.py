@@ -147,8 +147,10 @@ async def info(engine: Engine, name: str, as_json: bool) -> None:
             }
         )
         return
+    from engine.cli.printable import printable_line
+
     lines = _lines(domain, used)
-    output.data("\n".join(f"{label + ':':<16}{value}" for label, value in lines if value))
+    output.data("\n".join(f"{label + ':':<16}{printable_line(value)}" for label, value in lines if value))
 
 
 def _lines(domain: Domain, used: DomainInfo) -> list[tuple[str, str]]:
@@ -190,4 +192,4 @@ def _yes(value: bool) -> str:
 @with_engine
 async def dumpxml(engine: Engine, name: str, inactive: bool) -> None:
     """Print the XML of a domain."""
-    output.data(find(engine, name).xml(inactive=inactive))
+    output.raw(find(engine, name).xml(inactive=inactive))
