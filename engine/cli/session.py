@@ -88,7 +88,13 @@ class Session:
         return glance(self.uris if self._uris else (), self.state_dir, runtime_dir=self.runtime_dir)
 
     def arguments(self) -> list[str]:
-        """The program's own options that lead another call of it to the same engine."""
+        """The program's own options that lead another call of it to the same engine, as a unit file can hold them.
+
+        Raises:
+            click.BadParameter: it can't.
+        """
+        if set(str(self.state_dir)) & set("\r\n"):
+            raise click.BadParameter("a unit file can't hold a path with a line end", param_hint="--state-dir")
         uris = [text for uri in self.uris for text in ("--uri", uri)]
         return ["--state-dir", str(self.state_dir), *uris, "--backend", self.backend]
 

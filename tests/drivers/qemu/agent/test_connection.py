@@ -171,7 +171,7 @@ async def test_a_refusal_is_short_and_plain(asked: str) -> None:
             await guest.say(msgspec.json.encode({"error": {"class": "GenericError", "desc": desc}}) + b"\n")
 
         tasks.start_soon(answer)
-        with pytest.raises(AgentError, match="x{900}") as caught:
+        with pytest.raises(AgentError, match=r"x{900}") as caught:
             if asked == "command":
                 await agent.execute("guest-x")
             else:
