@@ -1,4 +1,4 @@
-"""``list``, ``info``, ``dumpxml``."""
+"""``list``, ``info``, ``domstate``, ``domuuid``, ``dumpxml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.domain import Domain
     from engine.glance import DomainView
 
-__all__ = ["dumpxml", "info", "list_domains"]
+__all__ = ["domstate", "domuuid", "dumpxml", "info", "list_domains"]
 
 _MOMENT = 0.5  # seconds
 
@@ -37,10 +37,26 @@ _STYLES = {
 @click.option("--inactive", is_flag=True, help="Only the ones that do not run.")
 @click.option("--name", "only_name", is_flag=True, help="Print names, one a line, and nothing else.")
 @click.option("--uuid", "only_uuid", is_flag=True, help="Print UUIDs, one a line, and nothing else.")
+@click.option("--table", is_flag=True, help="Print a table, as is done anyway.")
+@click.option("--state-running", is_flag=True, help="Only these, and other states that are named.")
+@click.option("--state-paused", is_flag=True, help="The same.")
+@click.option("--state-shutoff", is_flag=True, help="The same.")
+@click.option("--state-other", is_flag=True, help="The same: crashed, for one.")
+@click.option("--autostart/--no-autostart", default=None, help="Only those that (do not) start with the host.")
+@click.option("--persistent/--transient", default=None, help="Only those that are (not) defined.")
+@click.option("--with-managed-save/--without-managed-save", default=None, help="Only those that have one, or none.")
 @arguments.as_json
 @click.pass_obj
 def list_domains(
-    session: Session, everything: bool, inactive: bool, only_name: bool, only_uuid: bool, as_json: bool
+    session: Session,
+    /,
+    everything: bool,
+    inactive: bool,
+    only_name: bool,
+    only_uuid: bool,
+    table: bool,
+    as_json: bool,
+    **only: bool | None,
 ) -> None:
     """List the domains that run.
 
@@ -49,10 +65,12 @@ def list_domains(
     domains = session.glance()
     if domains is None:
         domains = _ask(session)
+    states = {name for name in ("running", "paused", "shutoff", "other") if only[f"state_{name}"]}
     if inactive:
         domains = [domain for domain in domains if not domain.active]
-    elif not (everything or as_json):
+    elif not (everything or as_json or states):
         domains = [domain for domain in domains if domain.active]
+    domains = [domain for domain in domains if _wanted(domain, states, only)]
     if as_json:
         output.json([_facts(domain, domain.pid) for domain in domains])
     elif only_name or only_uuid:
@@ -61,6 +79,14 @@ def list_domains(
     else:
         several = len({*session.uris, *(domain.connection for domain in domains)}) > 1
         output.table(*_table(domains, several=several), styles=_STYLES)
+
+
+def _wanted(domain: DomainView, states: set[str], only: dict[str, bool | None]) -> bool:
+    state = domain.state.value.replace(" ", "")
+    if states and state not in states and ("other" not in states or state in ("running", "paused", "shutoff")):
+        return False
+    facts = {"autostart": domain.autostart, "persistent": domain.persistent, "with_managed_save": domain.saved}
+    return all(only[name] in (None, fact) for name, fact in facts.items())
 
 
 def _ask(session: Session) -> list[DomainView]:
@@ -184,6 +210,24 @@ def _lines(domain: Domain, used: DomainInfo) -> list[tuple[str, str]]:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+@click.command()
+@arguments.domain
+@click.option("--reason", is_flag=True, help="And why it is in it.")
+@with_engine
+async def domstate(engine: Engine, name: str, reason: bool) -> None:
+    """Print the state of a domain."""
+    domain = find(engine, name)
+    output.data(f"{domain.state} ({domain.reason})" if reason else str(domain.state))
+
+
+@click.command()
+@arguments.domain
+@with_engine
+async def domuuid(engine: Engine, name: str) -> None:
+    """Print the UUID of a domain."""
+    output.data(find(engine, name).uuid)
 
 
 @click.command()
