@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import click
 
 from engine.cli.session import state_dirs
 
-__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "some_domains"]
+__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "seconds", "some_domains"]
+
+
+class _Seconds(click.FloatRange):
+    """A time that passes: infinity is told by leaving the option out, and "nan" is no time at all."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is not a number of seconds", param, ctx)
+        return number
+
+
+seconds = _Seconds()
 
 
 def complete_domain(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of domains, from the names of files: no engine is opened, so this is quick and in nobody's way."""
-    given = ctx.find_root().params.get("state_dir")
-    folder = (Path(given) if given else state_dirs()[0]) / "domains"
-    names = sorted({unquote(path.stem) for path in folder.glob("*/*.xml")})
+    options = ctx.find_root().params
+    names: set[str] = set()
+    with suppress(OSError, RuntimeError):  # nothing is said in the middle of a line that is being typed
+        folder = (Path(options["state_dir"]) if options.get("state_dir") else state_dirs()[0]) / "domains"
+        named = [folder / quote(uri, safe="") for uri in options.get("uris") or ()]
+        for place in [place for place in named if place.is_dir()] or folder.iterdir():
+            names |= {unquote(path.stem) for path in place.glob("*.xml")}
     taken: Any = ctx.params.get(param.name or "") or ()
-    return [name for name in names if name.startswith(incomplete) and name not in taken]
+    return [name for name in sorted(names) if name.startswith(incomplete) and name not in taken]
 
 
 domain = click.argument("name", metavar="DOMAIN", shell_complete=complete_domain)

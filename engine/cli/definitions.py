@@ -18,8 +18,9 @@ __all__ = ["autostart", "define", "undefine"]
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--validate", is_flag=True, help="Check the documents, as is done anyway.")
 @click.pass_obj
-def define(session: Session, files: tuple[str, ...]) -> None:
+def define(session: Session, files: tuple[str, ...], validate: bool) -> None:
     """Define domains from XML files, or redefine them.
 
     '-' reads standard input. A domain that runs goes on with the definition it was started with.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from engine.cli import arguments, output
-from engine.cli.session import Interrupted, Session
+from engine.cli.session import Session
 
 if TYPE_CHECKING:
     from engine.events.filters import EventFilter
@@ -81,17 +80,12 @@ def events(
     path = session.state_dir / "journal.db"
     if follow:
         from engine.cli.follow import follow as follow_journal
-        from engine.cli.follow import note_interrupts
 
-        note_interrupts()
-        try:
-            follow_journal(
-                path,
-                lambda reader: reader.newest if since is None else _begin(reader, since),
-                lambda reader, cursor: _print(reader, cursor, wanted, show),
-            )
-        except KeyboardInterrupt:
-            raise Interrupted(signal.SIGINT) from None
+        follow_journal(
+            path,
+            lambda reader: reader.newest if since is None else _begin(reader, since),
+            lambda reader, cursor: _print(reader, cursor, wanted, show),
+        )
     with _open(path) as reader:
         _print(reader, _begin(reader, since), wanted, show)
 
@@ -139,10 +133,12 @@ def _print(reader: JournalReader, cursor: int, wanted: EventFilter, show: Show) 
 
 
 def _show(events: Iterable[Event]) -> None:
+    from engine.cli.printable import printable_line
     from engine.cli.words import clock, describe, subject
 
     for event in events:
-        output.data(f"{clock(event)}  {event.sequence:>6}  {subject(event)}  {describe(event)}")
+        line = f"{clock(event)}  {event.sequence:>6}  {subject(event)}  {describe(event)}"
+        output.data(printable_line(line))
 
 
 def _show_json(events: Iterable[Event]) -> None:
@@ -151,4 +147,4 @@ def _show_json(events: Iterable[Event]) -> None:
     from engine.events.encoding import to_cloudevent
 
     for event in events:
-        output.data(msgspec.json.encode(to_cloudevent(event)).decode())
+        output.json_text(msgspec.json.encode(to_cloudevent(event)).decode())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import click
 
 from engine import errors
-from engine.cli import output
+from engine.cli import output, signals
 from engine.cli.session import Interrupted
 
 __all__ = ["BUSY", "DONE", "FAILED", "NO_DOMAIN", "USAGE", "WRONG_STATE", "Failed", "report"]
@@ -146,8 +146,7 @@ def _reason(exc: OSError) -> str:
 
 
 def _interrupted(number: int) -> int:
-    output.end_line()
-    output.error("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
+    signals.last_words(number)
     return _SIGNALLED + number
 
 

@@ -1,14 +1,13 @@
 """``events --follow``: sleeps until the writer of the journal rings, then reads what is new.
 
-All of it blocks, on purpose: nothing else is to be done meanwhile, and Ctrl-C ends a blocked call of the main thread,
-also a write to a pipe that nobody empties.
+All of it blocks, on purpose: nothing else is to be done meanwhile, and nothing to be put in order when a signal ends it
+(``engine.cli.signals``), also in a write to a pipe that nobody empties.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -97,20 +96,6 @@ def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[Jo
             cursor = 0  # another one is in its place: it may well count from 1 again
 
 
-_interrupts: list[int] = []
-
-
-def note_interrupts() -> None:
-    """Let Ctrl-C be known wherever it strikes. Call it in the main thread."""
-
-    def handler(number: int, frame: object) -> None:
-        _interrupts.append(number)
-        raise KeyboardInterrupt
-
-    _interrupts.clear()
-    signal.signal(signal.SIGINT, handler)
-
-
 def _open(path: Path, *, new: bool) -> JournalReader | None:
     """None: it is not there yet, or (``new``) is just being made: it rings when there is something in it."""
     if not path.exists():
@@ -124,8 +109,6 @@ def _open(path: Path, *, new: bool) -> JournalReader | None:
 
 
 def _wait(path: Path, watch: Watch) -> None:
-    if _interrupts:  # it came while an exception could not be told, in a destructor say
-        raise KeyboardInterrupt
     if not watch.wait():
         raise StoreError(str(path.parent), "the state directory is gone")
 

@@ -108,6 +108,7 @@ def install_units(session: Session, user: bool, folder: str | None, now: bool, u
     """
     from engine.systemd import install
 
+    session.arguments()  # what can't be written is refused before anything is done
     target = Path(folder).absolute() if folder else install.units_dir(user=user)
     if uninstall:
         actions = install.uninstall_units(target, dry_run=dry_run)
@@ -117,7 +118,7 @@ def install_units(session: Session, user: bool, folder: str | None, now: bool, u
     for action in actions:
         output.say(f"{'would ' if dry_run else ''}{action}")
     if not dry_run and not folder:
-        session.run_plain(lambda: _tell_systemd(user=user, now=now and not uninstall))
+        session.run_plain(lambda: _tell_systemd(user=user, now=now and not uninstall, installed=not uninstall))
     elif now:
         output.warning("the service was not started: --now is for units that were really put where systemd looks")
 
@@ -138,7 +139,7 @@ def _worst_case(session: Session) -> float | None:
     return seconds[0] if seconds else None
 
 
-async def _tell_systemd(*, user: bool, now: bool) -> None:
+async def _tell_systemd(*, user: bool, now: bool, installed: bool) -> None:
     from engine.errors import EngineError
     from engine.systemd.machines import ScopeManager
     from engine.systemd.scope import GUESTS_SERVICE
@@ -155,5 +156,5 @@ async def _tell_systemd(*, user: bool, now: bool) -> None:
         if now:
             await manager.start_unit(GUESTS_SERVICE)
             output.say(f"{GUESTS_SERVICE} is started")
-        else:
+        elif installed:
             output.say(f"then: {start}")

@@ -1,7 +1,9 @@
-"""``list``, ``info``, ``dumpxml``."""
+"""``list``, ``info``, ``domstate``, ``domuuid``, ``dumpxml``."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from engine.domain import Domain
     from engine.glance import DomainView
 
-__all__ = ["dumpxml", "info", "list_domains"]
+__all__ = ["domstate", "domuuid", "dumpxml", "info", "list_domains"]
+
+_MOMENT = 0.5  # seconds
 
 _STYLES = {
     "running": "green",
@@ -33,10 +37,26 @@ _STYLES = {
 @click.option("--inactive", is_flag=True, help="Only the ones that do not run.")
 @click.option("--name", "only_name", is_flag=True, help="Print names, one a line, and nothing else.")
 @click.option("--uuid", "only_uuid", is_flag=True, help="Print UUIDs, one a line, and nothing else.")
+@click.option("--table", is_flag=True, help="Print a table, as is done anyway.")
+@click.option("--state-running", is_flag=True, help="Only these, and other states that are named.")
+@click.option("--state-paused", is_flag=True, help="The same.")
+@click.option("--state-shutoff", is_flag=True, help="The same.")
+@click.option("--state-other", is_flag=True, help="The same: crashed, for one.")
+@click.option("--autostart/--no-autostart", default=None, help="Only those that (do not) start with the host.")
+@click.option("--persistent/--transient", default=None, help="Only those that are (not) defined.")
+@click.option("--with-managed-save/--without-managed-save", default=None, help="Only those that have one, or none.")
 @arguments.as_json
 @click.pass_obj
 def list_domains(
-    session: Session, everything: bool, inactive: bool, only_name: bool, only_uuid: bool, as_json: bool
+    session: Session,
+    /,
+    everything: bool,
+    inactive: bool,
+    only_name: bool,
+    only_uuid: bool,
+    table: bool,
+    as_json: bool,
+    **only: bool | None,
 ) -> None:
     """List the domains that run.
 
@@ -45,10 +65,12 @@ def list_domains(
     domains = session.glance()
     if domains is None:
         domains = _ask(session)
+    states = {name for name in ("running", "paused", "shutoff", "other") if only[f"state_{name}"]}
     if inactive:
         domains = [domain for domain in domains if not domain.active]
-    elif not (everything or as_json):
+    elif not (everything or as_json or states):
         domains = [domain for domain in domains if domain.active]
+    domains = [domain for domain in domains if _wanted(domain, states, only)]
     if as_json:
         output.json([_facts(domain, domain.pid) for domain in domains])
     elif only_name or only_uuid:
@@ -59,6 +81,14 @@ def list_domains(
         output.table(*_table(domains, several=several), styles=_STYLES)
 
 
+def _wanted(domain: DomainView, states: set[str], only: dict[str, bool | None]) -> bool:
+    state = domain.state.value.replace(" ", "")
+    if states and state not in states and ("other" not in states or state in ("running", "paused", "shutoff")):
+        return False
+    facts = {"autostart": domain.autostart, "persistent": domain.persistent, "with_managed_save": domain.saved}
+    return all(only[name] in (None, fact) for name, fact in facts.items())
+
+
 def _ask(session: Session) -> list[DomainView]:
     """The domains as an engine finds them."""
     from engine.glance import DomainView, by_activity
@@ -67,12 +97,27 @@ def _ask(session: Session) -> list[DomainView]:
     views: list[DomainView] = []
 
     async def look(engine: Engine) -> None:
+        await _settle(engine.domains())
         for domain in engine.domains():
             pid = (await domain.info()).pid
             views.append(DomainView(pid=pid, **{name: getattr(domain, name) for name in shared}))
 
     session.run(look)
     return sorted(views, key=by_activity)
+
+
+async def _settle(domains: Iterable[Domain]) -> None:
+    """A moment for what runs to pass its gates: no other engine may come that sees it through them."""
+    import anyio
+
+    from engine.errors import GateFailed
+    from engine.lifecycle import State
+
+    with anyio.move_on_after(_MOMENT):
+        for domain in domains:
+            if domain.state is State.RUNNING and not domain.ready:
+                with contextlib.suppress(GateFailed):
+                    await domain.wait_ready()
 
 
 def _table(domains: list[DomainView], *, several: bool) -> tuple[list[str], list[list[str]]]:
@@ -109,6 +154,7 @@ def _facts(domain: Domain | DomainView, pid: int | None) -> dict[str, Any]:
 async def info(engine: Engine, name: str, as_json: bool) -> None:
     """Show what a domain is and does."""
     domain = find(engine, name)
+    await _settle([domain])
     used = await domain.info()
     definition = domain.live_definition
     if as_json:
@@ -127,8 +173,10 @@ async def info(engine: Engine, name: str, as_json: bool) -> None:
             }
         )
         return
+    from engine.cli.printable import printable_line
+
     lines = _lines(domain, used)
-    output.data("\n".join(f"{label + ':':<16}{value}" for label, value in lines if value))
+    output.data("\n".join(f"{label + ':':<16}{printable_line(value)}" for label, value in lines if value))
 
 
 def _lines(domain: Domain, used: DomainInfo) -> list[tuple[str, str]]:
@@ -166,8 +214,26 @@ def _yes(value: bool) -> str:
 
 @click.command()
 @arguments.domain
+@click.option("--reason", is_flag=True, help="And why it is in it.")
+@with_engine
+async def domstate(engine: Engine, name: str, reason: bool) -> None:
+    """Print the state of a domain."""
+    domain = find(engine, name)
+    output.data(f"{domain.state} ({domain.reason})" if reason else str(domain.state))
+
+
+@click.command()
+@arguments.domain
+@with_engine
+async def domuuid(engine: Engine, name: str) -> None:
+    """Print the UUID of a domain."""
+    output.data(find(engine, name).uuid)
+
+
+@click.command()
+@arguments.domain
 @click.option("--inactive", is_flag=True, help="The definition for the next start, also of a domain that runs.")
 @with_engine
 async def dumpxml(engine: Engine, name: str, inactive: bool) -> None:
     """Print the XML of a domain."""
-    output.data(find(engine, name).xml(inactive=inactive))
+    output.raw(find(engine, name).xml(inactive=inactive))

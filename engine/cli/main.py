@@ -39,6 +39,8 @@ _SECTIONS = {
     "Looking": {
         "list": "looking:list_domains",
         "info": "looking:info",
+        "domstate": "looking:domstate",
+        "domuuid": "looking:domuuid",
         "dumpxml": "looking:dumpxml",
         "events": "events:events",
     },

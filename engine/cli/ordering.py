@@ -101,7 +101,7 @@ async def plan(
 
         await anyio.to_thread.run_sync(_write, svg, made.to_svg())
     if svg != "-":
-        output.data(made.to_json() if as_json else str(made))
+        (output.json_text(made.to_json()) if as_json else output.data(str(made)))
 
 
 def _write(file: str, text: str) -> None:
@@ -110,7 +110,7 @@ def _write(file: str, text: str) -> None:
     from engine.util.files import write_atomic
 
     if file == "-":
-        output.data(text)
+        output.raw(text)
         return
     path = Path(file).absolute()
     try:
@@ -148,7 +148,7 @@ async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bo
 @arguments.some_domains
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=arguments.seconds,
     metavar="SECONDS",
     help="Be done by then: as it nears, the last step of each ladder is taken.",
 )
@@ -167,7 +167,7 @@ async def down(engine: Engine, names: tuple[str, ...], deadline: float | None, d
     chosen = _names(engine, names)
     if drill:
         found = await engine.drill(chosen)
-        output.data(found.to_json() if as_json else str(found))
+        (output.json_text(found.to_json()) if as_json else output.data(str(found)))
         if not found.ok:
             raise Failed()
         return
@@ -191,7 +191,7 @@ def _tell_systemd(engine: Engine, names: list[str] | None, deadline: float | Non
 def _tell(report: Report, *, as_json: bool) -> None:
     """Print how it went. Raises Failed when not all did."""
     if as_json:
-        output.data(report.to_json())
+        output.json_text(report.to_json())
     elif not report.entries:
         output.say("Nothing to stop." if report.direction == "down" else "Nothing to start.")
     else:

@@ -1,7 +1,10 @@
 """What the program prints: tables with rich on a terminal, plain lines in a pipe.
 
 *Data* is what was asked for (``list``): when its reader goes away, the command ends. *Remarks* tell of work that is
-being done: when their reader goes away, the work goes on.
+being done: when their reader goes away, the work goes on. While an event loop runs (``beside_loop``) neither waits for
+its reader.
+
+What is not printable is escaped, since it may be a guest's or a document's.
 """
 
 from __future__ import annotations
@@ -10,23 +13,33 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from engine.cli.printable import printable, printable_json, printable_line
+
+if TYPE_CHECKING:
+    from engine.cli.streams import Stream
 
 __all__ = [
     "OutputError",
     "ReaderGone",
     "begin",
+    "beside_loop",
     "data",
     "debugging",
     "discard",
-    "end_line",
+    "drained",
+    "draw",
     "error",
     "fancy",
+    "finish",
     "flush",
     "json",
+    "json_text",
     "log_to_stderr",
+    "raw",
     "say",
     "table",
     "warning",
@@ -63,17 +76,30 @@ def data(text: str) -> None:
     """Print what was asked for.
 
     Raises:
-        ReaderGone: nobody reads it any more. OutputError: it can't be written for another reason.
+        ReaderGone: nobody reads it any more. OutputError: it can't be written for another reason. (While an event
+        loop runs, it is ``finish`` that raises.)
     """
+    raw(printable(text))
+
+
+def raw(text: str) -> None:
+    """The same for a document, which is given as it is."""
+    global _asked
+    _asked = True
     with _output_errors():
-        click.echo(text)
+        _print(f"{text}\n")
 
 
 def say(text: str) -> None:
     """Remark that something was done. Never raises."""
     if not _quiet:
-        with contextlib.suppress(OSError):
-            click.echo(text)
+        draw(f"{printable(text)}\n")
+
+
+def draw(text: str) -> None:
+    """Remark it as it is, with what a terminal is to obey. Never raises."""
+    with contextlib.suppress(OSError):
+        _print(text)
 
 
 def error(text: str) -> None:
@@ -88,13 +114,57 @@ def warning(text: str) -> None:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        click.echo(text, err=True)
+        _print(f"{printable(text)}\n", err=True)
 
 
-def end_line() -> None:
-    """Leave the line with the terminal's ``^C`` in it."""
-    if sys.stderr.isatty():
-        _complain("")
+def _print(text: str, *, err: bool = False) -> None:
+    file = sys.stderr if err else sys.stdout
+    encoding = file.encoding or "utf-8"
+    encoded = text.encode(encoding, "backslashreplace")
+    if (stream := _streams.get(file)) is not None:
+        stream.write(encoded)
+    else:
+        click.echo(encoded.decode(encoding), nl=False, err=err)
+
+
+_streams: dict[TextIO, Stream] = {}
+_asked = False  # data was printed, not only remarks
+
+
+@contextlib.contextmanager
+def beside_loop() -> Iterator[Sequence[Stream]]:
+    """While an event loop runs whose tasks ``pump`` what is given: printing waits for nobody.
+
+    Call ``finish`` when the loop has ended; what waits else is dropped.
+    """
+    from engine.cli.streams import Stream
+
+    global _asked
+    _asked = False
+    for file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # it is none of the operating system's, as in a test
+            file.flush()
+            _streams[file] = Stream(file.fileno())
+    try:
+        yield tuple(_streams.values())
+    finally:
+        while _streams:
+            _streams.popitem()[1].close()
+
+
+def finish() -> None:
+    """Write what waits, now that no event loop is held up. Raises what ``data`` raises."""
+    for file, stream in _streams.items():
+        stream.finish()
+        if _asked and file is sys.stdout and stream.error is not None:
+            with _output_errors():
+                raise stream.error
+
+
+async def drained() -> None:
+    """Return once all remarks are written."""
+    if (stream := _streams.get(sys.stdout)) is not None:
+        await stream.drained()
 
 
 def flush() -> None:
@@ -125,15 +195,21 @@ def json(value: Any) -> None:
     """Print ``value`` as a JSON document."""
     import msgspec
 
-    data(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    json_text(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def json_text(text: str) -> None:
+    """Print a JSON document."""
+    raw(printable_json(text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, styles: dict[str, str] | None = None) -> None:
     """Print a table: ``columns`` are the headings, ``styles`` how rich shows a cell with that very text."""
+    rows = [tuple(map(printable_line, row)) for row in rows]
     if fancy():
         _rich_table(columns, rows, styles or {})
         return
-    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    lines = [tuple(columns), *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     texts.insert(1, "-" * (sum(widths) + 3 * (len(widths) - 1)))
@@ -149,8 +225,10 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: d
     shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    with _output_errors():
-        Console().print(shown)
+    console = Console()
+    with console.capture() as drawn:
+        console.print(shown)
+    raw(drawn.get().removesuffix("\n"))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -20,24 +21,48 @@ _mode = click.option(
     type=click.Choice(["acpi", "agent"]),
     help="How to ask the guest: by its power button, or through its agent.  [default: whatever works]",
 )
+_timeout = click.option(
+    "--timeout",
+    type=arguments.seconds,
+    metavar="SECONDS",
+    help="Wait no longer than that; failing then.  Implies --wait.",
+)
 Mode = Literal["acpi", "agent"] | None
+
+
+async def _within(timeout: float | None, wait: Callable[[], Awaitable[None]], so_far: str) -> None:
+    """Raises CommandTimeout, with how it is ``so_far``."""
+    import anyio
+
+    from engine.errors import CommandTimeout
+
+    with anyio.move_on_after(timeout):
+        return await wait()
+    raise CommandTimeout(so_far, timeout or 0.0)
 
 
 @click.command()
 @arguments.domains
 @click.option("--paused", is_flag=True, help="Leave the CPUs stopped; 'resume' lets them run.")
 @click.option("--force-boot", is_flag=True, help="Discard a managed save and boot afresh.")
+@click.option("--wait", is_flag=True, help="Return only when they are ready.")
+@_timeout
 @with_engine
-async def start(engine: Engine, names: tuple[str, ...], paused: bool, force_boot: bool) -> None:
+async def start(
+    engine: Engine, names: tuple[str, ...], paused: bool, force_boot: bool, wait: bool, timeout: float | None
+) -> None:
     """Start domains.
 
     From their managed save where there is one. Only the ones named, in no order: 'up' starts what they need as
-    well, in order.
+    well, in order. Returns when they run, unless told to wait until they are ready.
     """
 
     async def one(domain: Domain) -> None:
         await domain.start(paused=paused, force_boot=force_boot)
         output.say(f"Domain '{domain.name}' started")
+        if wait or timeout is not None:
+            await _within(timeout, domain.wait_ready, f"domain '{domain.name}' runs and is not ready")
+            output.say(f"Domain '{domain.name}' is ready")
 
     await each(engine, names, one)
 
@@ -46,32 +71,21 @@ async def start(engine: Engine, names: tuple[str, ...], paused: bool, force_boot
 @arguments.domains
 @_mode
 @click.option("--wait", is_flag=True, help="Return only when they are off.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Wait no longer than that; failing then.  Implies --wait.",
-)
+@_timeout
 @with_engine
 async def shutdown(engine: Engine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None) -> None:
     """Ask domains to power off.
 
     Returns when they are asked, unless told to wait. Only the ones named, in no order: 'down' stops in order.
     """
-    import anyio
-
-    from engine.errors import CommandTimeout
 
     async def one(domain: Domain) -> None:
         await domain.shutdown(method=mode or "default")
         output.say(f"Domain '{domain.name}' is being shutdown")
-        if not wait and timeout is None:
-            return
-        with anyio.move_on_after(timeout):
-            await domain.wait_stopped()
+        if wait or timeout is not None:
+            still = f"domain '{domain.name}' is asked to power off and still {domain.state}"
+            await _within(timeout, domain.wait_stopped, still)
             output.say(f"Domain '{domain.name}' is off ({domain.reason})")
-            return
-        raise CommandTimeout(f"domain '{domain.name}' is asked to power off and still {domain.state}", timeout or 0.0)
 
     await each(engine, names, one)
 

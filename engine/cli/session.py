@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import click
 
-from engine.cli import output
+from engine.cli import output, signals
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -89,7 +88,13 @@ class Session:
         return glance(self.uris if self._uris else (), self.state_dir, runtime_dir=self.runtime_dir)
 
     def arguments(self) -> list[str]:
-        """The program's own options that lead another call of it to the same engine."""
+        """The program's own options that lead another call of it to the same engine, as a unit file can hold them.
+
+        Raises:
+            click.BadParameter: it can't.
+        """
+        if set(str(self.state_dir)) & set("\r\n"):
+            raise click.BadParameter("a unit file can't hold a path with a line end", param_hint="--state-dir")
         uris = [text for uri in self.uris for text in ("--uri", uri)]
         return ["--state-dir", str(self.state_dir), *uris, "--backend", self.backend]
 
@@ -125,30 +130,40 @@ class Session:
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:
-                await tasks.start(_cancel_on_signal, tasks.cancel_scope, caught)
+                await tasks.start(_cancel_on_signal, tasks.cancel_scope, caught, note)
+                for stream in streams:
+                    tasks.start_soon(stream.pump)
                 try:
                     await work()
                 except Exception as exc:  # noqa: BLE001 - it is raised below: through the task group it would be wrapped
                     failed.append(exc)
                 tasks.cancel_scope.cancel()
 
-        with output.log_to_stderr():
-            anyio.run(main, backend=self.backend)
-        if caught:
-            raise Interrupted(caught[0])
+        with output.beside_loop() as streams:
+            with signals.noted(caught) as note, output.log_to_stderr():
+                anyio.run(main, backend=self.backend)
+            if caught:
+                raise Interrupted(caught[0])
+            output.finish()
         if failed:
             raise failed[0]
 
 
-async def _cancel_on_signal(scope: CancelScope, caught: list[int], *, task_status: TaskStatus[None]) -> None:
+async def _cancel_on_signal(
+    scope: CancelScope, caught: list[int], note: Callable[[], None], *, task_status: TaskStatus[None]
+) -> None:
     import anyio
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            caught.append(number)
-            scope.cancel()
-            return  # whoever presses Ctrl-C again ends the process at once
+    try:
+        with anyio.open_signal_receiver(*signals.SIGNALS) as received:
+            task_status.started()
+            if not caught:  # before there was an event loop
+                caught.append(await anext(received))
+        scope.cancel()
+        signals.end_at_once()  # whoever presses Ctrl-C again means it
+    finally:
+        if not caught:
+            note()
 
 
 def with_engine(command: Callable[Concatenate[Engine, P], Awaitable[None]]) -> Callable[P, None]:

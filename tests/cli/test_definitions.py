@@ -100,3 +100,7 @@ def test_dumpxml_shows_the_live_definition_or_the_next_one(virengine):
     virengine("define", str(path))
     assert virengine("dumpxml", "web").stdout == old
     assert "<vcpu>7</vcpu>" in virengine("dumpxml", "web", "--inactive").stdout
+
+
+def test_define_takes_virshs_validate(virengine):
+    assert "Domain 'web' defined" in virengine("define", "--validate", virengine.document("web")).stdout

@@ -76,6 +76,27 @@ def test_install_units_where_systemd_can_not_be_told(virengine, tmp_path):
     assert "no systemd in this test" in virengine("install-units", "--system", "--now", code=1).stderr
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r"])
+@pytest.mark.parametrize("command", ["install-units", "doctor"])
+def test_a_path_that_no_unit_file_can_hold_is_wrong_usage(virengine, tmp_path, line_end, command):
+    virengine.options[virengine.options.index("--state-dir") + 1] = str(tmp_path / f"a{line_end}b")
+    result = virengine(command, code=2)
+    assert (
+        result.stderr.splitlines()[-1]
+        == "Error: Invalid value for --state-dir: a unit file can't hold a path with a line end"
+    )
+    assert not (tmp_path / "units").exists()
+
+
+def test_only_after_an_install_is_there_something_to_start(virengine, monkeypatch):
+    async def reload(self):
+        pass
+
+    monkeypatch.setattr("engine.systemd.machines.ScopeManager.reload", reload)
+    assert "then: systemctl start virengine-guests.service" in virengine("install-units", "--system").stdout
+    assert "then:" not in virengine("install-units", "--system", "--uninstall").stdout
+
+
 def test_install_units_into_a_folder_that_can_not_be_written(virengine, tmp_path):
     (tmp_path / "file").touch()
     result = virengine("install-units", "--dir", str(tmp_path / "file" / "units"), code=1)

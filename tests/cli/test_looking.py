@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 import anyio
+import pytest
 
 from engine import Engine
 
@@ -58,6 +60,35 @@ def test_list_as_json_is_an_array_of_all(virengine):
     assert {"uuid", "reason"} < set(db)
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--table"], "held runs transient"),
+        (["--state-running"], "runs transient"),
+        (["--state-paused"], "held"),
+        (["--state-shutoff"], "off saved"),
+        (["--state-paused", "--state-shutoff"], "held off saved"),
+        (["--state-other"], ""),
+        (["--all", "--autostart"], "off"),
+        (["--autostart"], ""),
+        (["--no-autostart"], "held runs transient"),
+        (["--transient"], "transient"),
+        (["--persistent"], "held runs"),
+        (["--all", "--with-managed-save"], "saved"),
+        (["--inactive", "--without-managed-save"], "off"),
+    ],
+)
+def test_list_of_a_choice(virengine, options, names):
+    virengine.define("off", "runs", "held", "saved", "transient")
+    virengine("start", "runs", "saved", "transient")
+    virengine("start", "held", "--paused")
+    virengine("managedsave", "saved")
+    virengine("autostart", "off")
+    virengine("undefine", "transient")
+    told = virengine("list", *options, *([] if "--table" in options else ["--name"])).stdout
+    assert " ".join(line.split()[0] for line in told.splitlines()[2 * ("--table" in options) :]) == names
+
+
 def test_list_works_beside_a_program_that_has_the_state_directory_open(virengine, anyio_backend):
     virengine.define("web")
 
@@ -69,6 +100,27 @@ def test_list_works_beside_a_program_that_has_the_state_directory_open(virengine
             assert "web" in virengine("list").stdout
 
     anyio.run(hold, backend=anyio_backend)
+
+
+@pytest.mark.parametrize("look", [("list", "--json"), ("info", "web", "--json")])
+def test_what_becomes_ready_while_it_is_looked_at_is_told_and_kept(virengine, look, monkeypatch):
+    monkeypatch.setattr("engine.cli.looking._MOMENT", 60.0)  # it ends with the last gate
+    virengine.define("web", "slow", order="<order:ready gate='delay' seconds='0.05'/>")
+    virengine("start", "web")
+    assert virengine("events", "--type", "DomainReady").stdout == ""
+    told = json.loads(virengine(*look).stdout)
+    web = told if isinstance(told, dict) else told[0]
+    assert web["ready"] is True
+    assert virengine("events", "--type", "DomainReady").stdout.count("web  ready") == 1
+    assert virengine.json("list")[0]["ready"] is True
+    assert virengine("events", "--type", "DomainReady").stdout.count("web  ready") == 1
+
+
+def test_looking_waits_for_no_gate_for_long(virengine):
+    virengine.define("web", order="<order:ready gate='delay' seconds='3600'/>")
+    virengine("start", "web")
+    assert virengine.json("list")[0]["ready"] is False
+    assert virengine.json("info", "web")["ready"] is False
 
 
 def test_info(virengine):
@@ -87,6 +139,15 @@ def test_info(virengine):
 def test_info_has_virshs_name_as_well(virengine):
     virengine.define("web")
     assert virengine("dominfo", "web").stdout == virengine("info", "web").stdout
+
+
+def test_state_and_uuid_alone(virengine):
+    virengine.define("web")
+    assert virengine("domstate", "web").stdout == "shut off\n"
+    virengine("start", "web")
+    assert virengine("domstate", "web", "--reason").stdout == "running (booted)\n"
+    assert virengine("domuuid", "web").stdout == virengine("list", "--uuid").stdout
+    assert virengine("domstate", "nobody", code=3).stdout == ""
 
 
 def test_info_as_json_has_what_list_has_and_more(virengine):

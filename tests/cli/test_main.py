@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -133,20 +136,68 @@ def test_completion_script(shell):
     assert "_VIRENGINE_COMPLETE" in result.stdout
 
 
-def test_completion_of_commands_options_and_domains(virengine):
-    virengine.define("web", "db", "we ird")
+def complete(virengine, shell, *words):
+    """What is offered for the last word."""
+    line = " ".join(["virengine", "--state-dir", str(virengine.state_dir), *words])
+    variables = {"_VIRENGINE_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": str(2 + len(words))}
+    if shell == "fish":
+        variables["COMP_CWORD"] = words[-1]
+    result = CliRunner().invoke(cli, [], env=variables)
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    if shell == "zsh":
+        return lines[1::3]
+    return [line.partition(",")[2].partition("\t")[0] for line in lines if "," in line]
 
-    def complete(*words):
-        line = " ".join(["virengine", "--state-dir", str(virengine.state_dir), *words])
-        variables = {"_VIRENGINE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(2 + len(words))}
-        output = CliRunner().invoke(cli, [], env=variables).stdout
-        return [entry.partition(",")[2] for entry in output.splitlines()]
 
-    assert complete("sta") == ["start"]
-    assert complete("start", "w") == ["we ird", "web"]
-    assert complete("start", "web", "w") == ["we ird"]
-    assert complete("info", "d") == ["db"]
-    assert "--paused" in complete("start", "--p")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_of_commands_options_and_domains(virengine, shell):
+    virengine.define("web", "db", "we-ird+")
+    assert complete(virengine, shell, "sta") == ["start"]
+    assert complete(virengine, shell, "start", "w") == ["we-ird+", "web"]
+    assert complete(virengine, shell, "start", "web", "w") == ["we-ird+"]
+    assert complete(virengine, shell, "info", "d") == ["db"]
+    assert complete(virengine, shell, "events", "--domain", "d") == ["db"]
+    assert "--paused" in complete(virengine, shell, "start", "--p")
+    assert "--state-paused" in complete(virengine, shell, "list", "--state-p")
+    # only what is at the connection that is named
+    first, virengine.options[1] = virengine.uri, "test:///default"
+    virengine.define("worker")
+    assert complete(virengine, shell, "--uri", first, "info", "wo") == []
+    assert complete(virengine, shell, "--uri", "test:///default", "info", "w") == ["worker"]
+    assert complete(virengine, shell, "info", "w") == ["we-ird+", "web", "worker"]
+
+
+def test_completion_says_nothing_of_what_is_wrong(virengine):
+    assert complete(virengine, "bash", "start", "w") == []
+    virengine.state_dir.touch()
+    assert complete(virengine, "bash", "start", "w") == []
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_completion_in_bash(virengine, tmp_path):
+    virengine.define("web", "worker", "db")
+    program = tmp_path / "bin" / "virengine"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m engine "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+        eval "$(virengine completion bash)"
+        COMP_WORDS=(virengine --state-dir {virengine.state_dir} start w) COMP_CWORD=4
+        _virengine_completion virengine
+        printf '%s\n' "${{COMPREPLY[@]}}"
+    """
+    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        ["bash", "-c", script],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (result.stdout.split(), result.stderr) == (["web", "worker"], "")
 
 
 @pytest.mark.parametrize(

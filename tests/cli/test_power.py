@@ -28,6 +28,41 @@ def test_start_paused(virengine):
     assert virengine.state("web") == "paused"
 
 
+def ready(kind, **more):
+    attributes = " ".join(f"{key.replace('_', '-')}='{value}'" for key, value in more.items())
+    return f"<order:ready gate='{kind}' {attributes}/>"
+
+
+def test_start_waits_until_it_is_ready_when_told(virengine):
+    virengine.define("web", order=ready("delay", seconds="0.1"))
+    lines = virengine("start", "web", "--wait").stdout.splitlines()
+    assert lines == ["Domain 'web' started", "Domain 'web' is ready"]
+    assert virengine.json("list")[0]["ready"] is True
+
+
+def test_start_tells_of_a_gate_that_failed(virengine):
+    virengine.define("web", order=ready("agent", timeout="0.1"))
+    result = virengine("start", "web", "--wait", code=1)
+    assert result.stdout == "Domain 'web' started\n"
+    assert result.stderr.startswith("virengine: error: domain 'web' runs but was not ready within 0.1 s (gate agent)")
+    assert virengine.state("web") == "running"
+
+
+def test_start_waits_no_longer_than_told(virengine):
+    virengine.define("web", order=ready("delay", seconds="3600"))
+    result = virengine("start", "web", "--timeout", "0.1", code=1)
+    assert result.stderr == "virengine: error: domain 'web' runs and is not ready: no answer within 0.1 s\n"
+    assert virengine.state("web") == "running"
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1", "0", "1e999", "soon"])
+@pytest.mark.parametrize("command", [("start", "--timeout"), ("shutdown", "--timeout"), ("down", "--deadline")])
+def test_what_is_no_time_is_refused_before_anything_is_done(virengine, command, number):
+    name, option = command
+    assert option in virengine(name, "web", option, number, code=2).stderr
+    assert not virengine.state_dir.exists()
+
+
 def test_uuid_serves_as_well(virengine):
     virengine.define("web")
     assert virengine("start", virengine.json("info", "web")["uuid"]).stdout == "Domain 'web' started\n"

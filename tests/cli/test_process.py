@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import random
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.processes import wait_handling
 
 from engine import Engine
 
@@ -234,3 +236,25 @@ def test_a_place_that_is_refused_is_one_sentence(virengine):
     assert result.stderr.startswith("virengine: error: /sys/virengine: ")
     assert "choose another place with --state-dir" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("events", "--follow"), ("up",), ("down",), ("start", "slow", "--wait"), ("list", "--all")],
+    ids=lambda args: args[0],
+)
+def test_whenever_a_signal_comes_it_ends_in_order(virengine, args):
+    virengine.define("slow", order="<order:ready gate='delay' seconds='0.3'/>", guest="agent='no' shutdown='0.3'")
+    moments = random.Random(args[0])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        if (virengine.state("slow") == "running") != (args[0] == "down"):
+            virengine("start" if args[0] == "down" else "destroy", "slow")
+        with started(virengine, *args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_ctrl_c) as process:
+            wait_handling(process)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=moments.uniform(0, 0.6))  # at any moment: none may matter
+            process.send_signal(number)
+            _, error = process.communicate(timeout=60)
+        assert process.returncode in ((128 + number,) if "--follow" in args else (0, 128 + number)), error
+        assert "Traceback" not in error
+        assert "defect" not in error

@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,26 @@ def test_a_missing_qemu_is_one_sentence(tmp_path, anyio_backend):
     assert result.stderr.startswith("virengine: error: ")
     assert result.stderr.count("\n") == 1
     assert "qemu-system-x86_64 is not installed" in result.stderr
+
+
+@pytest.mark.qemu
+def test_what_became_ready_while_nobody_looked_is_told_and_kept(shell):
+    shell.define("web")
+    shell("start", "web")
+    # a gate that a busy host does not see through in one moment gets another one with each look
+    deadline = time.monotonic() + 60
+    while not shell.json("list")[0]["ready"]:
+        assert time.monotonic() < deadline
+    assert shell("events", "--type", "DomainReady").count("ready (serial ") == 1
+    assert shell.json("list")[0]["ready"]
+    assert shell.json("info", "web")["ready"]
+    assert shell("events", "--type", "DomainReady").count("ready (serial ") == 1
+
+
+@pytest.mark.qemu
+def test_start_waits_until_it_is_ready_when_told(shell):
+    shell.define("web")
+    assert shell("start", "web", "--wait").splitlines() == ["Domain 'web' started", "Domain 'web' is ready"]
+    assert (shell.folder / "web.serial").read_text().split() == ["ready"]
+    [web] = shell.json("list")
+    assert web["ready"]

@@ -20,6 +20,14 @@ from engine.errors import AgentError, AgentUnresponsive, ConnectionBroken
 
 __all__ = ["AgentConnection"]
 
+#: Characters of a refusal that anybody reads.
+_LONGEST_REFUSAL = 1000
+
+
+def _harmless(refusal: str) -> str:
+    """What a guest says goes into messages and logs: no controls, and not without end."""
+    return "".join(mark if mark.isprintable() else " " for mark in refusal[:_LONGEST_REFUSAL])
+
 
 class AgentConnection:
     """One domain's agent. ``run`` must be running in a task for anything else to work; one request at a time.
@@ -161,7 +169,7 @@ class AgentConnection:
                     while self._answers:
                         answer = self._answers.popleft()
                         if answer.error is not None:
-                            raise AgentError(f"the guest agent refused to do it: {answer.error}")
+                            raise AgentError(f"the guest agent refused to do it: {_harmless(answer.error)}")
                         if answer.value == number:
                             return
                     await self._changed.wait()
@@ -186,5 +194,5 @@ class AgentConnection:
     @staticmethod
     def _value(name: str, answer: Answer) -> Any:
         if answer.error is not None:
-            raise AgentError(f"the guest agent refused {name}: {answer.error}")
+            raise AgentError(f"the guest agent refused {name}: {_harmless(answer.error)}")
         return answer.value

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio.abc import UNIXSocketStream
 
@@ -157,6 +158,26 @@ async def test_a_shutdown_that_is_refused() -> None:
         tasks.start_soon(answer)
         with pytest.raises(AgentError, match="no shutdown"):
             await agent.ask_to_end("powerdown", lambda: False)
+
+
+@pytest.mark.parametrize("asked", ["command", "shutdown"])
+async def test_a_refusal_is_short_and_plain(asked: str) -> None:
+    async with channel() as (agent, guest), anyio.create_task_group() as tasks:
+
+        async def answer() -> None:
+            await guest.sync()
+            await guest.hear()
+            desc = "\x1b]0;pwned\x07\n\x9b\u202e" + "x" * 1_000_000
+            await guest.say(msgspec.json.encode({"error": {"class": "GenericError", "desc": desc}}) + b"\n")
+
+        tasks.start_soon(answer)
+        with pytest.raises(AgentError, match=r"x{900}") as caught:
+            if asked == "command":
+                await agent.execute("guest-x")
+            else:
+                await agent.ask_to_end("powerdown", lambda: False)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1100
 
 
 async def test_the_end_of_the_channel_fails_who_waits() -> None:
