@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,7 @@ class Watch:
 
     def __init__(self, path: Path) -> None:
         self._name = os.fsencode(path.name)
+        self._signals = -1
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(os.O_CLOEXEC)
         mask = _ATTRIB | _MOVED_TO | _CREATE
@@ -40,10 +43,18 @@ class Watch:
             number = ctypes.get_errno()
             self.close()
             raise OSError(number, os.strerror(number), str(path.parent))
+        # A signal between the last look for one and a read that blocks would wait for that: this wakes it.
+        self._wakes, self._signals = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._before = signal.set_wakeup_fd(self._signals, warn_on_full_buffer=False)
+        self._ready = select.poll()
+        for fd in (self._fd, self._wakes):
+            self._ready.register(fd, select.POLLIN)
 
     def wait(self) -> bool:
         """Return when the file was touched or replaced; False: its folder is gone."""
         while True:
+            while self._fd not in (fd for fd, _ in self._ready.poll()):
+                os.read(self._wakes, 4096)  # the handler has run by now, and lets us go on
             data = os.read(self._fd, 65536)
             while data:
                 _, mask, _, length = _HEAD.unpack_from(data)
@@ -55,6 +66,11 @@ class Watch:
                     return True
 
     def close(self) -> None:
+        if self._signals >= 0:
+            signal.set_wakeup_fd(self._before)
+            os.close(self._wakes)
+            os.close(self._signals)
+            self._signals = -1
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
