@@ -336,7 +336,7 @@ class MemoryBalloon(Device, frozen=True, kw_only=True):
 class TpmBackend(Node, frozen=True, kw_only=True):
     type: Literal["emulator"]
     version: Literal["1.2", "2.0"] = "2.0"
-    persistent_state: bool = True
+    persistent_state: bool = False
 
 
 class TPM(Device, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from engine.drivers.qemu.facts import process_facts, usage
 from engine.drivers.qemu.glance import as_it_was
 from engine.drivers.qemu.guest import Guest
 from engine.drivers.qemu.kvm import KvmProbe
-from engine.drivers.qemu.launch import Launched, Log, find_emulator, launch, monitor_path, save_path_of_tpm
+from engine.drivers.qemu.launch import Launched, Log, find_emulator, launch, monitor_path
 from engine.drivers.qemu.options import Places
 from engine.drivers.qemu.qmp.connection import QmpConnection, QmpError
 from engine.drivers.qemu.saving import SavedState, open_saved, restore, save
@@ -100,6 +100,10 @@ class QemuDriver(Driver):
             )
         command.check(definition)
 
+    def keeps_state(self, definition: DomainDefinition) -> bool:
+        tpm = command.read_machine(definition).devices.tpm
+        return tpm is not None and tpm.backend.persistent_state
+
     # ------------------------------------------------------------------ start
 
     async def start(self, domain: DomainHandle, *, paused: bool = False, restore_from: Path | None = None) -> None:
@@ -114,16 +118,13 @@ class QemuDriver(Driver):
         definition = domain.definition
         machine = command.read_machine(definition)
         plan = command.build(definition, Places(runtime="/run"), machine=machine).plan
-        emulator = find_emulator(plan.emulator)
+        emulator = await anyio.to_thread.run_sync(find_emulator, plan.emulator)
         if plan.kvm:
             await self._kvm.require(emulator)
         # written before there is a process: from here on a later engine looks for one
         facts: dict[str, JSON] = {"phase": "starting", "restoring": state is not None, "paused": paused}
         await domain.remember(facts)
         log = Log(domain.log_path)
-        tpm_state = save_path_of_tpm(
-            self._context.save_dir if self._context.persistent else domain.runtime_dir, domain.uuid
-        )
         launched = await _handed_over(
             lambda: launch(
                 definition,
@@ -132,7 +133,7 @@ class QemuDriver(Driver):
                 emulator=emulator,
                 runtime=domain.runtime_dir,
                 log=log,
-                tpm_state=tpm_state,
+                tpm_state=domain.state_dir / "tpm",
                 incoming=state is not None,
             )
         )
@@ -439,8 +440,9 @@ async def _handed_over(start: Callable[[], Launched]) -> Launched:
     except BaseException:
         with lock:
             abandoned = True
+        with anyio.CancelScope(shield=True):
             for launched in done:
-                launched.undo()
+                await anyio.to_thread.run_sync(launched.undo)
         raise
 
 

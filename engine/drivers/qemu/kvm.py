@@ -24,6 +24,7 @@ __all__ = ["KvmProbe"]
 _DEVICE = "/dev/kvm"
 _ACCELERATOR = "kvm"
 _SECONDS = 2.0
+_ASK_AGAIN = 60.0
 _VALUE = 0x2A
 # mov al, 0x2a; out 0xf4, al; hlt; jmp to hlt
 _CODE = bytes([0xB0, _VALUE, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD])
@@ -39,6 +40,8 @@ class _Verdict(msgspec.Struct):
 
 # what was found is true until the host boots anew or the emulator changes
 _known: dict[tuple[str, int], str] = {}
+# who took too long, and until when (in the event loop's clock) it is not asked anew
+_slow: dict[tuple[str, int], float] = {}
 
 
 class KvmProbe:
@@ -60,16 +63,20 @@ class KvmProbe:
             raise HostError(f"KVM can't run guests on this host: {problem}; <domain type='qemu'> runs without it")
 
     async def _problem(self, emulator: str) -> str:
-        if not os.access(_DEVICE, os.F_OK):  # asked each time: a module may have been loaded
-            return f"there is no {_DEVICE}"
-        if not os.access(_DEVICE, os.R_OK | os.W_OK):
-            return f"no permission to use {_DEVICE}"
-        modified = (await anyio.Path(emulator).stat()).st_mtime_ns
+        problem, modified = await anyio.to_thread.run_sync(_look, emulator)
+        if problem:
+            return problem
         key = (emulator, modified)
+        too_slow = f"a trial guest did not come to its end within {_SECONDS:g} s"
+        if key in _slow and anyio.current_time() < _slow[key]:
+            return too_slow
         if key not in _known:
             found = await anyio.to_thread.run_sync(self._load, emulator, modified)
             if found is None:
                 found = await _probe(emulator)
+                if found is None:  # a busy host may be the reason: soon it is asked anew
+                    _slow[key] = anyio.current_time() + _ASK_AGAIN
+                    return too_slow
                 await anyio.to_thread.run_sync(self._save, emulator, modified, found)
             _known[key] = found
         return _known[key]
@@ -92,8 +99,24 @@ class KvmProbe:
             write_atomic(self._cache, msgspec.json.encode(verdict))
 
 
-async def _probe(emulator: str) -> str:
-    """What is wrong with KVM, or ""."""
+def _look(emulator: str) -> tuple[str, int]:
+    """What is wrong already, or "", and when the emulator was changed. Asked each time: a module may have been loaded.
+
+    Raises:
+        HostError: the emulator is gone.
+    """
+    if not os.access(_DEVICE, os.F_OK):
+        return f"there is no {_DEVICE}", 0
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        return f"no permission to use {_DEVICE}", 0
+    try:
+        return "", Path(emulator).stat().st_mtime_ns
+    except OSError as exc:
+        raise HostError(f"{emulator}: {(exc.strerror or str(exc)).lower()}") from exc
+
+
+async def _probe(emulator: str) -> str | None:
+    """What is wrong with KVM, "": nothing; None: it takes too long to tell."""
     disk = os.memfd_create("virengine-probe", os.MFD_CLOEXEC)
     output = os.memfd_create("virengine-probe-output", os.MFD_CLOEXEC)
     try:
@@ -113,7 +136,7 @@ async def _probe(emulator: str) -> str:
                     return ""
                 words = os.pread(output, 4096, 0).decode(errors="replace").strip().splitlines()
                 return words[-1] if words else f"a trial guest ended with status {process.status}"
-            return f"a trial guest did not come to its end within {_SECONDS:g} s"
+            return None
         finally:
             process.kill()
             # what hangs in the kernel is not waited for, here or at the engine's end

@@ -22,7 +22,7 @@ from engine.drivers.qemu.tap import close_taps, open_taps
 from engine.errors import HostError, MissingProgram
 from engine.util.process import Process
 
-__all__ = ["Launched", "Log", "console_log", "find_emulator", "launch", "monitor_path", "save_path_of_tpm"]
+__all__ = ["Launched", "Log", "console_log", "find_emulator", "launch", "monitor_path"]
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
@@ -69,8 +69,12 @@ class Log:
         """A descriptor to append with. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.write(fd, header.encode())
-        self._begin = os.fstat(fd).st_size
+        try:
+            os.write(fd, header.encode())
+            self._begin = os.fstat(fd).st_size
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def tail(self) -> str:
@@ -107,11 +111,6 @@ def find_emulator(name: str) -> str:
 
 def monitor_path(runtime: Path) -> Path:
     return runtime / "qmp.sock"
-
-
-def save_path_of_tpm(save_dir: Path, uuid: str) -> Path:
-    """The folder with the state of a domain's TPM, which outlives its runs."""
-    return save_dir / "tpm" / uuid
 
 
 def launch(
@@ -230,11 +229,14 @@ def _start_tpm(version: str, state: Path, log: Log, ours: list[int]) -> tuple[Pr
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     its, qemus = socket.socketpair()
     ours += [its_fd := its.detach(), qemus_fd := qemus.detach()]
-    argv = [program, "socket", "--tpmstate", f"dir={state},mode=0600", "--ctrl", f"type=unixio,clientfd={its_fd}"]
+    # by a descriptor: its options have no way to say a path with a comma
+    ours.append(folder := os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    kept = f"dir=/proc/self/fd/{folder},mode=0600"
+    argv = [program, "socket", "--tpmstate", kept, "--ctrl", f"type=unixio,clientfd={its_fd}"]
     argv += ["--terminate", "--flags", "startup-clear"] if version == "1.2" else ["--tpm2", "--terminate"]
     output = log.open("")
     ours.append(output)
-    return Process.spawn(argv, output=output, fds=[its_fd], env=_environment()), qemus_fd
+    return Process.spawn(argv, output=output, fds=[its_fd, folder], env=_environment()), qemus_fd
 
 
 def _end(process: Process) -> None:

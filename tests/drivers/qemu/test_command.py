@@ -66,7 +66,7 @@ REFUSED = {
     "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>": "<channel type='spicevmc'>",
     "<graphics type='spice' port='5900'/>": "only listen on a socket",
     "<graphics type='sdl'/>": "<graphics type='sdl'>",
-    "<graphics type='vnc' passwd='secret'/>": "<graphics passwd='secret'>",
+    "<graphics type='vnc' passwd='secret'/>": "<graphics passwd>",
     "<controller type='scsi' model='megaraid'/>": "not supported",
     "<controller type='pci' index='1' model='pcie-root-port'/>": "no PCI Express",
     "<tpm model='tpm-spapr'><backend type='emulator'/></tpm>": "<tpm model='tpm-spapr'>",

@@ -15,6 +15,7 @@ from engine.drivers.qemu.kvm import KvmProbe
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kvm, "_known", {})
+    monkeypatch.setattr(kvm, "_slow", {})
     monkeypatch.setattr(kvm, "_DEVICE", "/dev/null")  # there, and ours to use
 
 
@@ -41,6 +42,23 @@ async def test_a_guest_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(HostError, match=r"did not come to its end within 0.2 s; <domain type='qemu'>"):
         await KvmProbe(None).require(emulator(tmp_path, "exec sleep 60"))
     assert time.monotonic() - begin < 30
+
+
+async def test_one_that_was_slow_is_asked_anew_before_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kvm, "_SECONDS", 0.2)
+    cache = tmp_path / "kvm.json"
+    program = emulator(tmp_path, "exec sleep 60")
+    for _ in range(2):
+        with pytest.raises(HostError, match="did not come to its end"):
+            await KvmProbe(cache).require(program)
+    assert runs(tmp_path) == 1
+    assert not cache.exists(), "a busy host is no reason to do without KVM until it boots anew"
+    monkeypatch.setattr(kvm, "_ASK_AGAIN", 0.0)
+    monkeypatch.setattr(kvm, "_slow", {})
+    for _ in range(2):
+        with pytest.raises(HostError):
+            await KvmProbe(cache).require(program)
+    assert runs(tmp_path) == 3
 
 
 @pytest.mark.parametrize(

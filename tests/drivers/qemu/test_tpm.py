@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.guests import boot_sector, boot_sector_unavailable
 
-from engine import Engine, State
-from engine.util.process import find_process
+from engine import Domain, Engine, State
 
 pytestmark = pytest.mark.qemu
 
@@ -21,20 +21,48 @@ DOMAIN = """<domain type='qemu'><name>web</name><memory unit='MiB'>16</memory>
 <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices></domain>"""
 
 
-async def test_a_real_tpm(tmp_path: Path) -> None:
+@pytest.fixture
+def text(tmp_path: Path) -> str:
     if reason := boot_sector_unavailable() or (None if shutil.which("swtpm") else "no swtpm here: install swtpm"):
         pytest.skip(reason)
-    state = tmp_path / "state"
-    text = DOMAIN.format(image=boot_sector(tmp_path / "web.img"), serial=tmp_path / "serial.log")
-    async with Engine("qemu:///session", state_dir=state, systemd=False) as engine:
+    return DOMAIN.format(image=boot_sector(tmp_path / "web.img"), serial=tmp_path / "serial.log")
+
+
+def swtpm_of(web: Domain) -> int | None:
+    """The process that has its state open."""
+    folder = (web.handle.state_dir / "tpm").resolve()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "comm").read_text().strip() == "swtpm" and any(
+                link.readlink() == folder for link in (process / "fd").iterdir()
+            ):
+                return int(process.name)
+    return None
+
+
+@pytest.mark.parametrize("state", ["state", "a,b"])
+async def test_a_real_tpm(text: str, state: str, tmp_path: Path) -> None:
+    async with Engine("qemu:///session", state_dir=tmp_path / state, systemd=False) as engine:
         web = await engine.define(text)
-        folder = f"dir={engine.store.save_dir}/tpm/{web.uuid}"
+        folder = web.handle.state_dir / "tpm"
         for _ in range(2):
             await web.start()
             await web.wait_ready()
-            running = [word for word in (f"{folder},mode=0600", folder) if find_process("socket", "--tpmstate", word)]
-            assert running, "no swtpm serves the guest"
-            assert list((engine.store.save_dir / "tpm" / web.uuid).rglob("*")), "it keeps nothing"
+            assert swtpm_of(web), "no swtpm serves the guest"
+            assert list(folder.rglob("*.permall")), "it keeps nothing"
             assert (await engine.down("web")).ok
             assert web.state is State.SHUTOFF
-            assert not find_process("socket", "--tpmstate", running[0])
+            assert not swtpm_of(web)
+        await web.undefine()
+        assert not folder.exists(), "its secrets outlive the domain"
+
+
+async def test_a_tpm_whose_state_is_to_be_kept(text: str, tmp_path: Path) -> None:
+    text = text.replace("version='2.0'", "version='2.0' persistent_state='yes'")
+    async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+        web = await engine.define(text)
+        await web.start()
+        await web.wait_ready()
+        await web.undefine()
+        await web.destroy()
+        assert list((web.handle.state_dir / "tpm").rglob("*.permall"))
