@@ -2,7 +2,9 @@
 
 CloudEvents: https://github.com/cloudevents/spec, version 1.0.2, JSON event format. Of its extensions ``sequence``
 is the documented one, which wants a text that sorts like the numbers, so it has twenty digits; ``epoch`` and
-``commandid`` (the command that caused the event) are the engine's own.
+``commandid`` (the command that caused the event) are the engine's own. The ``id`` is ``epoch/number``; what is told to
+one reader only, and never in the journal, has the number of another event and says so (``epoch/number/snapshot/UUID``,
+``epoch/number/snapshot``, ``epoch/number/gap/MISSED``).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from engine.errors import EventError
-from engine.events.types import DomainEvent, Event, event_types
+from engine.events.types import DomainEvent, DomainSnapshot, Event, Gap, SnapshotComplete, event_types
 
 __all__ = ["decode", "encode", "from_cloudevent", "to_cloudevent", "type_name"]
 
@@ -71,7 +73,7 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
         source += "/" + quote(connection, safe="/:+@")
     cloudevent = {
         "specversion": "1.0",
-        "id": f"{fields['epoch']}/{event.sequence}",
+        "id": f"{fields['epoch']}/{event.sequence}{_own(event)}",
         "source": source,
         "type": type_name(type(event)),
         "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -84,6 +86,19 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
     if event.cause is not None:
         cloudevent["commandid"] = fields["cause"]
     return {**cloudevent, "data": data}
+
+
+def _own(event: Event) -> str:
+    """What tells a reader's own facts from the event whose number they have, too."""
+    match event:
+        case DomainSnapshot():
+            return f"/snapshot/{event.uuid}"
+        case SnapshotComplete():
+            return "/snapshot"
+        case Gap():
+            return f"/gap/{event.missed}"
+        case _:
+            return ""
 
 
 def from_cloudevent(cloudevent: Mapping[str, Any] | bytes | str) -> Event:

@@ -183,7 +183,14 @@ def _parse(since: Since) -> tuple[str | None, int]:
         return since.epoch, since.sequence
     if isinstance(since, int):
         return None, since
-    epoch, slash, number = since.rpartition("/") if isinstance(since, str) else ("", "", "")
-    if not (number.isascii() and number.isdecimal()) or (slash and not epoch):
+    # whoever was told something beside the journal (``epoch/number/snapshot``) is at that number
+    match str(since).split("/"):
+        case [number]:
+            epoch = None
+        case [epoch, number, *_] if epoch:
+            pass
+        case _:
+            number = ""
+    if not (number.isascii() and number.isdecimal()):
         raise ConfigError(f"'{since}' is not the number or the id (epoch/number) of an event")
-    return epoch or None, int(number)
+    return epoch, int(number)

@@ -95,6 +95,7 @@ class JournalFile:
         """
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            holed = self._has_hole()
             # its -wal and -shm files take over the mode
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -105,7 +106,33 @@ class JournalFile:
             except BaseException:
                 self.close()
                 raise
-            return stored
+            if not holed:
+                return stored
+            os.utime(self.path)
+            return stored._replace(clean=False)
+
+    def mark_hole(self) -> None:
+        """Events are told that may never get to the disk, which can't take a note of it: its file's time of change can.
+        Best effort; undone by ``append``, or by ``open``, which tells of it as of an unclean stop."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path, ns=(0, 0))
+
+    def _has_hole(self) -> bool:
+        try:
+            return self.path.stat().st_mtime_ns == 0
+        except FileNotFoundError:
+            return False
+
+    def is_blank(self) -> bool:
+        """Nothing was ever written to it (its first write may have failed half-way)."""
+        try:
+            if not self.path.stat().st_size:
+                return True
+            uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+                return _empty(db)
+        except (OSError, sqlite3.Error):
+            return False
 
     def peek(self) -> Stored | None:
         """What is in a file that can't be opened (the disk is full: WAL needs room even to read); None: can't tell."""
@@ -193,8 +220,7 @@ class JournalFile:
         version, application = (
             db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
         )
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if empty and version == 0:
+        if version == 0 and _empty(db):
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(_SCHEMA)
             fsync_dir(self.path.parent)
@@ -235,6 +261,8 @@ class JournalReader:
         with _translated(path):
             self._db = _connect_reading(path)
             try:
+                if _empty(self._db):
+                    raise JournalDamaged(str(path), "no event was written to it yet")
                 self.newest, self.oldest, self.epochs, _ = _load(self._db, path)
             except BaseException:
                 self._db.close()
@@ -299,6 +327,10 @@ def _connect_unchanging(path: Path) -> sqlite3.Connection:
         raise StoreError(str(path), "can't be read without write permission and room on the disk")
     uri = path.absolute().as_uri()
     return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _empty(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
 
 
 def _load(db: sqlite3.Connection, path: Path) -> Stored:

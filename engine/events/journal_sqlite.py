@@ -315,10 +315,12 @@ class SqliteJournal(Journal):
             log.warning("the journal can't be opened, events stay in memory for now: %s", exc)
             self.error = exc
             stored = known or Stored()
-            if not stored.newest and os.path.lexists(self.path):
-                reason = "corrupt"
-                self._wanted += 1
-                self._begun_anew = True
+            file.mark_hole()
+            if known is None and os.path.lexists(self.path) and not file.is_blank():
+                reason = "corrupt"  # as far as can be told; the first write will tell
+                if not self.path.is_file():
+                    self._wanted += 1
+                    self._begun_anew = True
         self.newest = self._stable = self._written = stored.newest
         self.oldest = stored.oldest
         self._epochs = list(stored.epochs)
@@ -333,7 +335,9 @@ class SqliteJournal(Journal):
                 log.warning("the old journal is set aside as %s", self._file.set_aside())
             self._files = wanted
         if not self._file.is_open:
-            self._file.open()
+            found = self._file.open()
+            if found.newest and found.newest >= (batch[0].sequence if batch else self.newest):
+                raise JournalDamaged(str(self.path), "what is in it was not known when events were numbered")
         self._file.append(batch, epochs)
 
     def _close(self) -> None:

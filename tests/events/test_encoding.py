@@ -20,9 +20,13 @@ from engine.events.types import (
     CommandFailed,
     DomainEvent,
     DomainReady,
+    DomainSnapshot,
     DomainStarted,
     Event,
+    Gap,
+    JournalBegun,
     PlanStarted,
+    SnapshotComplete,
     event_types,
 )
 from engine.lifecycle import State
@@ -234,3 +238,18 @@ def test_what_is_no_event_is_an_event_error(data: bytes) -> None:
 def test_a_foreign_cloudevent_is_an_event_error(change: dict[str, object]) -> None:
     with pytest.raises(EventError):
         from_cloudevent({**to_cloudevent(EXAMPLES[0]), **change})
+
+
+def test_what_one_reader_is_told_has_an_id_of_its_own() -> None:
+    facts = {"host": "h", "epoch": "e", "sequence": 7, "time": 1.0}
+    domain = {"connection": "test:///default", "detail": "snapshot", "state": State.RUNNING, "reason": "booted"}
+    domain |= {"persistent": True, "autostart": False, "ready": True}
+    events = [
+        JournalBegun(**facts, reason="new"),
+        *(DomainSnapshot(**facts, **domain, domain=name, uuid=name) for name in ("a", "b")),
+        SnapshotComplete(**facts, count=2),
+        Gap(**facts, missed=3),
+    ]
+    made = [to_cloudevent(event) for event in events]
+    assert [event["id"] for event in made] == ["e/7", "e/7/snapshot/a", "e/7/snapshot/b", "e/7/snapshot", "e/7/gap/3"]
+    assert [from_cloudevent(event) for event in made] == events

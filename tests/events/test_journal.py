@@ -589,6 +589,71 @@ async def test_a_new_journal_on_a_full_disk_is_in_memory_until_there_is_room(sma
         assert numbers(await kept(journal)) == [1, 2, 3, 4]
 
 
+async def test_what_a_full_disk_never_took_is_told_by_the_next(small_disk: Path) -> None:
+    path = small_disk / "journal.db"
+    await write_some(path, 20)
+    filler = fill(small_disk)
+    async with SqliteJournal(path) as journal, Bus(journal) as bus:
+        lost = start(bus, *"abc")
+    assert journal.error is not None
+    filler.unlink()
+    async with SqliteJournal(path) as again, Bus(again) as bus:
+        await again.flush()
+        assert again.error is None
+        begun = (await kept(again))[-1]
+        assert isinstance(begun, JournalBegun)
+        assert (begun.reason, begun.sequence) == ("unclean", 22)
+        assert {event.epoch for event in lost}.isdisjoint({again.epoch, (await kept(again))[0].epoch})
+    async with SqliteJournal(path) as third:
+        assert third.epoch == again.epoch, "it is told once"
+
+
+async def test_a_disk_that_never_had_room_has_no_damaged_journals(tmp_path: Path) -> None:
+    disk = tmp_path / "tiny"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=True)
+    path = disk / "journal.db"
+    try:
+        for _ in range(4):
+            async with SqliteJournal(path) as journal, Bus(journal) as bus:
+                start(bus, *"abc")
+            assert journal.error is not None
+        assert aside(path) == []
+        with pytest.raises(StoreError, match=r"no event was written|there is no journal"):
+            open_reader(path)
+        subprocess.run(["mount", "-o", "remount,size=2m", str(disk)], check=True)
+        async with SqliteJournal(path) as journal:
+            await journal.flush()
+            assert [type(event) for event in await kept(journal)] == [JournalBegun]
+        assert aside(path) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+async def test_a_journal_that_could_not_be_read_is_not_written_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_some(path, 5)
+    monkeypatch.setattr(journal_sqlite, "_LAST_RETRY", 0.01)
+
+    def refuse(self: JournalFile) -> None:
+        raise StoreError(str(path), "database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFile, "open", refuse)
+        patched.setattr(JournalFile, "peek", lambda self: None)
+        journal = SqliteJournal(path)
+        await journal.__aenter__()
+    async with Bus(journal) as bus:
+        published = start(bus, *"abc")
+        with anyio.fail_after(20):
+            while journal.stable < published[-1].sequence:
+                await journal.flush()
+        assert numbers(await kept(journal)) == [1, 2, 3, 4]
+    await journal.aclose()
+    assert aside(path) == ["journal.db.corrupt-1"]
+
+
 async def test_a_full_database_is_retried_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same without a small disk: sqlite's own limit gives the same error."""
     monkeypatch.setattr(journal_sqlite, "_LAST_RETRY", 0.1)
