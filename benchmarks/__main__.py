@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.util.files import write_atomic
+
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -29,12 +31,12 @@ def main(names: list[str]) -> None:
         known[name] = importlib.import_module(f"benchmarks.{path.stem}").run()
         for row in known[name]:
             print("  " + "  ".join(cells(row)), flush=True)
-    results.write_text(json.dumps(known, indent=1) + "\n")
+    write_atomic(results, (json.dumps(known, indent=1) + "\n").encode(), mode=0o644)
     readme = HERE / "README.md"
     text = readme.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{table(known)}{END}{after}")
+    write_atomic(readme, f"{before}{BEGIN}\n{table(known)}{END}{after}".encode(), mode=0o644)
 
 
 def table(known: dict[str, Any]) -> str:

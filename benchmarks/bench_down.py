@@ -1,7 +1,7 @@
 """``down`` of five real guests that take 2 s each to power off, three of them in a chain: beside the critical path.
 
-Floor: the guests' own time along the longest chain, 3 x 2 s. Peer: none that keeps an order; libvirt-guests stops one
-after another, or in parallel without any.
+Floor: the guests' own time along the longest chain, 3 x 2 s. Peer: libvirt-guests, which knows no order: it stops the
+same guests one after the other (any order, if by luck), or all at once (the database before its clients).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from benchmarks.peer import ask_libvirt
 from engine import Engine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -49,8 +50,10 @@ async def measure(folder: Path) -> float:
 
 def run() -> list[dict[str, Any]]:
     """Rows: what, unit, us, peer, floor, ratio (us/floor), must."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     floor = SECONDS * 3
+    with tempfile.TemporaryDirectory() as folder:
+        peer, why = _peer(Path(folder))
     for backend in ("asyncio", "trio"):
         with tempfile.TemporaryDirectory() as folder:
             seconds = anyio.run(measure, Path(folder), backend=backend)
@@ -59,13 +62,33 @@ def run() -> list[dict[str, Any]]:
                 "what": f"down, five guests of {SECONDS:g} s, a chain of three ({backend})",
                 "unit": "s",
                 "us": seconds,
-                "peer": None,
+                "peer": peer.get("one by one"),
                 "floor": floor,
                 "ratio": seconds / floor,
                 "must": "<= 1.05x critical path",
             }
         )
+    if why:
+        rows.append(_absent(f"libvirt-guests is left out: {why}"))
+    else:
+        rows.append({**_absent("the peer's: one after the other"), "peer": peer["one by one"], "unit": "s"})
+        rows.append({**_absent("the peer's: all at once, in no order"), "peer": peer["at once"], "unit": "s"})
     return rows
+
+
+def _absent(sentence: str) -> dict[str, Any]:
+    return {"what": sentence, "us": None, "peer": None, "floor": None, "ratio": None, "must": "-"}
+
+
+def _peer(folder: Path) -> tuple[dict[str, float], str]:
+    from support.guests import boot_sector
+
+    documents, serials = [], []
+    for name in CHAIN:
+        image = boot_sector(folder / f"{name}.img", delay=SECONDS)
+        serials.append(str(folder / f"{name}.log"))
+        documents.append(DOMAIN.format(name=name, after="", image=image, serial=serials[-1]))
+    return ask_libvirt(folder, "down", documents=documents, serials=serials)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """Real guests: how long from ``start`` to running, from ``destroy`` to the event, and for ten at once.
 
 Floor: the same machine by hand, written out below: spawn, QMP handshake, ``cont``; kill and wait. Peer: a libvirtd of
-its own through libvirt-python (``libvirt_qemu_peer.py``). Floor and engine take turns, and each figure is the best of
-its rounds: what else runs on the machine only ever makes a round slower. The engine keeps its state on disk. Times are
-in microseconds.
+its own through libvirt-python (``libvirt_peer.py``). Floor and engine take turns, and each figure is the best of
+its rounds, as many on every side: what else runs on the machine only ever makes a round slower. The engine keeps its
+state on disk.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
 import socket
@@ -26,11 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from support.guests import boot_sector, boot_sector_unavailable
 
+from benchmarks.peer import ask_libvirt
 from engine import Domain, DomainStopped, Engine
 
-ROUNDS = 20
-TEN = 5
-PEER_ROUNDS = 3
+# on every side, after one that only warms up
+ROUNDS = 10
+TEN = 3
 BACKENDS = ("asyncio", "trio")
 SETTLE = 0.15  # seconds a guest runs before it is destroyed: the firmware is through, as on every side
 
@@ -41,7 +40,7 @@ XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>8</memory><os
 
 
 def run() -> list[dict[str, Any]]:
-    """One row a measurement: what, us, peer, floor (microseconds), ratio (us/floor) and what it must be."""
+    """One row a measurement: what, us, peer, floor (ms), ratio (us/floor) and what it must be."""
     if shutil.which("qemu-system-x86_64") is None:
         return [_absent("real guests: left out, there is no qemu-system-x86_64 here")]
     if reason := boot_sector_unavailable():
@@ -58,8 +57,8 @@ def run() -> list[dict[str, Any]]:
                 ("destroy", "QEMU destroy to event", "<= 1.5", 0.0),
                 ("ten", "10 QEMU guests started at once", "<= 1.5", 0.0),
             ):
-                ours, floor = (min(found[side][key]) * 1e6 for side in ("engine", "floor"))
-                theirs = min(peer[key]) * 1e6 if peer else None
+                ours, floor = (min(found[side][key]) * 1e3 for side in ("engine", "floor"))
+                theirs = min(peer[key]) * 1e3 if peer else None
                 against = f" (libvirt / us: {theirs / ours:.1f})" if theirs else ""
                 ratio = ours / floor
                 met = ratio <= 1.5 and (theirs is None or theirs >= least * ours)
@@ -70,6 +69,7 @@ def run() -> list[dict[str, Any]]:
                         "peer": theirs,
                         "floor": floor,
                         "ratio": ratio,
+                        "unit": "ms",
                         "must": must + ("" if met else " (missed)"),
                     }
                 )
@@ -148,11 +148,11 @@ async def _measure(folder: Path, images: list[Path]) -> dict[str, dict[str, list
             await _engine_round(engine, domains[0], found["engine"])
             if not number % 2:
                 _bare_round(found["floor"], images[0])
-        for _ in range(TEN):
+        for _ in range(TEN + 1):
             _bare_ten(found["floor"], images)
             await _engine_ten(domains, found["engine"])
     for side in found.values():
-        del side["start"][0], side["destroy"][0]  # modules are imported, caches are warm
+        del side["start"][0], side["destroy"][0], side["ten"][0]  # modules are imported, caches are warm
     return found
 
 
@@ -185,32 +185,8 @@ async def _engine_ten(domains: list[Domain], found: dict[str, list[float]]) -> N
 
 
 def _peer(folder: Path, images: list[Path]) -> tuple[dict[str, list[float]], str]:
-    """libvirt's figures, or why there are none."""
-    if os.geteuid() != 0:
-        return {}, "a libvirtd of its own needs root"
-    for program in ("libvirtd", "unshare"):
-        if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
-            return {}, f"there is no {program} here"
-    python = "/usr/bin/python3"
-    if not Path(python).exists() or subprocess.run([python, "-c", "import libvirt"], capture_output=True).returncode:
-        return {}, "there is no python3-libvirt here"
-    documents = folder / "documents.json"
-    documents.write_text(json.dumps([XML.format(name=image.stem, image=image) for image in images]))
-    script = str(Path(__file__).with_name("libvirt_qemu_peer.py"))
-    try:
-        ended = subprocess.run(
-            ["unshare", "-m", "--propagation", "private", python, script, str(documents), str(PEER_ROUNDS)],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
-        )
-    except subprocess.TimeoutExpired:
-        return {}, "libvirtd did not come to an end within 180 s"
-    if ended.returncode:
-        return {}, f"libvirt failed: {(ended.stderr.strip().splitlines() or ['no word'])[-1]}"
-    result: dict[str, list[float]] = json.loads(ended.stdout)
-    return result, ""
+    documents = [XML.format(name=image.stem, image=image) for image in images]
+    return ask_libvirt(folder, "guests", documents=documents, rounds=ROUNDS, ten=TEN, settle=SETTLE)
 
 
 if __name__ == "__main__":

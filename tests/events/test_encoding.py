@@ -110,9 +110,9 @@ def test_every_cloudevent_keeps_to_the_specification(event: Event) -> None:
 
 
 def test_cloudevents_are_as_they_were() -> None:
-    """What others rely on. UPDATE_GOLDEN=1 writes the file anew; read the difference."""
+    """What others rely on. VIRENGINE_UPDATE_GOLDEN=1 writes the file anew; read the difference."""
     text = json.dumps([to_cloudevent(event) for event in EXAMPLES], indent=2) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
+    if os.environ.get("VIRENGINE_UPDATE_GOLDEN") == "1":
         GOLDEN.parent.mkdir(parents=True, exist_ok=True)
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()

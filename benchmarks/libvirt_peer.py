@@ -1,7 +1,8 @@
-"""The peer of ``bench_qemu``: a libvirtd of its own, driven through libvirt-python. Run by the system's Python.
+"""libvirt beside the engine: a libvirtd of its own, driven through libvirt-python. Run by the system's Python.
 
 It runs in a mount namespace of its own (``unshare -m``), with empty folders over libvirt's, so it meets no other
-libvirtd and leaves nothing. Prints one JSON object: seconds of each round of start, destroy and ten at once.
+libvirtd and leaves nothing. Its one argument is a JSON file: ``work`` says what to do with ``documents`` (``guests``,
+for ``bench_qemu``; ``down``, for ``bench_down``). Prints one JSON object with the seconds of each round.
 """
 
 import json
@@ -12,6 +13,7 @@ import threading
 import time
 
 COVERED = ("/run/libvirt", "/var/lib/libvirt", "/etc/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
+GUESTS = "/usr/lib/libvirt/libvirt-guests.sh"
 LIBVIRTD = 'unix_sock_group = "root"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n'
 QEMU = (
     'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nsecurity_driver = "none"\nnamespaces = []\n'
@@ -19,7 +21,7 @@ QEMU = (
 )
 
 
-def main(documents, rounds):
+def main(work, **arguments):
     for folder in COVERED:
         os.makedirs(folder, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
@@ -31,7 +33,7 @@ def main(documents, rounds):
     with open("/var/log/libvirt/daemon.log", "wb") as log:
         daemon = subprocess.Popen(["libvirtd", "-f", "/etc/libvirt/libvirtd.conf"], stdout=log, stderr=log)
     try:
-        measure(documents, rounds)
+        print(json.dumps(WORK[work](connect(), **arguments)))
     finally:
         daemon.terminate()
         daemon.wait()
@@ -52,7 +54,7 @@ def add_user():
             subprocess.run(["mount", "--bind", copy, path], check=True)
 
 
-def measure(documents, rounds):
+def connect():
     import libvirt
 
     libvirt.registerErrorHandler(lambda *_: None, None)
@@ -60,14 +62,19 @@ def measure(documents, rounds):
     deadline = time.monotonic() + 30
     while True:
         try:
-            connection = libvirt.open("qemu:///system")
-            break
+            return libvirt.open("qemu:///system")
         except libvirt.libvirtError:
             if time.monotonic() > deadline:
                 with open("/var/log/libvirt/daemon.log") as file:
                     sys.stderr.write(file.read())
                 raise
             time.sleep(0.05)
+
+
+def guests(connection, documents, rounds, ten, settle):
+    """One guest at a time, then all at once; the first round of each only warms up."""
+    import libvirt
+
     stopped = threading.Semaphore(0)
     connection.domainEventRegisterAny(
         None,
@@ -78,16 +85,16 @@ def measure(documents, rounds):
     threading.Thread(target=loop, args=(libvirt,), daemon=True).start()
     domains = [connection.defineXML(text) for text in documents]
     found = {"start": [], "destroy": [], "ten": []}
-    for _ in range(rounds):
+    for _ in range(rounds + 1):
         begin = time.perf_counter()
         domains[0].create()
         found["start"].append(time.perf_counter() - begin)
-        time.sleep(0.3)
+        time.sleep(settle)
         begin = time.perf_counter()
         domains[0].destroy()
         stopped.acquire()
         found["destroy"].append(time.perf_counter() - begin)
-    for _ in range(max(rounds // 3, 1)):
+    for _ in range(ten + 1):
         begin = time.perf_counter()
         threads = [threading.Thread(target=domain.create) for domain in domains]
         for thread in threads:
@@ -100,7 +107,38 @@ def measure(documents, rounds):
             stopped.acquire()
     for domain in domains:
         domain.undefine()
-    print(json.dumps(found))
+    return {name: seconds[1:] for name, seconds in found.items()}
+
+
+def down(connection, documents, serials):
+    """``libvirt-guests.sh stop``, one guest after the other and all at once."""
+    domains = [connection.defineXML(text) for text in documents]
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/etc/default"], check=True)
+    found = {}
+    for name, parallel in (("one by one", 0), ("at once", len(domains))):
+        with open("/etc/default/libvirt-guests", "w") as file:
+            file.write(f"URIS=qemu:///system\nON_SHUTDOWN=shutdown\nPARALLEL_SHUTDOWN={parallel}\n")
+        for domain, serial in zip(domains, serials, strict=True):
+            domain.create()
+            while not said(serial, b"ready"):
+                time.sleep(0.01)
+        os.makedirs("/var/lock", exist_ok=True)
+        with open("/var/lock/libvirt-guests", "w"):
+            pass  # the script stops nothing that it does not believe to have started, nor anything twice
+        if os.path.exists("/var/lib/libvirt/libvirt-guests"):
+            os.remove("/var/lib/libvirt/libvirt-guests")
+        begin = time.perf_counter()
+        subprocess.run(["/bin/sh", GUESTS, "stop"], stdout=sys.stderr, check=True)
+        found[name] = time.perf_counter() - begin
+        left = [domain.name() for domain in domains if domain.isActive()]
+        if left:
+            sys.exit(f"libvirt-guests left {', '.join(left)} running ({name}, {found[name]:.1f} s)")
+    return found
+
+
+def said(serial, word):
+    with open(serial, "rb") as file:
+        return word in file.read()
 
 
 def loop(libvirt):
@@ -108,6 +146,8 @@ def loop(libvirt):
         libvirt.virEventRunDefaultImpl()
 
 
+WORK = {"guests": guests, "down": down}
+
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:
-        main(json.load(file), int(sys.argv[2]))
+        main(**json.load(file))
