@@ -202,6 +202,17 @@ class Ordering:
         keys = None if names is None else self._keys(names)
         return self._plan(self.graph(), direction, keys)
 
+    def lenient_graph(self) -> tuple[OrderGraph, tuple[str, ...]]:
+        """A graph whatever is declared, and a sentence for all that had to be left out of it."""
+        graph, problems = self._declared.lenient_graph()
+        if self._wrong_policy is not None:
+            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
+        return graph, problems
+
+    def stop_plan(self, names: Iterable[str] | None = None) -> Plan:
+        """What ``down`` would do now: unlike ``plan`` it is there whatever is declared. Raises NoSuchDomain."""
+        return self._plan(self.lenient_graph()[0], "down", None if names is None else self._keys(names))
+
     def _plan(self, graph: OrderGraph, direction: Direction, keys: Iterable[str] | None) -> Plan:
         facts = {
             key: Facts(active=True, ready=domain.ready, refused=self._refused(domain))
@@ -265,7 +276,7 @@ class Ordering:
     async def _down(self, names: Iterable[str] | None, until: float | None, *, going_on: bool) -> Report:
         from engine.shutdown.executor import Down
 
-        graph, problems = self._lenient()
+        graph, problems = self.lenient_graph()
         # what an interrupted one had stopped stays written down for ``up(resume=True)``
         record = self._unfinished()
         keys = None if names is None else self._keys(names)
@@ -278,13 +289,6 @@ class Ordering:
         if controls.keeps_record:
             self._kept.record = run.record
         return await run.run()
-
-    def _lenient(self) -> tuple[OrderGraph, tuple[str, ...]]:
-        """A graph whatever is declared, and what had to be left out of it."""
-        graph, problems = self._declared.lenient_graph()
-        if self._wrong_policy is not None:
-            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
-        return graph, problems
 
     def _still_to_stop(self, graph: OrderGraph, record: Record) -> list[str]:
         """Those an interrupted ``down`` had not stopped, less those that something needs that was started since."""
@@ -371,7 +375,7 @@ class Ordering:
         """See ``Engine.doctor``."""
         from engine.systemd.doctor import Finding
 
-        graph, problems = self._lenient()
+        graph, problems = self.lenient_graph()
         worst_case = self._plan(graph, "down", None).seconds
         findings, done = await self._scoping.doctor(
             units=units, folder=folder, worst_case=worst_case, fix=fix, dry_run=dry_run
