@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -16,7 +16,7 @@ from engine.abc import ScopeInfo
 from engine.conf.order import Edge, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
-from engine.errors import Busy, ConfigError, GateFailed, StoreError
+from engine.errors import AgentError, Busy, ConfigError, GateFailed, StoreError
 from engine.events.types import DomainEvent, Event
 from engine.lifecycle import State
 from engine.scoping import Scoping, key_of, refuses
@@ -416,7 +416,7 @@ class Target:
 
 
 class _Controls:
-    """The domains as ``up`` and ``down`` see them (``engine.shutdown.executor.Controls``)."""
+    """The domains as ``up`` and ``down`` see them (``engine.shutdown.controls.Controls``)."""
 
     def __init__(self, ordering: Ordering) -> None:
         self._ordering = ordering
@@ -461,8 +461,17 @@ class _Controls:
         else:
             await domain.shutdown(method="agent" if method == "agent" else "acpi")
 
-    async def wait_gone(self, key: str) -> None:
-        await self._domains[key].wait_stopped()
+    async def wait_over(self, key: str) -> None:
+        while self.is_active(key) and not self.is_lost(key):
+            await self._domains[key].changed()
+
+    def ended(self, key: str) -> str:
+        return self._domains[key].reason
+
+    async def reach(self, key: str) -> None:
+        await self._domains[key].info()
+        with suppress(AgentError):  # whether it has one is another question; but a driver goes the whole way for it
+            await self._domains[key].wait_agent()
 
     async def remember(self, record: Any) -> None:
         if self.keeps_record:

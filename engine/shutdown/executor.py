@@ -11,64 +11,23 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
 
 from engine.errors import DependencyFailed, EngineError, InvalidState
-from engine.events.types import CommandFailed, DomainStopFailed, Event, PlanFinished, PlanStarted
-from engine.shutdown.gates import GateTarget
+from engine.events.types import CommandFailed, DomainStopFailed, PlanFinished, PlanStarted
+from engine.shutdown.controls import Controls
 from engine.shutdown.graph import Direction
-from engine.shutdown.ladder import Climb
+from engine.shutdown.ladder import Climb, ending
 from engine.shutdown.plan import Plan, PlanStep
 from engine.shutdown.report import DONE, Entry, Record, RecordEntry, Report
 from engine.shutdown.words import duration, listed
 
-__all__ = ["Controls", "Down", "Up"]
+__all__ = ["Down", "Up"]
 
 log = logging.getLogger("engine.order")
-
-
-class Controls(Protocol):
-    """What ``up`` and ``down`` need of the domains. Keys are those of the graph; only EngineError is expected."""
-
-    def is_active(self, key: str) -> bool:
-        """It has a process."""
-
-    def is_lost(self, key: str) -> bool:
-        """It has a process, but its guest is dead (it crashed, and was kept to be looked at)."""
-
-    def started_at(self, key: str) -> float:
-        """When it was started, seconds since 1970; names this run of it."""
-
-    def refuses(self, key: str, method: str) -> str:
-        """Why the stop method can't work on the domain as it is now (the driver has none, it is paused), or ""."""
-
-    def target(self, key: str) -> GateTarget:
-        """The domain, as gates see it."""
-
-    async def start(self, key: str) -> None:
-        """Start it; from its managed save when there is one."""
-
-    async def wait_ready(self, key: str) -> bool:
-        """Wait for its gates. True: it is ready; False: it is not, and its order says to go on.
-
-        Raises:
-            GateFailed: it is not, or it stopped.
-        """
-
-    async def ask_stop(self, key: str, method: str) -> None:
-        """``agent``, ``acpi``: return once the guest is asked; ``save`` (managed), ``destroy``: once it is gone."""
-
-    async def wait_gone(self, key: str) -> None:
-        """Return once it has no process; at once when it has none."""
-
-    async def remember(self, record: Any) -> None:
-        """Persist what ``down`` did (plain JSON data); None: forget it. Raises StoreError."""
-
-    def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
-        """Publish an event, about the domain if ``key`` is given."""
 
 
 class _Run(ABC):
@@ -273,6 +232,7 @@ class Down(_Run):
         self._waiting_full = sum(share.full for share in plan.shares.values())
         self._waiting_last = sum(share.last for share in plan.shares.values())
         self._ends: dict[str, float] = {}
+        self._held_by: dict[str, list[str]] = {}  # who kept each from stopping when its turn came
         self._wake = anyio.Event()
 
     @property
@@ -311,18 +271,12 @@ class Down(_Run):
         for entry in self._entries.values():
             # what went after its ladder had ended, or while a save of it hung, is gone all the same
             if entry.outcome not in DONE and not self._controls.is_active(entry.key):
-                entry.outcome = "stopped" if entry.tries else "already"
+                entry.outcome = ending(self._controls, entry.key) if entry.tries else "already"
                 entry.error = entry.reason = ""
 
     def _held(self, step: PlanStep, entry: Entry) -> bool:
-        by = [
-            wait.name
-            for wait in step.waits_for
-            if self._entries[wait.key].outcome not in DONE
-            and self.plan.by_key[wait.key].on_stop_failure == "hold"
-            and self._controls.is_active(wait.key)
-            and not self._controls.is_lost(wait.key)  # nothing is left in it that could be lost
-        ]
+        holders = self._held_by[step.key] = self._holders(step)
+        by = sorted(self.plan.by_key[key].name for key in holders)
         if not by or not self._controls.is_active(step.key):
             return False
         self._begins(step)
@@ -330,6 +284,19 @@ class Down(_Run):
         entry.reason = f"{listed(by)} did not stop"
         self._controls.publish(step.key, DomainStopFailed, reason=f"held back: {entry.reason}")
         return True
+
+    def _holders(self, step: PlanStep) -> list[str]:
+        """Those that run and need ``step``: they failed to stop, or are held back themselves."""
+        holders: dict[str, None] = {}
+        todo = [wait.key for wait in step.waits_for]
+        while todo:
+            key = todo.pop()
+            outcome = self._entries[key].outcome
+            if not self._controls.is_active(key) or self._controls.is_lost(key):
+                todo += self._held_by.get(key, ())  # order passes through what is gone, or has nothing left to lose
+            elif outcome == "held" or (outcome not in DONE and self.plan.by_key[key].on_stop_failure == "hold"):
+                holders[key] = None
+        return list(holders)
 
     async def _do(self, step: PlanStep, entry: Entry) -> None:
         now = anyio.current_time()
@@ -345,6 +312,8 @@ class Down(_Run):
             if self._controls.is_lost(step.key):
                 entry.reason += "; it has crashed, and nothing waits for it"
             self._controls.publish(step.key, DomainStopFailed, reason=entry.reason)
+        elif entry.outcome == "crashed":
+            entry.reason = "it ended without having powered off"
 
     def _begins(self, step: PlanStep) -> None:
         share = self.plan.shares[step.key]
