@@ -127,7 +127,12 @@ class Ordering:
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
             raise ConfigError(str(reason), source=str(policy)) from exc
-        return parse_policy(text, source=str(policy))
+        try:
+            return parse_policy(text, source=str(policy))
+        except ConfigError:
+            raise
+        except Exception as exc:  # whatever a file holds, guests have to be seen and stopped
+            raise ConfigError(f"it can't be understood: {exc}", source=str(policy)) from exc
 
     # ------------------------------------------------------------------ what is declared
 

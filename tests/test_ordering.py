@@ -299,7 +299,21 @@ async def test_a_wrong_policy_is_told_with_its_line(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("broken", [b"[[rule]\n", b"\xff\xfe"])
+SERIAL = '[[rule]]\nmatch = {name = "*"}\nready = {gate = "serial", pattern = "%s"}\n'
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"[[rule]\n",
+        b"\xff\xfe",
+        (SERIAL % "a{1,99999999999}").encode(),
+        (SERIAL % ("(" * 3000 + ")" * 3000)).encode(),
+        b"budget.seconds = " + b"9" * 5000,
+        *(b"budget = " + b"[" * depth + b"]" * depth for depth in range(100, 1000, 50)),
+    ],
+    ids=lambda text: f"{text[:12]}-{len(text)}",
+)
 async def test_down_goes_on_without_a_policy_that_can_not_be_read(tmp_path: Path, broken: bytes) -> None:
     async with fresh(tmp_path) as engine:
         await stack(engine)
