@@ -232,6 +232,8 @@ class Down(_Run):
         self._waiting_full = sum(share.full for share in plan.shares.values())
         self._waiting_last = sum(share.last for share in plan.shares.values())
         self._ends: dict[str, float] = {}
+        self._unstopped: list[str] = []  # who failed, or was held back
+        self._cut_short: dict[str, Climb] = {}  # those that have less than even their last step may take
         self._held_by: dict[str, list[str]] = {}  # who kept each from stopping when its turn came
         self._wake = anyio.Event()
 
@@ -254,6 +256,8 @@ class Down(_Run):
 
     def _done(self, step: PlanStep) -> None:
         self._wake.set()
+        if self._entries[step.key].outcome not in DONE:
+            self._unstopped.append(step.key)
         super()._done(step)
 
     async def _note(self, *, final: bool = False) -> None:
@@ -291,22 +295,35 @@ class Down(_Run):
         todo = [wait.key for wait in step.waits_for]
         while todo:
             key = todo.pop()
-            outcome = self._entries[key].outcome
-            if not self._controls.is_active(key) or self._controls.is_lost(key):
-                todo += self._held_by.get(key, ())  # order passes through what is gone, or has nothing left to lose
-            elif outcome == "held" or (outcome not in DONE and self.plan.by_key[key].on_stop_failure == "hold"):
+            if self._holds(key):
                 holders[key] = None
+            elif not self._runs(key):
+                todo += self._held_by.get(key, ())  # order passes through it
         return list(holders)
+
+    def _runs(self, key: str) -> bool:
+        """There is something in it that can be lost."""
+        return self._controls.is_active(key) and not self._controls.is_lost(key)
+
+    def _holds(self, key: str) -> bool:
+        """It was not stopped, and keeps what it needs running."""
+        outcome = self._entries[key].outcome
+        going_on = outcome in DONE or (outcome != "held" and self.plan.by_key[key].on_stop_failure == "go-on")
+        return not going_on and self._runs(key)
 
     async def _do(self, step: PlanStep, entry: Entry) -> None:
         now = anyio.current_time()
         seconds, keep = self._share(step, now)
         climb = Climb(self._controls, step.key, step.ladder, entry.tries)
+        if self._deadline is not None and seconds < min(self._deadline - now, self.plan.shares[step.key].last):
+            self._cut_short[step.key] = climb
+            self._lengthen()
         try:
             entry.outcome = await climb.run(now + seconds, keep)
         finally:
             entry.method = climb.method
             self._ends.pop(step.key, None)
+            self._cut_short.pop(step.key, None)
         if entry.outcome == "failed":
             entry.reason = step.note or "the ladder is at its end and it still runs"
             if self._controls.is_lost(step.key):
@@ -333,6 +350,34 @@ class Down(_Run):
         seconds, keep = share.allot(left)
         self._ends[step.key] = now + min(seconds, share.full)
         return seconds, keep
+
+    def _begin_some(self) -> None:
+        super()._begin_some()
+        self._lengthen()
+
+    def _lengthen(self) -> None:
+        """Time that nobody else has a use for any more goes to those that have too little."""
+        for key, climb in [*self._cut_short.items()]:
+            if self._deadline is not None and self._alone(self.plan.by_key[key]):
+                del self._cut_short[key]
+                climb.extend(self._deadline)
+
+    def _alone(self, step: PlanStep) -> bool:
+        """Nobody else has a use for the time it leaves if it fails: who waits for it, or for a place, is held back."""
+        holding = [key for key in self._unstopped if self._holds(key)]
+        held = self._behind([step.key, *holding] if step.on_stop_failure == "hold" else holding)
+        others = self._behind([step.key]) if self.plan.parallel is None else self._entries
+        return all(key in held or self._entries[key].outcome != "waiting" for key in others)
+
+    def _behind(self, keys: Iterable[str]) -> set[str]:
+        """Those that wait for one of ``keys``, near and far."""
+        behind: set[str] = set()
+        todo = list(keys)
+        while todo:
+            found = {follower.key for follower in self._followers.get(todo.pop(), ())} - behind
+            behind |= found
+            todo += found
+        return behind
 
 
 class Up(_Run):

@@ -53,6 +53,15 @@ class Climb:
         self._ladder = ladder
         self.tries = tries
         self.method = ""
+        self._until = 0.0
+        self._trying: anyio.CancelScope | None = None
+        self._at_most = 0.0  # when what is tried now must end however much time there is
+
+    def extend(self, until: float) -> None:
+        """Let the last step, which was to have less than it may take, go on until then."""
+        self._until = until
+        if self._trying is not None:
+            self._trying.deadline = min(until, self._at_most)
 
     async def run(self, until: float, keep: float) -> Outcome:
         """Climb until the domain is gone or the ladder ends.
@@ -70,9 +79,10 @@ class Climb:
         """
         if not self._controls.is_active(self._key):
             return "already"
+        self._until = max(self._until, until)
         for step in self._ladder:
             last = step is self._last()
-            left = until - anyio.current_time() - (0.0 if last else keep)
+            left = (self._until if last else until - keep) - anyio.current_time()
             await self._step(step, min(step.timeout, max(left, keep if last else 0.0)))
             if not self._controls.is_active(self._key):
                 return ending(self._controls, self._key)
@@ -124,7 +134,9 @@ class Climb:
     async def _try(self, step: StopStep, seconds: float) -> str:
         error: EngineError | None = None
         asked = False
-        with anyio.move_on_after(seconds):
+        began = anyio.current_time()
+        self._at_most = began + step.timeout
+        with anyio.CancelScope(deadline=began + seconds) as self._trying:
             while True:
                 error = await self._ask(step.method)
                 asked = asked or error is None
@@ -134,6 +146,7 @@ class Climb:
                 with anyio.move_on_after(pause or (None if asked else _AGAIN)):
                     await self._controls.wait_over(self._key)
                     break
+        self._trying = None
         if not self._controls.is_active(self._key):
             outcome = ending(self._controls, self._key)
             self.method = (
@@ -144,7 +157,7 @@ class Climb:
             return "it crashed"
         if error is not None and not asked:
             return str(error)
-        return f"it did not stop within {duration(seconds)}"
+        return f"it did not stop within {duration(anyio.current_time() - began)}"
 
     async def _ask(self, method: str) -> EngineError | None:
         async def call() -> None:

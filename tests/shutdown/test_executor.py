@@ -414,12 +414,34 @@ def test_a_chain_leaves_time_for_those_that_follow(backend: str) -> None:
     assert world.times("ask save")["c"] == pytest.approx(40.0 / 3)
 
 
-def test_with_too_little_for_even_the_last_steps_all_shrinks_alike(backend: str) -> None:
+def test_with_too_little_for_even_the_last_steps_all_of_it_is_for_these(backend: str) -> None:
     members = [member("a"), member("b", "a"), member("c", "b")]
-    guests = {key: Guest(acpi=2.0) for key in "abc"}
+    guests = {key: Guest(acpi=2.0, save=20.0) for key in "abc"}
     report, world = down(backend, members, guests, deadline=81.0)
-    assert report.ok  # a tenth of the time, and they still were asked to power off before any save
-    assert [world.asked(key) for key in "abc"] == [["ask acpi"]] * 3
+    assert report.ok
+    assert [world.asked(key) for key in "abc"] == [["ask save"]] * 3
+    assert report.seconds == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(("failure", "cut"), [("hold", 5.0), ("go-on", 2.5)])
+def test_a_last_step_takes_what_nobody_else_could_use(backend: str, failure: Any, cut: float) -> None:
+    """If web is not saved db is held, and has no use for the rest; unless it goes on."""
+    members = [member("db"), member("web", "db", on_stop_failure=failure)]
+    guests = {"db": Guest(acpi=NEVER, save=1.5), "web": Guest(acpi=NEVER, save=3.0)}
+    report, world = down(backend, members, guests, deadline=5.0)
+    assert report["web"].tries[-1].seconds == pytest.approx(min(3.0, cut))
+    assert report["web"].outcome == ("saved" if failure == "hold" else "failed")
+    assert report["db"].outcome == "saved"
+    assert world.times("ask save")["db"] == pytest.approx(min(3.0, cut))
+
+
+def test_with_a_limit_a_last_step_leaves_time_to_those_that_wait_for_a_place(backend: str) -> None:
+    members = [member("db"), member("web", "db"), member("other")]
+    guests = {key: Guest(acpi=NEVER, save=NEVER) for key in ("db", "web", "other")}
+    report, world = down(backend, members, guests, deadline=30.0, parallel=1)
+    assert report["web"].tries[-1].seconds == pytest.approx(10.0)
+    assert report["other"].tries[-1].seconds == pytest.approx(20.0)  # the last that has a use for it
+    assert world.asked("db") == []
 
 
 def test_at_the_deadline_it_ends_and_tells_who_is_left(backend: str) -> None:
@@ -460,7 +482,7 @@ def test_one_that_went_while_its_end_was_waited_for_has_stopped(backend: str) ->
     """It heard the agent late, in the middle of its save; the deadline passes before the save gives up."""
     ladder = (StopStep(method="agent", timeout=10.0), StopStep(method="save", timeout=10.0))
     guests = {"a": Guest(no_agent=False, agent=5.0, save=50.0)}
-    report, _ = down(backend, [member("a", ladder=ladder)], guests, deadline=7.0)
+    report, _ = down(backend, [member("a", ladder=ladder)], guests, deadline=12.0)
     assert report.late
     assert report["a"].outcome == "stopped"
     assert report.ok

@@ -332,6 +332,55 @@ def test_whatever_guests_do_the_deadline_is_kept_and_nobody_is_destroyed(
 
 @backends
 @RELAXED
+@given(
+    data=st.data(),
+    case=cases(),
+    ladder=ladders.map(lambda ladder: tuple(step for step in ladder if step.method != "agent")).filter(bool),
+    deadline=st.sampled_from([1.0, 7.0, 50.0, 300.0]),
+    limit=st.sampled_from([None, 1, 2]),
+)
+def test_no_last_step_is_cut_while_nobody_else_could_use_the_time(
+    backend: str, data: st.DataObject, case: Case, ladder: tuple[StopStep, ...], deadline: float, limit: int | None
+) -> None:
+    going_on = data.draw(st.sets(st.sampled_from(case.names)), "go on")
+    saves = {name: data.draw(st.sampled_from([0.3, 4.0, NEVER]), name) for name in case.names}
+    guests = {f"key of {name}": Guest(acpi=NEVER, save=saves[name], active=name in case.running) for name in case.names}
+    world = World(guests)
+
+    async def main() -> Report:
+        async with world:
+            plan = plan_of(case, world, "down", case.members(ladder, going_on), parallel=limit)
+            return await Down(plan, world, deadline=anyio.current_time() + deadline).run()
+        raise AssertionError
+
+    report = virtual_time.run(backend, main)
+    before = case.before("stop")
+    by_name = {entry.name: entry for entry in report.entries}
+
+    failed_at = {
+        name: entry.began + entry.seconds
+        for name, entry in by_name.items()
+        if entry.outcome == "failed" and entry.began is not None and name not in going_on
+    }
+
+    def has_a_use(other: str, name: str, moment: float) -> bool:
+        """It has not begun by then, nothing holds it back, and it waits for the one that ends, or for a place."""
+        began = by_name[other].began
+        held = any(other in before[holder] and ended <= moment + 1e-6 for holder, ended in failed_at.items())
+        return not held and (began is None or began >= moment - 1e-6) and (limit is not None or other in before[name])
+
+    for entry in report.entries:
+        if entry.outcome != "failed" or entry.began is None:
+            continue
+        end = entry.began + entry.seconds
+        cut = len(entry.tries) < len(ladder) or entry.tries[-1].seconds < ladder[-1].timeout - 1e-6
+        if cut and end < deadline - 1e-6:
+            others = by_name.keys() - {entry.name}
+            assert any(has_a_use(other, entry.name, end) for other in others), f"{entry.name} was cut at {end}"
+
+
+@backends
+@RELAXED
 @given(data=st.data(), case=cases(), limit=st.integers(1, 3))
 def test_with_a_limit_it_holds_the_limit_the_order_and_the_bound(
     backend: str, data: st.DataObject, case: Case, limit: int
