@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -16,7 +16,7 @@ from engine.abc import ScopeInfo
 from engine.conf.order import Edge, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
-from engine.errors import Busy, ConfigError, GateFailed, StoreError
+from engine.errors import AgentError, Busy, ConfigError, GateFailed, StoreError
 from engine.events.types import DomainEvent, Event
 from engine.lifecycle import State
 from engine.scoping import Scoping, key_of, refuses
@@ -127,7 +127,12 @@ class Ordering:
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
             raise ConfigError(str(reason), source=str(policy)) from exc
-        return parse_policy(text, source=str(policy))
+        try:
+            return parse_policy(text, source=str(policy))
+        except ConfigError:
+            raise
+        except Exception as exc:  # whatever a file holds, guests have to be seen and stopped
+            raise ConfigError(f"it can't be understood: {exc}", source=str(policy)) from exc
 
     # ------------------------------------------------------------------ what is declared
 
@@ -202,6 +207,17 @@ class Ordering:
         keys = None if names is None else self._keys(names)
         return self._plan(self.graph(), direction, keys)
 
+    def lenient_graph(self) -> tuple[OrderGraph, tuple[str, ...]]:
+        """A graph whatever is declared, and a sentence for all that had to be left out of it."""
+        graph, problems = self._declared.lenient_graph()
+        if self._wrong_policy is not None:
+            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
+        return graph, problems
+
+    def stop_plan(self, names: Iterable[str] | None = None) -> Plan:
+        """What ``down`` would do now: unlike ``plan`` it is there whatever is declared. Raises NoSuchDomain."""
+        return self._plan(self.lenient_graph()[0], "down", None if names is None else self._keys(names))
+
     def _plan(self, graph: OrderGraph, direction: Direction, keys: Iterable[str] | None) -> Plan:
         facts = {
             key: Facts(active=True, ready=domain.ready, refused=self._refused(domain))
@@ -265,7 +281,7 @@ class Ordering:
     async def _down(self, names: Iterable[str] | None, until: float | None, *, going_on: bool) -> Report:
         from engine.shutdown.executor import Down
 
-        graph, problems = self._lenient()
+        graph, problems = self.lenient_graph()
         # what an interrupted one had stopped stays written down for ``up(resume=True)``
         record = self._unfinished()
         keys = None if names is None else self._keys(names)
@@ -278,13 +294,6 @@ class Ordering:
         if controls.keeps_record:
             self._kept.record = run.record
         return await run.run()
-
-    def _lenient(self) -> tuple[OrderGraph, tuple[str, ...]]:
-        """A graph whatever is declared, and what had to be left out of it."""
-        graph, problems = self._declared.lenient_graph()
-        if self._wrong_policy is not None:
-            problems = (f"{self._wrong_policy}: the policy was passed over", *problems)
-        return graph, problems
 
     def _still_to_stop(self, graph: OrderGraph, record: Record) -> list[str]:
         """Those an interrupted ``down`` had not stopped, less those that something needs that was started since."""
@@ -371,7 +380,7 @@ class Ordering:
         """See ``Engine.doctor``."""
         from engine.systemd.doctor import Finding
 
-        graph, problems = self._lenient()
+        graph, problems = self.lenient_graph()
         worst_case = self._plan(graph, "down", None).seconds
         findings, done = await self._scoping.doctor(
             units=units, folder=folder, worst_case=worst_case, fix=fix, dry_run=dry_run
@@ -412,7 +421,7 @@ class Target:
 
 
 class _Controls:
-    """The domains as ``up`` and ``down`` see them (``engine.shutdown.executor.Controls``)."""
+    """The domains as ``up`` and ``down`` see them (``engine.shutdown.controls.Controls``)."""
 
     def __init__(self, ordering: Ordering) -> None:
         self._ordering = ordering
@@ -457,8 +466,17 @@ class _Controls:
         else:
             await domain.shutdown(method="agent" if method == "agent" else "acpi")
 
-    async def wait_gone(self, key: str) -> None:
-        await self._domains[key].wait_stopped()
+    async def wait_over(self, key: str) -> None:
+        while self.is_active(key) and not self.is_lost(key):
+            await self._domains[key].changed()
+
+    def ended(self, key: str) -> str:
+        return self._domains[key].reason
+
+    async def reach(self, key: str) -> None:
+        await self._domains[key].info()
+        with suppress(AgentError):  # whether it has one is another question; but a driver goes the whole way for it
+            await self._domains[key].wait_agent()
 
     async def remember(self, record: Any) -> None:
         if self.keeps_record:

@@ -10,11 +10,13 @@ import pytest
 from engine import (
     Busy,
     ConfigError,
+    ConnectionBroken,
     CycleError,
     DomainNotReady,
     DomainReady,
     DomainStarted,
     DomainStopped,
+    DomainStopTried,
     Engine,
     Event,
     GateFailed,
@@ -109,6 +111,60 @@ async def test_no_guest_is_destroyed_unless_its_ladder_says_so() -> None:
         assert (report["web"].outcome, report["db"].outcome) == ("failed", "held")
         assert "web" in report["db"].reason
         assert db.state is web.state is State.RUNNING
+
+
+SLOW_WAY = "<order:stop><order:try method='acpi' timeout='3600'/><order:try method='save' timeout='3600'/></order:stop>"
+
+
+@pytest.mark.parametrize(("end", "outcome"), [("crash", "crashed"), ("preserve", "failed")])
+async def test_a_guest_that_dies_while_it_is_waited_for_holds_nobody_up(end: str, outcome: str) -> None:
+    async with fresh() as engine, engine.subscribe(DomainStopTried) as events:
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        await engine.define(xml("db"))
+        web = await engine.define(xml("web", after("db") + SLOW_WAY, "ignore='acpi'"))
+        await engine.up(["web", "db"])
+
+        async def die() -> None:
+            assert (await anext(events)).domain == "web"
+            await anyio.wait_all_tasks_blocked()
+            if end == "crash":
+                driver.crash(web.handle)
+            else:
+                web.handle.report(Report.CRASHED, "panicked")
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(die)
+                report = await engine.down(["web", "db"])
+        assert (report["web"].outcome, report["web"].method) == (outcome, "")
+        assert report["web"].tries[0].result == "it crashed"
+        assert report["db"].outcome == "stopped"
+
+
+async def test_down_comes_back_to_a_guest_that_could_not_be_reached() -> None:
+    async with fresh() as engine:
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        await engine.define(
+            xml("web", "<order:stop><order:try method='acpi' timeout='60' repeat='0.01'/></order:stop>")
+        )
+        await engine.up(["web"])
+        driver.fail("shutdown", domain="web", error=ConnectionBroken("its monitor is lost"), times=3)
+        assert (await engine.down(["web"]))["web"].outcome == "stopped"
+
+
+async def test_a_drill_tells_of_a_guest_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(driver: TestDriver, domain: object) -> None:
+        raise ConnectionBroken("its monitor is lost")
+
+    async with fresh() as engine:
+        monkeypatch.setattr(TestDriver, "agent_sync", lost)
+        found = await engine.drill(["test"])
+        assert [check.detail for check in found.checks if check.what == "ladder"] == [
+            "it can't be reached: its monitor is lost"
+        ]
+        assert not found.ok
 
 
 async def test_a_failed_start_fails_what_requires_it_and_nothing_else() -> None:
@@ -243,7 +299,21 @@ async def test_a_wrong_policy_is_told_with_its_line(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("broken", [b"[[rule]\n", b"\xff\xfe"])
+SERIAL = '[[rule]]\nmatch = {name = "*"}\nready = {gate = "serial", pattern = "%s"}\n'
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"[[rule]\n",
+        b"\xff\xfe",
+        (SERIAL % "a{1,99999999999}").encode(),
+        (SERIAL % ("(" * 3000 + ")" * 3000)).encode(),
+        b"budget.seconds = " + b"9" * 5000,
+        *(b"budget = " + b"[" * depth + b"]" * depth for depth in range(100, 1000, 50)),
+    ],
+    ids=lambda text: f"{text[:12]}-{len(text)}",
+)
 async def test_down_goes_on_without_a_policy_that_can_not_be_read(tmp_path: Path, broken: bytes) -> None:
     async with fresh(tmp_path) as engine:
         await stack(engine)

@@ -85,7 +85,7 @@ def _stop_timeout(engine: Engine) -> float:
     from engine.shutdown.plan import Facts, make_plan
     from engine.systemd.install import DEFAULT_TIMEOUT
 
-    graph = engine.order.graph()
+    graph, _ = engine.order.lenient_graph()  # what had to be left out of it is among the findings
     plan = make_plan(graph, "down", {key: Facts(active=True) for key in graph.sorted("down")})
     return max(DEFAULT_TIMEOUT, plan.seconds + max(plan.seconds / 10, 10.0))
 

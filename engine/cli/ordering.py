@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from engine.shutdown.report import Report
 
 __all__ = ["down", "order", "plan", "up"]
+
+log = logging.getLogger("engine.cli")
 
 
 def _names(engine: Engine, names: tuple[str, ...]) -> list[str] | None:
@@ -178,14 +181,19 @@ async def down(engine: Engine, names: tuple[str, ...], deadline: float | None, d
 
 
 def _tell_systemd(engine: Engine, names: list[str] | None, deadline: float | None) -> None:
-    """Where this is the stop of a service, it is given the time that the plan may take."""
+    """Where this is the stop of a service, it is given the time that the plan may take. Never raises."""
     from engine.systemd.notify import Notifier
 
     notifier = Notifier()
-    if notifier.active:
-        made = engine.plan("down", names)
-        notifier.status(f"stopping {len(made.steps)} domains in order, at most {made.seconds:g} s")
-        notifier.extend_timeout((made.seconds if deadline is None else min(deadline, made.seconds)) + 10.0)
+    if not notifier.active:
+        return
+    try:
+        made = engine.order.stop_plan(names)
+    except Exception:  # whatever is wrong with the plan, guests are stopped: if this ended, they would be killed
+        log.exception("systemd was not told how long the stop may take")
+        return
+    notifier.status(f"stopping {len(made.steps)} domains in order, at most {made.seconds:g} s")
+    notifier.extend_timeout((made.seconds if deadline is None else min(deadline, made.seconds)) + 10.0)
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

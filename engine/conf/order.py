@@ -23,6 +23,7 @@ __all__ = [
     "StopStep",
     "parse_order",
     "wrong_host",
+    "wrong_pattern",
     "wrong_url",
 ]
 
@@ -113,6 +114,7 @@ DEFAULT_LADDER = (
 
 
 _LONGEST_LABEL = 63  # RFC 1035
+_SHOWN = 60  # characters of what is too long to be shown
 
 
 def wrong_host(host: str) -> str:
@@ -135,6 +137,17 @@ def wrong_url(url: str) -> str:
     if not host or port == 0:
         return f"not an address: {'its port is 0' if host else 'it names no host'}"
     return wrong_host(host)
+
+
+def wrong_pattern(pattern: str) -> str:
+    """Why nothing can be searched for by this regular expression, or ""."""
+    try:
+        re.compile(pattern)
+    except RecursionError:
+        return f"'{pattern[:_SHOWN]}...' is not a regular expression: nested too deeply"
+    except (re.error, OverflowError, ValueError) as exc:  # the latter two: numbers it can't take
+        return f"'{pattern}' is not a regular expression: {exc}"
+    return ""
 
 
 # ---------------------------------------------------------------------------- from XML
@@ -237,8 +250,6 @@ def _edge(reader: _Reader, kind: Literal["requires", "after"]) -> Edge:
 def _gate(reader: _Reader) -> Gate:
     kind = reader.choice("gate", _GATES)
     reader.only("gate", "timeout", "on-timeout", "status" if kind == "http" else "gate", *_GATE_FIELDS.get(kind, ()))
-    if kind == "serial":
-        _check_pattern(reader)
     return Gate(
         kind=kind,
         timeout=reader.seconds("timeout", 60.0),
@@ -247,18 +258,17 @@ def _gate(reader: _Reader) -> Gate:
         port=reader.number("port", 1, 65535) if kind == "tcp" else 0,
         url=_url(reader) if kind == "http" else "",
         status=reader.number("status", 100, 599, 200),
-        pattern=reader.text("pattern") if kind == "serial" else "",
+        pattern=_pattern(reader) if kind == "serial" else "",
         seconds=_delay(reader) if kind == "delay" else 0.0,
         line=reader.line,
     )
 
 
-def _check_pattern(reader: _Reader) -> None:
+def _pattern(reader: _Reader) -> str:
     pattern = reader.text("pattern")
-    try:
-        re.compile(pattern)
-    except re.error as exc:
-        raise reader.fail(f"pattern='{pattern}' is not a regular expression: {exc}") from exc
+    if reason := wrong_pattern(pattern):
+        raise reader.fail(f"pattern: {reason}")
+    return pattern
 
 
 def _delay(reader: _Reader) -> float:

@@ -35,7 +35,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from engine.conf.document import suggest
-from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep, wrong_host, wrong_url
+from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep, wrong_host, wrong_pattern, wrong_url
 from engine.conf.toml import Lines, Path, line_at, parse_toml
 from engine.errors import ConfigError
 
@@ -312,11 +312,8 @@ class _Reader:
             raise self.fail(reason, (*path, "url"))
         if raw.host is not None and (reason := wrong_host(raw.host)):
             raise self.fail(reason, (*path, "host"))
-        if raw.pattern is not None:
-            try:
-                re.compile(raw.pattern)
-            except re.error as exc:
-                raise self.fail(f"'{raw.pattern}' is not a regular expression: {exc}", (*path, "pattern")) from exc
+        if raw.pattern is not None and (reason := wrong_pattern(raw.pattern)):
+            raise self.fail(reason, (*path, "pattern"))
         return Gate(kind=raw.gate, timeout=raw.timeout, on_timeout=raw.on_timeout, line=self.line(*path), **given)
 
     def _ladder(self, raw: tuple[_RawStop, ...], path: Path) -> tuple[StopStep, ...]:

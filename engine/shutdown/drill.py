@@ -9,7 +9,7 @@ import msgspec
 
 from engine.conf.order import Gate
 from engine.errors import EngineError
-from engine.shutdown.executor import Controls
+from engine.shutdown.controls import Controls
 from engine.shutdown.gates import GateTarget, probe_gate
 from engine.shutdown.ladder import AGENT_ANSWERS
 from engine.shutdown.plan import Plan, PlanStep
@@ -74,27 +74,35 @@ async def drill(
 
     async def ask(step: PlanStep, look: Callable[..., Awaitable[Check]], *args: object) -> None:
         async with limit:
-            found[step.key].append(await look(step, controls.target(step.key), *args))
+            found[step.key].append(await look(step, *args))
 
     async with anyio.create_task_group() as tasks:
         for step in plan.steps:
+            target = controls.target(step.key)
             if plan.direction == "down":
-                found[step.key].append(_ladder(step))
+                tasks.start_soon(ask, step, _ladder, controls, seconds)
                 if any(rung.method == "agent" for rung in step.possible):
-                    tasks.start_soon(ask, step, _agent, seconds)
+                    tasks.start_soon(ask, step, _agent, target, seconds)
             if controls.is_active(step.key):
                 for gate in gates.get(step.key, ()):
                     if gate.kind not in ("running", "delay"):
-                        tasks.start_soon(ask, step, _gate, gate, seconds)
+                        tasks.start_soon(ask, step, _gate, target, gate, seconds)
     checks = [check for step in plan.steps for check in sorted(found[step.key], key=lambda check: check.what)]
     if plan.budget is not None:
         checks.append(Check(what="budget", ok=bool(plan.fits), detail=budget_words(plan).rstrip(".")))
     return Drill(plan=plan, checks=tuple(checks))
 
 
-def _ladder(step: PlanStep) -> Check:
-    ways = ", ".join(rung.method for rung in step.possible)
-    return Check(key=step.key, name=step.name, what="ladder", ok=bool(ways), detail=ways or step.note)
+async def _ladder(step: PlanStep, controls: Controls, seconds: float) -> Check:
+    methods = [rung.method for rung in step.possible]
+    reason = ""
+    with anyio.move_on_after(seconds):  # a driver that can't reach its guest says so; a guest may well be silent
+        try:
+            await controls.reach(step.key)
+        except EngineError as exc:
+            reason = f"it can't be reached: {exc}"
+    ok = bool(methods) and (not reason or "destroy" in methods)
+    return Check(key=step.key, name=step.name, what="ladder", ok=ok, detail=reason or ", ".join(methods) or step.note)
 
 
 async def _agent(step: PlanStep, target: GateTarget, seconds: float) -> Check:

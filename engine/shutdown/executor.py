@@ -11,64 +11,23 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
 
 from engine.errors import DependencyFailed, EngineError, InvalidState
-from engine.events.types import CommandFailed, DomainStopFailed, Event, PlanFinished, PlanStarted
-from engine.shutdown.gates import GateTarget
+from engine.events.types import CommandFailed, DomainStopFailed, PlanFinished, PlanStarted
+from engine.shutdown.controls import Controls
 from engine.shutdown.graph import Direction
-from engine.shutdown.ladder import Climb
+from engine.shutdown.ladder import Climb, ending
 from engine.shutdown.plan import Plan, PlanStep
 from engine.shutdown.report import DONE, Entry, Record, RecordEntry, Report
 from engine.shutdown.words import duration, listed
 
-__all__ = ["Controls", "Down", "Up"]
+__all__ = ["Down", "Up"]
 
 log = logging.getLogger("engine.order")
-
-
-class Controls(Protocol):
-    """What ``up`` and ``down`` need of the domains. Keys are those of the graph; only EngineError is expected."""
-
-    def is_active(self, key: str) -> bool:
-        """It has a process."""
-
-    def is_lost(self, key: str) -> bool:
-        """It has a process, but its guest is dead (it crashed, and was kept to be looked at)."""
-
-    def started_at(self, key: str) -> float:
-        """When it was started, seconds since 1970; names this run of it."""
-
-    def refuses(self, key: str, method: str) -> str:
-        """Why the stop method can't work on the domain as it is now (the driver has none, it is paused), or ""."""
-
-    def target(self, key: str) -> GateTarget:
-        """The domain, as gates see it."""
-
-    async def start(self, key: str) -> None:
-        """Start it; from its managed save when there is one."""
-
-    async def wait_ready(self, key: str) -> bool:
-        """Wait for its gates. True: it is ready; False: it is not, and its order says to go on.
-
-        Raises:
-            GateFailed: it is not, or it stopped.
-        """
-
-    async def ask_stop(self, key: str, method: str) -> None:
-        """``agent``, ``acpi``: return once the guest is asked; ``save`` (managed), ``destroy``: once it is gone."""
-
-    async def wait_gone(self, key: str) -> None:
-        """Return once it has no process; at once when it has none."""
-
-    async def remember(self, record: Any) -> None:
-        """Persist what ``down`` did (plain JSON data); None: forget it. Raises StoreError."""
-
-    def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
-        """Publish an event, about the domain if ``key`` is given."""
 
 
 class _Run(ABC):
@@ -273,6 +232,9 @@ class Down(_Run):
         self._waiting_full = sum(share.full for share in plan.shares.values())
         self._waiting_last = sum(share.last for share in plan.shares.values())
         self._ends: dict[str, float] = {}
+        self._unstopped: list[str] = []  # who failed, or was held back
+        self._cut_short: dict[str, Climb] = {}  # those that have less than even their last step may take
+        self._held_by: dict[str, list[str]] = {}  # who kept each from stopping when its turn came
         self._wake = anyio.Event()
 
     @property
@@ -294,6 +256,8 @@ class Down(_Run):
 
     def _done(self, step: PlanStep) -> None:
         self._wake.set()
+        if self._entries[step.key].outcome not in DONE:
+            self._unstopped.append(step.key)
         super()._done(step)
 
     async def _note(self, *, final: bool = False) -> None:
@@ -311,18 +275,12 @@ class Down(_Run):
         for entry in self._entries.values():
             # what went after its ladder had ended, or while a save of it hung, is gone all the same
             if entry.outcome not in DONE and not self._controls.is_active(entry.key):
-                entry.outcome = "stopped" if entry.tries else "already"
+                entry.outcome = ending(self._controls, entry.key) if entry.tries else "already"
                 entry.error = entry.reason = ""
 
     def _held(self, step: PlanStep, entry: Entry) -> bool:
-        by = [
-            wait.name
-            for wait in step.waits_for
-            if self._entries[wait.key].outcome not in DONE
-            and self.plan.by_key[wait.key].on_stop_failure == "hold"
-            and self._controls.is_active(wait.key)
-            and not self._controls.is_lost(wait.key)  # nothing is left in it that could be lost
-        ]
+        holders = self._held_by[step.key] = self._holders(step)
+        by = sorted(self.plan.by_key[key].name for key in holders)
         if not by or not self._controls.is_active(step.key):
             return False
         self._begins(step)
@@ -331,20 +289,48 @@ class Down(_Run):
         self._controls.publish(step.key, DomainStopFailed, reason=f"held back: {entry.reason}")
         return True
 
+    def _holders(self, step: PlanStep) -> list[str]:
+        """Those that run and need ``step``: they failed to stop, or are held back themselves."""
+        holders: dict[str, None] = {}
+        todo = [wait.key for wait in step.waits_for]
+        while todo:
+            key = todo.pop()
+            if self._holds(key):
+                holders[key] = None
+            elif not self._runs(key):
+                todo += self._held_by.get(key, ())  # order passes through it
+        return list(holders)
+
+    def _runs(self, key: str) -> bool:
+        """There is something in it that can be lost."""
+        return self._controls.is_active(key) and not self._controls.is_lost(key)
+
+    def _holds(self, key: str) -> bool:
+        """It was not stopped, and keeps what it needs running."""
+        outcome = self._entries[key].outcome
+        going_on = outcome in DONE or (outcome != "held" and self.plan.by_key[key].on_stop_failure == "go-on")
+        return not going_on and self._runs(key)
+
     async def _do(self, step: PlanStep, entry: Entry) -> None:
         now = anyio.current_time()
         seconds, keep = self._share(step, now)
         climb = Climb(self._controls, step.key, step.ladder, entry.tries)
+        if self._deadline is not None and seconds < min(self._deadline - now, self.plan.shares[step.key].last):
+            self._cut_short[step.key] = climb
+            self._lengthen()
         try:
             entry.outcome = await climb.run(now + seconds, keep)
         finally:
             entry.method = climb.method
             self._ends.pop(step.key, None)
+            self._cut_short.pop(step.key, None)
         if entry.outcome == "failed":
             entry.reason = step.note or "the ladder is at its end and it still runs"
             if self._controls.is_lost(step.key):
                 entry.reason += "; it has crashed, and nothing waits for it"
             self._controls.publish(step.key, DomainStopFailed, reason=entry.reason)
+        elif entry.outcome == "crashed":
+            entry.reason = "it ended without having powered off"
 
     def _begins(self, step: PlanStep) -> None:
         share = self.plan.shares[step.key]
@@ -364,6 +350,34 @@ class Down(_Run):
         seconds, keep = share.allot(left)
         self._ends[step.key] = now + min(seconds, share.full)
         return seconds, keep
+
+    def _begin_some(self) -> None:
+        super()._begin_some()
+        self._lengthen()
+
+    def _lengthen(self) -> None:
+        """Time that nobody else has a use for any more goes to those that have too little."""
+        for key, climb in [*self._cut_short.items()]:
+            if self._deadline is not None and self._alone(self.plan.by_key[key]):
+                del self._cut_short[key]
+                climb.extend(self._deadline)
+
+    def _alone(self, step: PlanStep) -> bool:
+        """Nobody else has a use for the time it leaves if it fails: who waits for it, or for a place, is held back."""
+        holding = [key for key in self._unstopped if self._holds(key)]
+        held = self._behind([step.key, *holding] if step.on_stop_failure == "hold" else holding)
+        others = self._behind([step.key]) if self.plan.parallel is None else self._entries
+        return all(key in held or self._entries[key].outcome != "waiting" for key in others)
+
+    def _behind(self, keys: Iterable[str]) -> set[str]:
+        """Those that wait for one of ``keys``, near and far."""
+        behind: set[str] = set()
+        todo = list(keys)
+        while todo:
+            found = {follower.key for follower in self._followers.get(todo.pop(), ())} - behind
+            behind |= found
+            todo += found
+        return behind
 
 
 class Up(_Run):

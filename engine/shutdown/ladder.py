@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
 from engine.conf.order import StopStep
-from engine.errors import EngineError
+from engine.errors import CommandTimeout, ConnectionBroken, EngineError
 from engine.events.types import DomainStopTried
+from engine.shutdown.controls import Controls
 from engine.shutdown.report import Outcome, Try
 from engine.shutdown.words import duration
 
-if TYPE_CHECKING:
-    from engine.shutdown.executor import Controls
-
-__all__ = ["AGENT_ANSWERS", "Climb", "until_gone"]
+__all__ = ["AGENT_ANSWERS", "Climb", "ending"]
 
 #: Seconds an agent has to say that it is there, before its step is skipped: one that lives answers in milliseconds.
 AGENT_ANSWERS = 3.0
-_OUTCOMES: dict[str, Outcome] = {"agent": "stopped", "acpi": "stopped", "save": "saved", "destroy": "destroyed"}
+#: Seconds until a driver that could not reach the guest is asked again, where the step has no ``repeat`` of its own.
+_AGAIN = 1.0
+_UNREACHED = (ConnectionBroken, CommandTimeout)
+# these take the guest away themselves, and have an end of their own to come to
+_THOROUGH = ("save", "destroy")
+_LEADS_TO: dict[str, Outcome] = {"agent": "stopped", "acpi": "stopped", "save": "saved", "destroy": "destroyed"}
+_ENDINGS: dict[str, Outcome] = {
+    "saved": "saved",
+    "destroyed": "destroyed",
+    "crashed": "crashed",
+    "failed": "crashed",
+}
 # less is not worth asking for
 _LEAST = 0.01
+
+
+def ending(controls: Controls, key: str) -> Outcome:
+    """What became of a domain that is gone, whatever was tried with it."""
+    return _ENDINGS.get(controls.ended(key), "stopped")
 
 
 class Climb:
@@ -39,27 +53,39 @@ class Climb:
         self._ladder = ladder
         self.tries = tries
         self.method = ""
+        self._until = 0.0
+        self._trying: anyio.CancelScope | None = None
+        self._at_most = 0.0  # when what is tried now must end however much time there is
+
+    def extend(self, until: float) -> None:
+        """Let the last step, which was to have less than it may take, go on until then."""
+        self._until = until
+        if self._trying is not None:
+            self._trying.deadline = min(until, self._at_most)
 
     async def run(self, until: float, keep: float) -> Outcome:
         """Climb until the domain is gone or the ladder ends.
 
-        A domain that stops while it is waited for has stopped, whyever it did. A save or destroy that has begun is
-        never given up because the domain is gone: it has its own end to come to.
+        A domain that stops while it is waited for is done with, whyever it did; one whose guest dies is not waited for
+        any more. A save or destroy that has begun is never given up because the domain is gone: it has its own end to
+        come to. A step by which the driver can't reach the guest is tried again for as long as it may take.
 
         Args:
             until: when it must be done, in the clock of the event loop; keep: seconds of that kept for the last step.
 
         Returns:
-            ``stopped``, ``saved``, ``destroyed``, or ``failed``: it still runs.
+            ``stopped``, ``saved``, ``destroyed``, ``crashed`` (it is gone, and did not power off), or ``failed``: it
+            still runs.
         """
         if not self._controls.is_active(self._key):
             return "already"
+        self._until = max(self._until, until)
         for step in self._ladder:
             last = step is self._last()
-            left = until - anyio.current_time() - (0.0 if last else keep)
+            left = (self._until if last else until - keep) - anyio.current_time()
             await self._step(step, min(step.timeout, max(left, keep if last else 0.0)))
             if not self._controls.is_active(self._key):
-                return _OUTCOMES.get(self.method, "stopped")
+                return ending(self._controls, self._key)
         return "failed"
 
     def _last(self) -> StopStep | None:
@@ -100,37 +126,46 @@ class Climb:
         """Why the agent is not worth asking, or ""."""
         error: EngineError | None = None
         with anyio.move_on_after(seconds) as waiting:
-            error = await until_gone(self._controls, self._key, self._controls.target(self._key).agent_sync)
+            error = await _until_over(self._controls, self._key, self._controls.target(self._key).agent_sync)
         if error is not None:
-            return str(error)
+            return "" if isinstance(error, _UNREACHED) else str(error)
         return f"the agent did not answer within {duration(seconds)}" if waiting.cancelled_caught else ""
 
     async def _try(self, step: StopStep, seconds: float) -> str:
         error: EngineError | None = None
         asked = False
-        with anyio.move_on_after(seconds):
-            if step.method in ("save", "destroy"):
-                error = await _quietly(self._ask(step.method))
-                if error is None:
-                    await self._controls.wait_gone(self._key)
-            else:
-                while True:
-                    error = await until_gone(self._controls, self._key, self._ask(step.method))
-                    asked = asked or error is None
-                    if not asked:
-                        break  # not once was it heard: on with the next step
-                    with anyio.move_on_after(step.repeat or None):
-                        await self._controls.wait_gone(self._key)
-                        break
+        began = anyio.current_time()
+        self._at_most = began + step.timeout
+        with anyio.CancelScope(deadline=began + seconds) as self._trying:
+            while True:
+                error = await self._ask(step.method)
+                asked = asked or error is None
+                if not asked and not isinstance(error, _UNREACHED):
+                    break  # not once was it heard: on with the next step
+                pause = step.repeat if not asked or step.method not in _THOROUGH else 0.0
+                with anyio.move_on_after(pause or (None if asked else _AGAIN)):
+                    await self._controls.wait_over(self._key)
+                    break
+        self._trying = None
         if not self._controls.is_active(self._key):
-            self.method = step.method if asked or step.method in ("save", "destroy") else ""
-            return "it stopped"
+            outcome = ending(self._controls, self._key)
+            self.method = (
+                step.method if (asked or step.method in _THOROUGH) and outcome == _LEADS_TO[step.method] else ""
+            )
+            return "it crashed" if outcome == "crashed" else "it stopped"
+        if self._controls.is_lost(self._key):
+            return "it crashed"
         if error is not None and not asked:
             return str(error)
-        return f"it did not stop within {duration(seconds)}"
+        return f"it did not stop within {duration(anyio.current_time() - began)}"
 
-    def _ask(self, method: str) -> Callable[[], Awaitable[Any]]:
-        return lambda: self._controls.ask_stop(self._key, method)
+    async def _ask(self, method: str) -> EngineError | None:
+        async def call() -> None:
+            await self._controls.ask_stop(self._key, method)
+
+        if method in _THOROUGH:
+            return await _quietly(call)
+        return await _until_over(self._controls, self._key, call)
 
 
 async def _quietly(call: Callable[[], Awaitable[Any]]) -> EngineError | None:
@@ -141,12 +176,12 @@ async def _quietly(call: Callable[[], Awaitable[Any]]) -> EngineError | None:
     return None
 
 
-async def until_gone(controls: Controls, key: str, call: Callable[[], Awaitable[Any]]) -> EngineError | None:
-    """Call it, and give it up when the domain is gone. The error it raised, if it did."""
+async def _until_over(controls: Controls, key: str, call: Callable[[], Awaitable[Any]]) -> EngineError | None:
+    """Call it, and give it up when the domain is gone or its guest dead. The error it raised, if it did."""
     error: EngineError | None = None
 
     async def watch() -> None:
-        await controls.wait_gone(key)
+        await controls.wait_over(key)
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:

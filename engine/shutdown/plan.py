@@ -133,7 +133,7 @@ class Share(msgspec.Struct, frozen=True):
         """Of ``left`` seconds for it and what follows: seconds it may take, and how many of them its last step keeps.
 
         Enough for all: it has its whole ladder. Else last steps keep their time, and the steps before share what is
-        over; not even that: everything shrinks alike.
+        over; not even that: all of it is for last steps, and these shrink alike.
         """
         left = max(0.0, left)
         full, last = self.full + self.full_after, self.last + self.last_after
@@ -142,8 +142,8 @@ class Share(msgspec.Struct, frozen=True):
         if last <= left:
             before = (left - last) * (self.full - self.last) / (full - last)
             return before + self.last, self.last
-        scale = left / full
-        return self.full * scale, self.last * scale
+        seconds = self.last * left / last
+        return seconds, seconds
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -17,6 +17,7 @@ Outcome: TypeAlias = Literal[
     "stopped",  # down: it powered off
     "saved",
     "destroyed",
+    "crashed",  # down: it is gone, but it neither powered off nor was it saved or destroyed
     "ready",  # up: it runs and passed its gates
     "started",  # up: it runs; its gate did not let it through, and its order says to go on
     "already",  # it was where it should be
@@ -25,8 +26,8 @@ Outcome: TypeAlias = Literal[
     "interrupted",
 ]
 
-#: Outcomes of those that got where they should.
-DONE: frozenset[Outcome] = frozenset({"stopped", "saved", "destroyed", "ready", "started", "already"})
+#: Outcomes of those that are where they should be, however they got there.
+DONE: frozenset[Outcome] = frozenset({"stopped", "saved", "destroyed", "crashed", "ready", "started", "already"})
 
 
 class Try(msgspec.Struct, kw_only=True):
@@ -46,7 +47,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     Attributes:
         outcome: see ``Outcome``.
-        method: (down) what it stopped by; "" by itself.
+        method: (down) what it stopped by; "" by itself, or by something else.
         began: seconds after the beginning at which it began, None: it did not.
         seconds: how long it took.
         tries: (down) the steps of its ladder as they went.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from xml.etree import ElementTree
 
 import pytest
@@ -151,6 +152,38 @@ def test_down_goes_on_whatever_is_declared_and_tells(virengine):
     assert "there is no such domain" in result.stdout + result.stderr
     [web] = [domain for domain in virengine.json("list") if domain["name"] == "web"]
     assert web["state"] == "shut off"
+
+
+@pytest.fixture
+def listener(tmp_path, monkeypatch):
+    """The service manager's end, where ``down`` is the stop of a service."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield sock
+
+
+@pytest.mark.parametrize("policy", ["", "[[rule", '[[rule]]\nmatch = {name = "web"}\nafter = ["web"]\n'])
+def test_down_as_the_stop_of_a_service_goes_on_whatever_is_declared(virengine, listener, policy):
+    virengine.define("web", order="<order:after domain='nobody'/>")
+    virengine("start", "web")
+    (virengine.state_dir / "order.toml").write_text(policy)
+    virengine("down")
+    assert virengine.state("web") == "shut off"
+    assert listener.recv(4096) == b"STATUS=stopping 1 domains in order, at most 270 s"
+    assert listener.recv(4096) == b"EXTEND_TIMEOUT_USEC=280000000"
+
+
+def test_nothing_that_is_wrong_with_telling_the_service_manager_ends_down(virengine, listener, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    virengine.define("web")
+    virengine("start", "web")
+    monkeypatch.setattr("engine.ordering.Ordering.stop_plan", broken)
+    virengine("down")
+    assert virengine.state("web") == "shut off"
 
 
 def test_the_policy_of_the_state_directory_counts(virengine):

@@ -73,6 +73,8 @@ def test_without_metadata_nothing_is_declared() -> None:
         ("<order:ready gate='http' url='http://[::1/'/>", "url: not an address: Invalid IPv6 URL"),
         ("<order:ready gate='http' url='http://.h/'/>", "'.h' is neither"),
         ("<order:ready gate='serial' pattern='('/>", "is not a regular expression"),
+        ("<order:ready gate='serial' pattern='a{1,99999999999}'/>", "is not a regular expression"),
+        (f"<order:ready gate='serial' pattern='{'(' * 3000}{')' * 3000}'/>", "is not a regular expression: nested too"),
         ("<order:ready gate='delay'/>", "<ready> lacks its attribute 'seconds'"),
         ("<order:ready gate='agent' timeout='soon'/>", "timeout='soon' is not a number of seconds"),
         ("<order:ready gate='agent' timeout='-1'/>", "timeout='-1' is not a number of seconds"),

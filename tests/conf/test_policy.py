@@ -121,6 +121,8 @@ WRONG = [
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'http', url = 'http://h:99999/'}\n", 3, "Port out of range"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'tcp', host = 'a..ü', port = 1}\n", 3, "'a..ü' is neither"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'serial', pattern = '('}\n", 3, "not a regular expression"),
+    ("[defaults]\nready = {gate = 'serial', pattern = 'a{1,99999999999}'}\n", 2, "not a regular expression"),
+    (f"[defaults]\nready = {{gate = 'serial', pattern = '{'(' * 3000}{')' * 3000}'}}\n", 2, "nested too deeply"),
     ("[[rule]]\nmatch.name = 'a'\nready = {gate = 'delay'}\n", 3, "needs seconds"),
     ("[[rule]]\nmatch.name = 'a'\n[rule.ready]\ngate = 'tcp'\nhost = 'h'\nport = 70000\n", 6, "port"),
     ("[defaults]\nparallel = 0\n", 2, "parallel"),

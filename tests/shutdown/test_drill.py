@@ -4,7 +4,7 @@ import json
 
 import anyio
 from support.golden import check_golden
-from support.order_world import Guest, World
+from support.order_world import NEVER, Guest, World
 
 from engine.conf.order import Edge, Gate, Order, StopStep
 from engine.shutdown.drill import drill
@@ -70,6 +70,18 @@ async def test_an_agent_that_does_not_answer_is_told() -> None:
     plan = make_plan(OrderGraph.build([member("a")]), "down", {"a": Facts(active=True)})
     found = await drill(plan, world, {}, seconds=0.1)
     assert found.checks[0].detail == "it did not answer within 0.1 s; acpi is tried at once"
+
+
+async def test_a_guest_that_can_not_be_reached_is_well_only_where_its_ladder_destroys_it() -> None:
+    killed = (StopStep(method="acpi", timeout=30.0), StopStep(method="destroy", timeout=10.0))
+    world = World({"a": Guest(unreached=NEVER), "b": Guest(unreached=NEVER)})
+    members = [member("a"), member("b", ladder=killed)]
+    plan = make_plan(OrderGraph.build(members), "down", dict.fromkeys("ab", Facts(active=True)))
+    found = await drill(plan, world, {})
+    told = {check.name: check.ok for check in found.checks if check.what == "ladder"}
+    assert told == {"a": False, "b": True}
+    assert "it can't be reached: its monitor is lost" in str(found)
+    assert not found.ok
 
 
 async def test_a_drill_of_up_looks_at_the_gates_of_those_that_run() -> None:

@@ -242,6 +242,36 @@ def test_holding_back_reaches_on_to_what_is_held_back_behind(backend: str) -> No
     assert world.asked("a") == world.asked("b") == []
 
 
+def test_what_is_held_back_holds_whatever_its_own_order_says(backend: str) -> None:
+    """``go-on`` is about a failure of its own; here db's dependents run, and one of them was not even asked."""
+    members = [member("db"), member("app", "db", on_stop_failure="go-on"), member("web", "app", ladder=(ACPI,))]
+    report, world = down(backend, members, {"db": Guest(), "app": Guest(), "web": Guest(acpi=NEVER)})
+    assert {entry.name: entry.outcome for entry in report.entries} == {"db": "held", "app": "held", "web": "failed"}
+    assert world.asked("db") == []
+    assert report["db"].reason == "app did not stop"
+
+
+@pytest.mark.parametrize("moment", [50.0, 120.0])
+def test_holding_back_passes_through_one_that_went_by_itself(backend: str, moment: float) -> None:
+    """app powers off, before or after its turn; web still runs, and needs db through it."""
+
+    async def die(world: World) -> None:
+        world.later(moment, "app")
+
+    slow = (StopStep(method="acpi", timeout=200.0),)
+    members = [
+        member("db"),
+        member("app", "db"),
+        member("web", "app", ladder=(ACPI,)),
+        member("slow", "db", ladder=slow),
+    ]
+    guests = {"db": Guest(), "app": Guest(), "web": Guest(acpi=NEVER), "slow": Guest(acpi=160.0)}
+    report, world = down(backend, members, guests, die)
+    assert report["db"].outcome == "held"
+    assert report["db"].reason == "web did not stop"
+    assert world.running == {"db", "web"}
+
+
 def test_go_on_stops_what_depends_on_it_all_the_same(backend: str) -> None:
     members = [member("db"), member("web", "db", ladder=(ACPI,), on_stop_failure="go-on")]
     report, world = down(backend, members, {"db": Guest(acpi=1.0), "web": Guest(acpi=NEVER)})
@@ -269,6 +299,65 @@ def test_a_crashed_guest_holds_nobody_back(backend: str) -> None:
     assert {entry.name: entry.outcome for entry in report.entries} == {"a": "stopped", "b": "stopped", "c": "failed"}
     assert report["c"].reason.endswith("it has crashed, and nothing waits for it")
     assert world.asked("c") == []
+
+
+def test_a_guest_that_crashes_in_mid_step_is_not_waited_for(backend: str) -> None:
+    async def crash(world: World) -> None:
+        await world.crash_later(5.0, "web")
+
+    ladder = (StopStep(method="acpi", timeout=120.0, repeat=10.0), StopStep(method="save", timeout=120.0))
+    members = [member("db"), member("web", "db", ladder=ladder)]
+    report, world = down(backend, members, {"db": Guest(), "web": Guest(acpi=NEVER)}, crash)
+    assert report["web"].outcome == "failed"
+    assert report["web"].reason.endswith("it has crashed, and nothing waits for it")
+    assert [attempt.result for attempt in report["web"].tries] == ["it crashed", "skipped: it is crashed"]
+    assert report["db"].outcome == "stopped"
+    assert world.times("ask acpi")["db"] == pytest.approx(5.0)
+
+
+def test_a_guest_that_crashes_in_mid_step_is_destroyed_where_its_ladder_says_so(backend: str) -> None:
+    async def crash(world: World) -> None:
+        await world.crash_later(5.0, "web")
+
+    ladder = (ACPI, StopStep(method="destroy", timeout=10.0))
+    report, _ = down(backend, [member("web", ladder=ladder)], {"web": Guest(acpi=NEVER)}, crash)
+    assert (report["web"].outcome, report["web"].method) == ("destroyed", "destroy")
+    assert report.seconds == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"), [("crashed", "crashed"), ("failed", "crashed"), ("destroyed", "destroyed")]
+)
+def test_the_report_says_what_really_became_of_a_guest(backend: str, how: str, outcome: str) -> None:
+    """It ended while it was asked to power off, but not because it was."""
+
+    async def die(world: World) -> None:
+        world.later(5.0, "web", how)
+
+    members = [member("db"), member("web", "db", ladder=(ACPI,))]
+    report, _ = down(backend, members, {"db": Guest(), "web": Guest(acpi=NEVER)}, die)
+    assert (report["web"].outcome, report["web"].method) == (outcome, "")
+    assert report["db"].outcome == "stopped"  # it is gone, and nobody waits for it
+    assert report["db"].began == pytest.approx(5.0)
+    assert ("it ended without having powered off" in str(report)) == (outcome == "crashed")
+
+
+@pytest.mark.parametrize("method", ["agent", "acpi", "save"])
+def test_a_guest_the_driver_can_not_reach_is_tried_again_within_its_step(backend: str, method: Any) -> None:
+    ladder = (StopStep(method=method, timeout=60.0), StopStep(method="destroy", timeout=10.0))
+    guest = Guest(no_agent=False, agent=1.0, acpi=1.0, save=1.0, unreached=20.5)
+    report, world = down(backend, [member("a", ladder=ladder)], {"a": guest})
+    assert report["a"].method == method
+    assert world.asked("a") == [f"ask {method}"] * 22
+    assert report.seconds == pytest.approx(22.0)
+
+
+def test_a_guest_the_driver_never_reaches_takes_its_steps_to_their_ends(backend: str) -> None:
+    report, world = down(backend, [member("a")], {"a": Guest(unreached=NEVER)})
+    assert report["a"].outcome == "failed"
+    assert report.seconds == pytest.approx(270.0)
+    assert world.asked("a").count("ask acpi") == 12  # at its own repeat
+    assert [attempt.result for attempt in report["a"].tries] == ["its monitor is lost"] * 3
 
 
 def test_a_drivers_bug_ends_one_domain_only(backend: str) -> None:
@@ -325,12 +414,34 @@ def test_a_chain_leaves_time_for_those_that_follow(backend: str) -> None:
     assert world.times("ask save")["c"] == pytest.approx(40.0 / 3)
 
 
-def test_with_too_little_for_even_the_last_steps_all_shrinks_alike(backend: str) -> None:
+def test_with_too_little_for_even_the_last_steps_all_of_it_is_for_these(backend: str) -> None:
     members = [member("a"), member("b", "a"), member("c", "b")]
-    guests = {key: Guest(acpi=2.0) for key in "abc"}
+    guests = {key: Guest(acpi=2.0, save=20.0) for key in "abc"}
     report, world = down(backend, members, guests, deadline=81.0)
-    assert report.ok  # a tenth of the time, and they still were asked to power off before any save
-    assert [world.asked(key) for key in "abc"] == [["ask acpi"]] * 3
+    assert report.ok
+    assert [world.asked(key) for key in "abc"] == [["ask save"]] * 3
+    assert report.seconds == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(("failure", "cut"), [("hold", 5.0), ("go-on", 2.5)])
+def test_a_last_step_takes_what_nobody_else_could_use(backend: str, failure: Any, cut: float) -> None:
+    """If web is not saved db is held, and has no use for the rest; unless it goes on."""
+    members = [member("db"), member("web", "db", on_stop_failure=failure)]
+    guests = {"db": Guest(acpi=NEVER, save=1.5), "web": Guest(acpi=NEVER, save=3.0)}
+    report, world = down(backend, members, guests, deadline=5.0)
+    assert report["web"].tries[-1].seconds == pytest.approx(min(3.0, cut))
+    assert report["web"].outcome == ("saved" if failure == "hold" else "failed")
+    assert report["db"].outcome == "saved"
+    assert world.times("ask save")["db"] == pytest.approx(min(3.0, cut))
+
+
+def test_with_a_limit_a_last_step_leaves_time_to_those_that_wait_for_a_place(backend: str) -> None:
+    members = [member("db"), member("web", "db"), member("other")]
+    guests = {key: Guest(acpi=NEVER, save=NEVER) for key in ("db", "web", "other")}
+    report, world = down(backend, members, guests, deadline=30.0, parallel=1)
+    assert report["web"].tries[-1].seconds == pytest.approx(10.0)
+    assert report["other"].tries[-1].seconds == pytest.approx(20.0)  # the last that has a use for it
+    assert world.asked("db") == []
 
 
 def test_at_the_deadline_it_ends_and_tells_who_is_left(backend: str) -> None:
@@ -371,7 +482,7 @@ def test_one_that_went_while_its_end_was_waited_for_has_stopped(backend: str) ->
     """It heard the agent late, in the middle of its save; the deadline passes before the save gives up."""
     ladder = (StopStep(method="agent", timeout=10.0), StopStep(method="save", timeout=10.0))
     guests = {"a": Guest(no_agent=False, agent=5.0, save=50.0)}
-    report, _ = down(backend, [member("a", ladder=ladder)], guests, deadline=7.0)
+    report, _ = down(backend, [member("a", ladder=ladder)], guests, deadline=12.0)
     assert report.late
     assert report["a"].outcome == "stopped"
     assert report.ok

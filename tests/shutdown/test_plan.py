@@ -134,7 +134,7 @@ def test_a_limit_makes_it_longer_but_never_shorter_than_any_run() -> None:
         (300.0, (100.0, 20.0)),
         (180.0, (20.0 + 80.0 * 100.0 / 220.0, 20.0)),  # last steps keep 80, 100 are shared out as 80 to 140
         (80.0, (20.0, 20.0)),
-        (30.0, (10.0, 2.0)),  # a tenth of all
+        (32.0, (8.0, 8.0)),  # not enough for last steps: they have all of it
         (-5.0, (0.0, 0.0)),
     ],
 )

@@ -1,4 +1,4 @@
-"""A world of imaginary guests for ``up`` and ``down``: an ``engine.shutdown.executor.Controls`` that notes all that is
+"""A world of imaginary guests for ``up`` and ``down``: an ``engine.shutdown.controls.Controls`` that notes all that is
 done to it, with the time."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import anyio
 
-from engine.errors import AgentError, EngineError, GateFailed, InvalidState, StartFailed
+from engine.errors import AgentError, ConnectionBroken, EngineError, GateFailed, InvalidState, StartFailed
 from engine.shutdown.gates import Console
 
 NEVER = math.inf
@@ -27,6 +27,7 @@ class Guest:
         start, boot: until it runs, until it is ready then; breaks: its start fails; never_ready: its gate fails after
             ``boot``; going_on: and its order says to go on.
         paused: only save and destroy are possible; crashed: it is dead, and was kept.
+        unreached: seconds from the beginning for which the driver can't reach it; but destroy works.
         started_at: names its run.
     """
 
@@ -45,6 +46,7 @@ class Guest:
     going_on: bool = False
     paused: bool = False
     crashed: bool = False
+    unreached: float = 0.0
     started_at: float = 1.0
     active: bool = True
     ready: bool = True
@@ -68,9 +70,12 @@ class World:
         self.events: list[tuple[str | None, str, dict[str, Any]]] = []
         self._changed = {key: anyio.Event() for key in guests}
         self._acpi = dict.fromkeys(guests, 0)
+        self._began = 0.0
+        self._ended = dict.fromkeys(guests, "")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self._began = anyio.current_time()
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._stack.callback(self._tasks.cancel_scope.cancel)
         return self
@@ -95,21 +100,29 @@ class World:
     def asked(self, key: str) -> list[str]:
         return [what for _, what, other in self.log if other == key and what.startswith("ask ")]
 
-    def stop(self, key: str) -> None:
+    def stop(self, key: str, how: str = "shutdown") -> None:
         """The guest is gone."""
         if self.guests[key].active:
+            self._ended[key] = how
             self.guests[key].active = self.guests[key].ready = False
             self._note("gone", key)
             self._wake(key)
 
-    def later(self, seconds: float, key: str) -> None:
+    def later(self, seconds: float, key: str, how: str = "shutdown") -> None:
         """The guest is gone in so many seconds."""
         if seconds != NEVER:
-            self._tasks.start_soon(self._stop_later, seconds, key)
+            self._tasks.start_soon(self._stop_later, seconds, key, how)
 
-    async def _stop_later(self, seconds: float, key: str) -> None:
+    async def _stop_later(self, seconds: float, key: str, how: str) -> None:
         await anyio.sleep(seconds)
-        self.stop(key)
+        self.stop(key, how)
+
+    async def crash_later(self, seconds: float, key: str) -> None:
+        """The guest is dead in so many seconds, and is kept."""
+        await anyio.sleep(seconds)
+        self.guests[key].crashed = True
+        self._note("crashed", key)
+        self._wake(key)
 
     def _note(self, what: str, key: str) -> None:
         self.log.append((anyio.current_time(), what, key))
@@ -177,9 +190,11 @@ class World:
         self._note(f"ask {method}", key)
         if not guest.active:
             raise InvalidState(method, "shut off", (), domain=key)
+        if method != "destroy":
+            await self.reach(key)
         if method in ("save", "destroy"):
             await anyio.sleep(getattr(guest, method))
-            self.stop(key)
+            self.stop(key, "saved" if method == "save" else "destroyed")
             return
         await anyio.lowlevel.checkpoint()
         if method == "agent":
@@ -189,9 +204,16 @@ class World:
             if self._acpi[key] == guest.hears:
                 self.later(guest.acpi, key)
 
-    async def wait_gone(self, key: str) -> None:
-        while self.guests[key].active:
+    async def wait_over(self, key: str) -> None:
+        while self.guests[key].active and not self.guests[key].crashed:
             await self._changed[key].wait()
+
+    def ended(self, key: str) -> str:
+        return self._ended[key]
+
+    async def reach(self, key: str) -> None:
+        if anyio.current_time() < self._began + self.guests[key].unreached:
+            raise ConnectionBroken("its monitor is lost")
 
     async def remember(self, record: Any) -> None:
         await anyio.lowlevel.checkpoint()
@@ -226,6 +248,7 @@ class Target:
 
     async def agent_sync(self) -> None:
         guest = self._world.guests[self._key]
+        await self._world.reach(self._key)
         if guest.silent:
             await anyio.sleep(NEVER)
         if guest.no_agent:
@@ -236,4 +259,4 @@ class Target:
         return self._console
 
     async def wait_stopped(self) -> None:
-        await self._world.wait_gone(self._key)
+        await self._world.wait_over(self._key)

@@ -206,6 +206,19 @@ async def test_a_powered_off_host_stops_its_guests_in_order(tmp_path: Path) -> N
         assert all(int(stopped[name]) < int(asked[other]) for name, other in EDGES)
 
 
+async def test_an_order_that_makes_no_sense_costs_no_guest_its_life(tmp_path: Path) -> None:
+    async with host(tmp_path) as stack:
+        await stack.install_units()
+        await stack.virengine("up")
+        uuid = json.loads(await stack.virengine("info", "--json", "batch"))["uuid"]
+        changed = document("batch", "nobody").replace("<name>", f"<uuid>{uuid}</uuid><name>")
+        (stack.box.share / "batch.xml").write_text(changed)
+        await stack.virengine("define", "/host/batch.xml")
+        assert await stack.box.poweroff() == "poweroff"
+        check_order(stack.witness)
+        await check_nobody_was_killed(stack)
+
+
 async def test_without_the_service_they_are_killed(tmp_path: Path) -> None:
     """The control: what the test above sees is the service's doing. The scopes' own order holds even so."""
     async with host(tmp_path) as stack:
