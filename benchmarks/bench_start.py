@@ -1,7 +1,7 @@
 """How long the program takes to be there: whole processes, from the start of Python to its end.
 
 Floor: a Python that imports click and ends; all ratios are to it. Bytecode is there, as for any installed program. Each
-is the best of its rounds, and they take turns: what else runs on the machine only ever makes a round slower. There is no
+is the best of its rounds, and they take turns: what else runs on the machine only makes a round slower. There is no
 peer: virsh is C, and asks a daemon that runs already.
 
 ``list`` has a state directory on disk with ten defined domains of the in-memory driver, one more that runs, and a

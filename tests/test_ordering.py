@@ -470,8 +470,9 @@ async def test_a_start_by_hand_strikes_a_domain_off_what_down_stopped(tmp_path: 
 async def test_down_ends_every_up_and_none_begins_before_its_end() -> None:
     never = "<order:ready gate='agent' timeout='3600'/>"
     async with fresh() as engine:
+        deaf = never + "<order:stop><order:try method='acpi' timeout='0.5'/><order:try method='destroy'/></order:stop>"
         for name in ("one", "two"):
-            await engine.define(xml(name, never, "boot='3600' agent='yes'"))
+            await engine.define(xml(name, deaf, "boot='3600' agent='yes' ignore='acpi'"))
             await engine.define(xml(f"after-{name}", after(name)))
         await engine.define(xml("three"))
         reports = {}
@@ -480,7 +481,7 @@ async def test_down_ends_every_up_and_none_begins_before_its_end() -> None:
             reports[name] = await engine.up([name, f"after-{name}"])
 
         async def down() -> None:
-            reports["down"] = await engine.down(["one"], deadline=5)
+            reports["down"] = await engine.down(["one"])
 
         async with anyio.create_task_group() as tasks:
             for name in ("one", "two"):
@@ -509,13 +510,14 @@ async def test_a_crashed_guest_holds_nobody_back() -> None:
         assert set(report.done) == set(STACK) - {"lb"}
 
 
-async def test_a_guest_that_sleeps_holds_back_those_it_needs_unless_its_order_says_to_go_on() -> None:
+async def test_a_guest_that_nothing_stops_holds_back_those_it_needs_unless_its_order_says_to_go_on() -> None:
     for policy, expected in (("hold", "held"), ("go-on", "stopped")):
+        ladder = f"<order:stop on-failure='{policy}'><order:try method='acpi' timeout='5'/></order:stop>"
         async with fresh() as engine:
             await engine.define(xml("db"))
-            await engine.define(xml("web", after("db") + f"<order:stop on-failure='{policy}'/>"))
+            await engine.define(xml("web", after("db") + ladder))
             await engine.up(["web", "db"])
-            engine.domain("web").report(Report.PMSUSPENDED, "memory")
+            await engine.domain("web").suspend()
             report = await engine.down(["web", "db"])
             assert (report["web"].outcome, report["db"].outcome) == ("failed", expected)
 
