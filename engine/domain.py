@@ -110,6 +110,7 @@ class Domain:
         "persistent",
         "ready",
         "reason",
+        "restored",
         "saved",
         "scope",
         "started_at",
@@ -143,6 +144,8 @@ class Domain:
         self.ready = False
         #: It did not pass its gate, and its order says that its dependents start all the same.
         self.going_on = False
+        #: This run of it goes on from a save.
+        self.restored = False
         #: A managed save exists: the next start restores it.
         self.saved = False
         #: Name of its systemd scope while it runs, or "".
@@ -520,6 +523,7 @@ class Domain:
         unit = self.scope
         if began:
             self._began()
+            self.restored = detail == "restored"
         elif report is Report.STOPPED:
             self._stopped()
         self.publish(event_type, time=time, detail=detail, state=state, reason=self.reason)
@@ -625,6 +629,7 @@ class Domain:
                 ready=self.ready,
                 scope=self.scope,
                 active=self.active,
+                restored=self.restored,
                 pid=self.handle.leader,
                 facts=self.handle.facts,
             )
@@ -677,6 +682,7 @@ class Domain:
         self.started_at = status.started
         self.ready = status.ready
         self.scope = status.scope
+        self.restored = status.restored
         self.handle.facts, self.handle.leader = status.facts, status.pid
         reports: list[Told] = []
         self._adopting = reports

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from engine.abc import ScopeInfo
-from engine.conf.order import Edge, Order, When
+from engine.conf.order import Edge, Gate, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
 from engine.errors import AgentError, Busy, ConfigError, GateFailed, StoreError
@@ -39,6 +39,7 @@ __all__ = ["Ordering"]
 log = logging.getLogger("engine.order")
 
 _RECORD = "down"
+_LARGEST_POLICY = 16 << 20  # bytes, as of a domain's document
 
 
 class Owner(Protocol):
@@ -103,7 +104,7 @@ class Ordering:
         try:
             self._kept.record = Record.load(await self._owner.store.load_record(_RECORD))
         except StoreError as exc:
-            log.warning("whether a down was interrupted is not known: %s", exc)
+            log.warning("what a down stopped, and whether it was interrupted, is not known: %s", exc)
         await self._stack.enter_async_context(self._scoping)
         await self._stack.enter_async_context(self._watcher)
         return self
@@ -123,6 +124,10 @@ class Ordering:
         if isinstance(policy, str):
             return parse_policy(policy)
         try:
+            if not policy.is_file():  # nor does one wait for the other end of a FIFO
+                raise ConfigError("it is no file", source=str(policy))
+            if policy.stat().st_size > _LARGEST_POLICY:
+                raise ConfigError(f"it is larger than {_LARGEST_POLICY >> 20} MiB", source=str(policy))
             text = policy.read_text()
         except (OSError, UnicodeDecodeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
@@ -293,7 +298,10 @@ class Ordering:
         plan = self._plan(graph, "down", keys)
         controls = _Controls(self)
         controls.keeps_record = bool(plan.steps) or record is not None
+        earlier = self._kept.current()
         run = Down(plan, controls, deadline=until, record=record, problems=problems)
+        if record is None and earlier is not None:
+            run.record.take_over(earlier)
         if controls.keeps_record:
             self._kept.record = run.record
         return await run.run()
@@ -349,15 +357,20 @@ class Ordering:
         """A domain has begun to run: see it through its gates."""
         if self._kept.begun(key_of(domain), domain.started_at):
             self._owner.start_soon(self._kept.write, name="the record of what was stopped")
-        gates = self.of(domain).gates
+        gates = self._gates_of(domain)
         if all(gate.kind == "running" for gate in gates):
             domain.passed_gate("running")
         else:
             self._owner.start_soon(self._pass_gates, domain, name=f"the gates of {domain.name}")
 
+    def _gates_of(self, domain: Domain) -> tuple[Gate, ...]:
+        """Its gates for this run. A guest that was restored does not boot: what it says when it does it said before."""
+        gates = self.of(domain).gates
+        return tuple(gate for gate in gates if gate.kind != "serial") if domain.restored else gates
+
     async def _pass_gates(self, domain: Domain) -> None:
         began = domain.started_at
-        result = await wait_gates(Target(domain), self.of(domain).gates, watcher=self._watcher)
+        result = await wait_gates(Target(domain), self._gates_of(domain), watcher=self._watcher)
         if domain.started_at != began:
             return  # it stopped; if it runs, it does so anew
         if result.error is not None:

@@ -124,7 +124,8 @@ class Status(msgspec.Struct, kw_only=True):
     Attributes:
         text: the definition it runs with; facts: what its driver remembered; started: when, seconds since 1970.
         state, reason, ready: what was told of it last; scope: the systemd scope that holds it, or "".
-    active: False while it is only being started. pid: the process that leads its scope, if it has one.
+        active: False while it is only being started; restored: it goes on from a save.
+        pid: the process that leads its scope, if it has one.
     """
 
     uuid: str
@@ -137,6 +138,7 @@ class Status(msgspec.Struct, kw_only=True):
     ready: bool = False
     scope: str = ""
     active: bool = True
+    restored: bool = False
     pid: int | None = None
     facts: Any = None
 
@@ -215,7 +217,7 @@ class Store(ABC):
 
     @abstractmethod
     async def load_record(self, name: str) -> Any:
-        """What was kept under ``name``, or None."""
+        """What was kept under ``name``, or None. Raises StoreError, also where it makes no sense."""
 
     @abstractmethod
     async def make_runtime_dir(self, slot: str) -> Path:
@@ -585,8 +587,10 @@ class DiskStore(Store):
         def read() -> Any:
             try:
                 return msgspec.json.decode(path.read_bytes())
-            except (FileNotFoundError, msgspec.DecodeError):
+            except FileNotFoundError:
                 return None
+            except msgspec.DecodeError as exc:
+                raise StoreError(str(path), f"it can't be read: {exc}") from exc
 
         return await _in_thread(read, path)
 

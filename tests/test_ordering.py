@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio
@@ -577,3 +578,69 @@ async def test_doctor_tells_of_an_unsound_order(tmp_path: Path) -> None:
         [order] = [finding for finding in findings if finding.code == "order"]
         assert order.severity == "error"
         assert "'nobody'" in order.what
+
+
+SERIAL = "<order:ready gate='serial' pattern='ready' timeout='0.2'/>"
+
+
+async def test_a_guest_that_was_saved_is_ready_when_it_is_restored(tmp_path: Path) -> None:
+    """It does not boot, so it does not say again what it said when it did."""
+    save = "<order:stop><order:try method='save' timeout='5'/></order:stop>"
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        await engine.define(xml("db", SERIAL + save))
+        await engine.define(xml("web", after("db", kind="requires")))
+        db = engine.domain("db")
+        await db.start()
+        db.passed_gate("serial /ready/")
+        await engine.domain("web").start()
+        report = await engine.down(["db", "web"])
+        assert report["db"].outcome == "saved"
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        report = await engine.up(resume=True)
+        assert report.ok, str(report)
+        assert engine.domain("db").restored
+        await engine.domain("db").destroy()
+        await engine.domain("db").start()
+        with pytest.raises(GateFailed):
+            await engine.domain("db").wait_ready()
+
+
+async def test_what_could_not_be_brought_back_is_not_forgotten_over_the_next_down(tmp_path: Path) -> None:
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        for name in ("web", "db"):
+            await engine.define(xml(name))
+            await engine.domain(name).start()
+        assert (await engine.down(["web", "db"])).ok
+        driver = engine.driver()
+        assert isinstance(driver, TestDriver)
+        driver.fail("start", domain="web")
+        assert (await engine.up(resume=True)).failed == ("web",)
+        assert (await engine.down(["db"])).ok
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert set((await engine.up(resume=True)).done) == {"web", "db"}
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        assert (await engine.down(["web"])).ok
+        assert (await engine.down(["db"])).ok
+        assert (await engine.up(resume=True)).done == ("db",), "what was stopped by itself is not brought back later"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "huge", "number"])
+async def test_an_engine_opens_whatever_lies_where_the_policy_should(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "order.toml"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "huge":
+            with path.open("wb") as file:
+                file.truncate(1 << 30)
+        case "number":
+            path.write_text("[budget]\nseconds = " + "9" * 5000)
+    with anyio.fail_after(10):
+        async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+            with pytest.raises(ConfigError, match=r"order\.toml"):
+                engine.plan("down")
+            assert (await engine.down()).ok

@@ -165,7 +165,8 @@ async def test_records_are_kept_and_dropped(tmp_path: Path) -> None:
     await store.save_record("down", {"stopped": ["a"]})
     assert await store.load_record("down") == {"stopped": ["a"]}
     (tmp_path / "records" / "down.json").write_bytes(b"{")
-    assert await store.load_record("down") is None
+    with pytest.raises(StoreError, match=r"down\.json: it can't be read"):
+        await store.load_record("down")
     await store.save_record("down", None)
     await store.save_record("down", None)
     await store.aclose()

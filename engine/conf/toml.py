@@ -46,6 +46,8 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
         line = int(found[1]) if found and found[1] else text.count("\n") + 1
         reason = _WHERE.sub("", message).lower()
         raise ConfigError(f"not well-formed TOML: {reason}", source=source, line=line) from exc
+    except ValueError as exc:  # a number of more digits than Python reads
+        raise ConfigError(f"not a sound TOML document: {exc}", source=source) from exc
     except RecursionError as exc:
         raise ConfigError("not well-formed TOML: nested too deeply", source=source) from exc
     return data, _Scanner(text).lines

@@ -8,12 +8,12 @@ because librsvg and older viewers know no variables.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
-from html import escape
 from typing import TYPE_CHECKING
 
 from engine.shutdown.render import step_how
-from engine.shutdown.words import duration, gate_name, listed
+from engine.shutdown.words import duration, gate_name, listed, printable
 
 if TYPE_CHECKING:
     from engine.shutdown.plan import Plan, PlanStep
@@ -251,3 +251,8 @@ class _Chart:
 def _number(value: float) -> str:
     """Two digits are finer than a pixel, and the same everywhere."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def escape(text: str) -> str:
+    """As text or an attribute; XML 1.0 has no form at all for most control characters."""
+    return html.escape(printable(text))

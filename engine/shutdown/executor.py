@@ -403,7 +403,8 @@ class Up(_Run):
         if self.record is None or self._seconds is None:
             return
         back = [entry.key for entry in self._entries.values() if entry.outcome in DONE]
-        if not self.record.strike(back):
+        missed = self._is_resumed and self.record.miss(key for key in self._entries if key not in back)
+        if not self.record.strike(back) and not missed:
             return
         try:
             await self._controls.remember(self.record.dump() if self.record.domains else None)

@@ -35,6 +35,7 @@ _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.05, 1.6, 1.0
 _ATTEMPT_SECONDS = 5.0
 _CHUNK = 64 * 1024
 _LONGEST_STATUS_LINE = 8192
+_LONGEST_HEAD = 64 * 1024
 _NO_CONSOLE = "it has no serial console that can be read"
 
 
@@ -237,15 +238,27 @@ async def _http_status(url: str) -> int:
     request = f"GET {path}{query} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: virengine\r\nConnection: close\r\n\r\n"
     try:
         await stream.send(request.encode("ascii", "replace"))
-        head = b""
-        while b"\n" not in head and len(head) < _LONGEST_STATUS_LINE:
-            head += await stream.receive()
+        return await _final_status(stream)
     finally:
         await anyio.aclose_forcefully(stream)
-    found = re.match(rb"HTTP/1\.[01] ([1-5]\d\d)\b", head)
-    if found is None:
-        raise OSError("what answered does not speak HTTP")
-    return int(found[1])
+
+
+async def _final_status(stream: ByteStream) -> int:
+    """The status of an answer, past the interim ones (100 to 199; RFC 9110, 15.2) that may come before it."""
+    head = b""
+    while True:
+        while b"\n" not in head and len(head) < _LONGEST_STATUS_LINE:
+            head += await stream.receive()
+        found = re.match(rb"HTTP/1\.[01] ([1-5]\d\d)\b", head)
+        if found is None:
+            raise OSError("what answered does not speak HTTP")
+        if not found[1].startswith(b"1"):
+            return int(found[1])
+        while (end := re.search(rb"\n\r?\n", head)) is None:
+            if len(head) > _LONGEST_HEAD:
+                raise OSError("the answer has no end")
+            head += await stream.receive()
+        head = head[end.end() :]
 
 
 # ---------------------------------------------------------------------------- the serial console

@@ -125,6 +125,7 @@ class RecordEntry(msgspec.Struct, kw_only=True):
 
     Attributes:
         started: when the run began that it was to stop, seconds since 1970: a later run is another matter.
+        missed: an ``up`` was to bring it back, and could not.
     """
 
     key: str
@@ -132,6 +133,7 @@ class RecordEntry(msgspec.Struct, kw_only=True):
     connection: str
     outcome: Outcome = "waiting"
     started: float = 0.0
+    missed: bool = False
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -174,6 +176,19 @@ class Record(msgspec.Struct, kw_only=True):
         """Write down how far it is."""
         for entry in self.domains:
             entry.outcome = outcomes.get(entry.key, entry.outcome)
+
+    def miss(self, keys: Iterable[str]) -> bool:
+        """Note those that could not be brought back. Returns whether that is news."""
+        missed = set(keys)
+        news = [entry for entry in self.domains if entry.key in missed and not entry.missed]
+        for entry in news:
+            entry.missed = True
+        return bool(news)
+
+    def take_over(self, earlier: Record) -> None:
+        """What was to be brought back since an earlier ``down``, and was not, is not forgotten over this one."""
+        known = set(self.keys)
+        self.domains += [entry for entry in earlier.domains if entry.missed and entry.key not in known]
 
     def strike(self, keys: Iterable[str]) -> bool:
         """Take out those that are back. Returns whether there were any."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from engine.conf.order import Gate, StopStep
 
-__all__ = ["duration", "gate_name", "gate_words", "gates_words", "ladder_words", "listed", "step_words"]
+__all__ = ["duration", "gate_name", "gate_words", "gates_words", "ladder_words", "listed", "printable", "step_words"]
 
 
 def duration(seconds: float) -> str:
@@ -24,6 +24,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} m" if minutes else f"{hours} h"
 
 
+def printable(text: str) -> str:
+    """The text with what can't be shown spelled out: a pattern may well hold an escape that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def gate_name(gate: Gate) -> str:
     """The gate without its times, e.g. ``tcp 10.0.0.5:80``. Never holds a password from a URL."""
     match gate.kind:
@@ -32,7 +37,7 @@ def gate_name(gate: Gate) -> str:
         case "http":
             return _plain_url(gate.url) + (f" = {gate.status}" if gate.status != 200 else "")
         case "serial":
-            return f"serial /{gate.pattern}/"
+            return f"serial /{printable(gate.pattern)}/"
         case "delay":
             return f"delay {duration(gate.seconds)}"
         case kind:
