@@ -41,7 +41,7 @@ import msgspec
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, StateDirLocked, StoreError
 from engine.lifecycle import State
-from engine.util.files import fsync_dir, remove_file, write_atomic
+from engine.util.files import PARTIAL, fsync_dir, remove_file, write_atomic
 from engine.util.savefile import read_header
 
 __all__ = ["DiskStore", "Glimpse", "MemoryStore", "Status", "Store", "Stored", "read_saved", "slot_of"]
@@ -392,6 +392,7 @@ class DiskStore(Store):
             raise StoreError(str(self.run), "belongs to another user")
         self._take_lock()
         try:
+            self._sweep()
             return self._read_definitions(), self._read_statuses()
         except BaseException:
             self._release()
@@ -426,6 +427,13 @@ class DiskStore(Store):
                     self.run.rmdir()
             os.close(self._lock)  # closing gives the lock up
             self._lock = None
+
+    def _sweep(self) -> None:
+        """Remove what whoever was killed in the midst of writing left beside the files."""
+        for folder in (self.path / "domains", self.path / "records", self.run):
+            for pattern in (PARTIAL, f"*/{PARTIAL}"):
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
 
     def peek(self) -> Glimpse:
         """What is there, without taking hold of it: whoever has it open, or opens it now, is not disturbed. Blocking.

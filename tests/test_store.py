@@ -234,3 +234,19 @@ async def test_definitions_are_found_without_the_file_that_names_their_connectio
     stored, _, again = await reopened(tmp_path)
     assert sorted((item.connection, item.definition.name) for item in stored) == [(URI, "one"), (URI, "two")]
     assert not again.problems
+
+
+async def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    web = definition()
+    await store.save_definition(URI, web)
+    running = await store.make_runtime_dir(slot_of(URI, web.uuid))
+    await store.aclose()
+    folder = next((tmp_path / "domains").iterdir())
+    left = [folder / ".web.xml.12.new", tmp_path / "records" / ".down.json.12.new", running / ".status.json.12.new"]
+    for path in left:
+        path.write_bytes(b"half")
+    stored, _, _ = await reopened(tmp_path)
+    assert [item.definition.name for item in stored] == ["web"]
+    assert not [path for path in left if path.exists()]

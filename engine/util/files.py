@@ -8,7 +8,10 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["absolute", "fsync_dir", "remove_file", "write_atomic"]
+__all__ = ["PARTIAL", "absolute", "fsync_dir", "remove_file", "write_atomic"]
+
+#: What a crash in ``write_atomic`` leaves beside a file is called so.
+PARTIAL = ".*.new"
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
