@@ -55,19 +55,19 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 async def test_a_hung_qemu_holds_up_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "PATIENCE", 1.5)
+    monkeypatch.setattr(adoption, "PATIENCE", 0.5)
     async with opened(tmp_path) as engine:
         for name in ("hung", "well"):
             await (await engine.define(boot_sector_domain(name, tmp_path))).start()
             await wait_said(name, tmp_path)
         pid = await pid_of(engine.domain("hung"))
     with stopped(pid):
-        for _ in range(4):  # the first connections fill the queue of its monitor
+        for _ in range(3):  # the first connections fill the queue of its monitor
             with anyio.fail_after(20):
                 async with opened(tmp_path) as engine:
                     hung, well = engine.domain("hung"), engine.domain("well")
                     assert (hung.state, well.state) == (State.RUNNING, State.RUNNING)
-                    for ask in (hung.shutdown, hung.suspend, hung.managed_save, hung.reset, hung.wait_agent):
+                    for ask in (hung.shutdown, hung.suspend, hung.managed_save):
                         with pytest.raises(ConnectionBroken, match=r"'hung' runs, but .*; it can only be destroyed$"):
                             await ask()
                     assert (await hung.info()).pid == pid
@@ -76,9 +76,9 @@ async def test_a_hung_qemu_holds_up_no_engine(tmp_path: Path, monkeypatch: pytes
         async with opened(tmp_path) as engine:
             hung, well = engine.domain("hung"), engine.domain("well")
             with anyio.fail_after(20):
-                report = await engine.down(deadline=10)
+                report = await engine.down(deadline=5)
             assert well.state is State.SHUTOFF
-            assert {entry.name: entry.outcome for entry in report.entries}["well"] == "stopped"
+            assert {entry.name: entry.outcome for entry in report.entries}["well"] == "saved"
             if hung.active:
                 await hung.destroy()
             assert (hung.state, hung.reason) == (State.SHUTOFF, "destroyed")
