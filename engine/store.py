@@ -11,7 +11,7 @@ Layout of a state directory::
     records/NAME.json           small facts of the engine's own, e.g. what ``down`` stopped
     order.toml                  the order policy, written by the user
     journal.db                  the event journal
-    ended/SLOT                  why its last run ended, as the target of a link
+    ended/SLOT                  why its last run ended
     run/SLOT/                   a running domain: its sockets, and status.json
 
 SLOT stands for one domain of one connection (``slot_of``): two connections may each have a domain of one UUID.
@@ -430,7 +430,7 @@ class DiskStore(Store):
 
     def _sweep(self) -> None:
         """Remove what whoever was killed in the midst of writing left beside the files."""
-        for folder in (self.path / "domains", self.path / "records", self.run):
+        for folder in (*(self.path / name for name in ("domains", "ended", "records")), self.run):
             for pattern in (PARTIAL, f"*/{PARTIAL}"):
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
@@ -569,17 +569,18 @@ class DiskStore(Store):
                 self._status_locks.pop(slot, None)
 
     def _note_end(self, slot: str, reason: str) -> None:
-        """Keep why a run ended, in a link that leads nowhere: that is atomic, and read without opening a file."""
-        link = self.path / "ended" / slot
-        with contextlib.suppress(OSError):  # it is a pity, no more
-            link.unlink(missing_ok=True)
+        """Keep why a run ended; "": it is no longer true."""
+        path = self.path / "ended" / slot
+        with contextlib.suppress(OSError):  # a pity, no more
             if reason:
-                link.symlink_to(reason)
+                write_atomic(path, reason.encode())
+            else:
+                path.unlink(missing_ok=True)
 
     def _end(self, slot: str) -> str:
         try:
-            return str((self.path / "ended" / slot).readlink())
-        except OSError:
+            return (self.path / "ended" / slot).read_text()
+        except (OSError, UnicodeDecodeError):
             return "unknown"
 
     async def save_record(self, name: str, record: Any) -> None:
