@@ -18,23 +18,47 @@ DOMAIN = """<domain type='qemu'><name>web</name><memory unit='MiB'>16</memory>
 <target dev='hda' bus='ide'/><readonly/></disk></devices></domain>"""
 
 
-@pytest.mark.parametrize("lost", ["truncated", "removed"])
-async def test_a_start_refuses_while_a_process_nobody_told_of_runs_it(tmp_path: Path, lost: str) -> None:
+async def started(folder: Path) -> tuple[int | None, Path]:
+    """The process of a guest that is left running, and where its run-time state is kept."""
     if reason := boot_sector_unavailable():
         pytest.skip(reason)
-    image = boot_sector(tmp_path / "web.img")
-    async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+    image = boot_sector(folder / "web.img")
+    async with opened(folder) as engine:
         web = await engine.define(DOMAIN.format(image=image).replace("<readonly/>", "<shareable/>"))
         await web.start()
-        pid = (await web.info()).pid
-        status = engine.store.runtime_dir(web.slot) / "status.json"
-    kept = status.read_bytes()
+        return (await web.info()).pid, engine.store.runtime_dir(web.slot) / "status.json"
+
+
+def opened(folder: Path) -> Engine:
+    return Engine("qemu:///session", state_dir=folder / "state", systemd=False)
+
+
+@pytest.mark.parametrize("lost", ["truncated", "removed"])
+async def test_a_guest_whose_state_is_lost_is_found(tmp_path: Path, lost: str) -> None:
+    pid, status = await started(tmp_path)
     if lost == "removed":
         status.unlink()
     else:
         status.write_bytes(b"")
-    async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+    for _ in range(2):
+        async with opened(tmp_path) as engine:
+            web = engine.domain("web")
+            assert (web.state, (await web.info()).pid) == (State.RUNNING, pid)
+    async with opened(tmp_path) as engine:
+        assert (await engine.down()).ok
         web = engine.domain("web")
+        assert web.state is State.SHUTOFF
+        assert find_process("-uuid", web.uuid) is None
+
+
+async def test_a_start_refuses_while_a_process_nobody_told_of_runs_it(tmp_path: Path) -> None:
+    pid, status = await started(tmp_path)
+    hidden = tmp_path / "hidden"
+    status.parent.rename(hidden)
+    async with opened(tmp_path) as engine:
+        web = engine.domain("web")
+        assert web.state is State.SHUTOFF
+        hidden.rename(status.parent)
         for _ in range(2):
             with pytest.raises(DriverError, match=f"runs already, as process {pid}"):
                 await web.start()
@@ -42,8 +66,7 @@ async def test_a_start_refuses_while_a_process_nobody_told_of_runs_it(tmp_path: 
         found = find_process("-uuid", web.uuid)
         assert found is not None
         assert found.pid == pid
-    status.write_bytes(kept)
-    async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
+    async with opened(tmp_path) as engine:
         web = engine.domain("web")
         assert web.state is State.RUNNING
         await web.destroy()
