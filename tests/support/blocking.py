@@ -1,17 +1,21 @@
 """A detector of blocked loops: it notes every call on the loop's thread that may wait for a disk, a process or time.
 
-Python audits such calls (PEP 578), so nothing is timed and nothing is left to chance. Looking at /proc and /sys never
-waits for a disk, and importing a module is done once: both are passed over.
+Python audits most such calls (PEP 578), those that it does not are wrapped: nothing is timed, and nothing is left to
+chance. Looking at /proc and /sys never waits for a disk, and importing a module is done once: both are passed over.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import CodeType
 from typing import Any
+
+import pytest
 
 __all__ = ["blocking_calls"]
 
@@ -33,7 +37,11 @@ _BLOCKING = {
     "time.sleep",
     "socket.getaddrinfo",
     "socket.gethostbyname",
+    "fcntl.flock",
+    "fcntl.lockf",
 }
+# calls of the module ``os`` that are not audited
+_WRAPPED = ("access", "fdatasync", "fsync", "lstat", "readlink", "stat", "statvfs", "wait", "wait4", "waitpid")
 _HARMLESS = ("/proc/", "/sys/", "/dev/")
 
 _watching: list[tuple[int, list[str]]] = []
@@ -51,18 +59,36 @@ def blocking_calls() -> Iterator[list[str]]:
     entry = (threading.get_ident(), found)
     _watching.append(entry)
     try:
-        yield found
+        with pytest.MonkeyPatch.context() as patched:
+            for name in _WRAPPED:
+                patched.setattr(os, name, _wrapped(name))
+            yield found
     finally:
         _watching.remove(entry)
 
 
+def _wrapped(name: str) -> Callable[..., Any]:
+    original = getattr(os, name)
+
+    @wraps(original)
+    def call(*arguments: Any, **options: Any) -> Any:
+        _note(f"os.{name}", arguments)
+        return original(*arguments, **options)
+
+    return call
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watching or event not in _BLOCKING:
-        return
+    if _watching and event in _BLOCKING:
+        _note(event, arguments)
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
     thread = threading.get_ident()
     for watched, found in _watching:
         if watched == thread:
             what = arguments[0] if arguments else ""
+            what = os.fspath(what) if isinstance(what, os.PathLike) else what
             if isinstance(what, str) and what.startswith(_HARMLESS):
                 continue
             if event == "open" and isinstance(what, int):
