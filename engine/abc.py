@@ -377,6 +377,13 @@ class Driver(ABC):
         """
         raise NotSupported(self.scheme, "the guest agent")
 
+    async def reach(self, domain: DomainHandle) -> None:  # noqa: B027 - many have nothing between them and their guests
+        """Ask the hypervisor something about a running domain that changes nothing.
+
+        Raises:
+            EngineError: it does not answer, so that the domain can't be asked to stop now. Within seconds.
+        """
+
     async def info(self, domain: DomainHandle) -> DomainInfo:
         """What it uses now."""
         return DomainInfo()

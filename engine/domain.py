@@ -319,6 +319,10 @@ class Domain:
         """Wait until its guest agent answers. Raises AgentError when it has none."""
         await self._host.driver.agent_sync(self.handle)
 
+    async def reach(self) -> None:
+        """Return when its hypervisor answers. Raises EngineError when it does not."""
+        await self._host.driver.reach(self.handle)
+
     def _wake(self) -> None:
         if self._changed is not None:
             self._changed.set()

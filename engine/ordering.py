@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -16,7 +16,7 @@ from engine.abc import ScopeInfo
 from engine.conf.order import Edge, Gate, Order, When
 from engine.conf.policy import Policy, parse_policy
 from engine.domain import Domain
-from engine.errors import AgentError, Busy, ConfigError, GateFailed, StoreError
+from engine.errors import Busy, ConfigError, GateFailed, StoreError
 from engine.events.types import DomainEvent, Event
 from engine.lifecycle import State
 from engine.scoping import Scoping, key_of, refuses
@@ -490,9 +490,7 @@ class _Controls:
         return self._domains[key].reason
 
     async def reach(self, key: str) -> None:
-        await self._domains[key].info()
-        with suppress(AgentError):  # whether it has one is another question; but a driver goes the whole way for it
-            await self._domains[key].wait_agent()
+        await self._domains[key].reach()
 
     async def remember(self, record: Any) -> None:
         if self.keeps_record:

@@ -160,7 +160,7 @@ async def test_a_drill_tells_of_a_guest_that_can_not_be_reached(monkeypatch: pyt
         raise ConnectionBroken("its monitor is lost")
 
     async with fresh() as engine:
-        monkeypatch.setattr(TestDriver, "agent_sync", lost)
+        monkeypatch.setattr(TestDriver, "reach", lost)
         found = await engine.drill(["test"])
         assert [check.detail for check in found.checks if check.what == "ladder"] == [
             "it can't be reached: its monitor is lost"

@@ -95,10 +95,11 @@ async def drill(
 
 async def _ladder(step: PlanStep, controls: Controls, seconds: float) -> Check:
     methods = [rung.method for rung in step.possible]
-    reason = ""
-    with anyio.move_on_after(seconds):  # a driver that can't reach its guest says so; a guest may well be silent
+    reason = f"it can't be reached: no answer within {duration(2 * seconds)}"
+    with anyio.move_on_after(2 * seconds):  # a driver takes its own time until it says so
         try:
             await controls.reach(step.key)
+            reason = ""
         except EngineError as exc:
             reason = f"it can't be reached: {exc}"
     ok = bool(methods) and (not reason or "destroy" in methods)

@@ -54,7 +54,7 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
             # it never ran: "restoring" is taken back before the CPUs are let go
             domain.report(Report.STOPPED, "failed")
         else:
-            report_ending(domain, ending)
+            report_ending(domain, ending.cause, ending.time or None)
         if tpm is not None:
             await _finish_off(tpm, None)
         return None

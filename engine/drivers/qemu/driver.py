@@ -381,6 +381,9 @@ class QemuDriver(Driver):
             raise AgentError(f"domain '{domain.name}' has no guest agent channel")
         await guest.agent.sync()
 
+    async def reach(self, domain: DomainHandle) -> None:
+        await (await self._reachable(domain)).execute("query-status", timeout=2.0)
+
     async def info(self, domain: DomainHandle) -> DomainInfo:
         guest = self._guests.get(domain.uuid)
         if guest is None or guest.gone.is_set():

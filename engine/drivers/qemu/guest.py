@@ -262,10 +262,11 @@ class Guest:
         if self.facts.get("restoring"):  # taken back before its CPUs are let go: it never ran
             self.domain.report(Report.STOPPED, "failed")
             return
-        ending = self._ending
-        if not ending.cause:
+        cause, time = self._ending.cause, None
+        if not cause:
             ending = await anyio.to_thread.run_sync(self.diary.ending)
-        report_ending(self.domain, ending)
+            cause, time = ending.cause, ending.time or None
+        report_ending(self.domain, cause, time)
 
     def go_live(self, report: Callable[[], None]) -> None:
         """It is up: ``report`` says so, and from now on everything is reported."""
@@ -393,7 +394,7 @@ class Guest:
         """An event came; called by the monitor."""
         self._number += 1
         self._last[notice.name] = (self._number, notice.data)
-        self._ending.note(notice.name, notice.data, notice.time)
+        self._ending.note(notice.name, notice.data)
         if notice.name in ("SUSPEND", "WAKEUP", "RESET"):
             self.asleep = notice.name == "SUSPEND"
         if notice.name == "VSERPORT_CHANGE":
@@ -562,12 +563,11 @@ _HANDLERS: dict[str, Callable[[Guest, dict[str, Any]], None]] = {
 _MOOT = frozenset({"STOP", "SHUTDOWN", "RESET"})
 
 
-def report_ending(domain: DomainHandle, ending: Ending) -> None:
-    """STOPPED, of a guest that ended without being asked."""
-    time = ending.time or None
-    if ending.cause == "shutdown":
+def report_ending(domain: DomainHandle, cause: str, time: float | None = None) -> None:
+    """STOPPED, of a guest that ended without being asked. ``time``: when, if not just now."""
+    if cause == "shutdown":
         domain.report(Report.STOPPED, "shutdown", time=time)
-    elif ending.cause == "crashed":
+    elif cause == "crashed":
         domain.report(Report.STOPPED, "crashed", time=time)
     else:  # libvirt's words for a QEMU that died: the event's detail is "failed", the state's reason "crashed"
         domain.report(Report.STOPPED, "failed", "crashed")

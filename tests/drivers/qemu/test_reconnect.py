@@ -99,6 +99,9 @@ async def test_a_qemu_that_hung_for_a_while_is_stopped_by_the_same_engine(
                 with pytest.raises(ConnectionBroken, match="can only be destroyed"):
                     await web.shutdown()
             assert web.state is State.RUNNING
+            drill = await engine.drill()
+            assert not drill.ok
+            assert "can't be reached" in str(drill)
             os.kill(pid, signal.SIGCONT)
             with anyio.fail_after(20):
                 while True:
