@@ -393,6 +393,7 @@ class Up(_Run):
     def __init__(self, plan: Plan, controls: Controls, *, record: Record | None = None, resumed: bool = False) -> None:
         super().__init__(plan, controls)
         self.record = record
+        self._recorded = frozenset(record.keys if record is not None else ())
         self._is_resumed = resumed
 
     @property
@@ -404,7 +405,9 @@ class Up(_Run):
             return
         back = [entry.key for entry in self._entries.values() if entry.outcome in DONE]
         missed = self._is_resumed and self.record.miss(key for key in self._entries if key not in back)
-        if not self.record.strike(back) and not missed:
+        self.record.strike(back)
+        # those that have begun to run were struck off already, but that need not be on disk yet
+        if self._recorded.isdisjoint(back) and not missed:
             return
         try:
             await self._controls.remember(self.record.dump() if self.record.domains else None)
