@@ -62,6 +62,8 @@ class Session:
         self._uris = tuple(uris)
         self.backend = backend
         self.state_dir, self.runtime_dir = state_dirs()
+        if state_dir is not None and not os.fspath(state_dir):  # a variable that was not set, most likely
+            raise click.BadParameter("it is empty", param_hint="--state-dir")
         # the default by its name is the default: it must not lose sight of the guests that run
         if state_dir is not None and Path(state_dir).absolute() != self.state_dir:
             self.state_dir, self.runtime_dir = Path(state_dir).absolute(), None

@@ -270,3 +270,11 @@ def test_groups_tell_each_error_once_and_take_the_first_code(capfd):
 def test_an_interruption_in_a_group_counts_before_all(capfd):
     assert report(BaseExceptionGroup("", [ValueError("x"), KeyboardInterrupt()])) == failures._SIGNALLED + 2
     assert capfd.readouterr().err == "virengine: error: interrupted\n"
+
+
+def test_an_empty_state_directory_is_not_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("--state-dir", "", "list")
+    assert result.exit_code == 2
+    assert "it is empty" in result.output
+    assert not list(tmp_path.iterdir())
