@@ -152,7 +152,10 @@ class Ordering:
         before = self._declared.member(member.key)
         self._domains[member.key] = domain
         self._declared.put(member)
-        if (before.order.edges if before else ()) != member.order.edges:
+        if member == before:
+            return
+        # what it declares reaches a living scope only if that is its own, or if somebody names it
+        if domain.scope or any(self._declared.is_named(one) for one in (before, member) if one is not None):
             self._scoping.mend()
 
     def forgotten(self, domain: Domain) -> None:

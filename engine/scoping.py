@@ -73,6 +73,7 @@ class Scoping:
         self._service = service
         self._told: dict[str, tuple[str, ...]] = {}  # the After= each live scope was given, by key
         self._one_mend = anyio.Lock()
+        self._mend_is_due = False
         self._mending = 0
         self._mended = anyio.Event()
         self._stack = AsyncExitStack()
@@ -142,19 +143,20 @@ class Scoping:
 
     def _scopes_before(self, domain: Domain) -> tuple[str, ...]:
         """Of one that is started again while others are ordered after it: its name may be another than they know."""
-        key = key_of(domain)
-        living = (other for other in self._domains.values() if other.scope)
-        return tuple(other.scope for other in living if key in self._declared.scopes_after(key_of(other)))
+        others = (self._domains[key] for key in self._declared.scopes_before(key_of(domain)))
+        return tuple(other.scope for other in others if other.scope)
 
     def mend(self) -> None:
-        """The order changed: live scopes have to follow."""
-        if self.scopes is not None and any(domain.scope for domain in self._domains.values()):
+        """The order may have changed: live scopes have to follow. Many calls in a row cost little more than one."""
+        if self.scopes is not None and not self._mend_is_due:
             # an engine that closes mends nothing any more: then there is nothing to wait for either
-            self._mending += self._owner.start_soon(self._mend, name="the order of live scopes")
+            self._mend_is_due = self._owner.start_soon(self._mend, name="the order of live scopes")
+            self._mending += self._mend_is_due
 
     async def _mend(self) -> None:
         try:
-            async with self._one_mend:  # those who waited find nothing left to do
+            async with self._one_mend:
+                self._mend_is_due = False  # what changes from now on is for the next
                 await self._reorder()
         finally:
             self._mending -= 1

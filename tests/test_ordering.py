@@ -480,7 +480,7 @@ async def test_down_ends_every_up_and_none_begins_before_its_end() -> None:
             reports[name] = await engine.up([name, f"after-{name}"])
 
         async def down() -> None:
-            reports["down"] = await engine.down(["one"], deadline=5)
+            reports["down"] = await engine.down(["one"], deadline=130)  # time enough to ask an agent that is silent
 
         async with anyio.create_task_group() as tasks:
             for name in ("one", "two"):

@@ -12,8 +12,9 @@ db``, web is gone before db stops whether app runs or not. What the plan does an
 from __future__ import annotations
 
 import graphlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from graphlib import TopologicalSorter
 from itertools import dropwhile
 from typing import Any, Literal, TypeAlias
@@ -72,11 +73,14 @@ class Declarations:
     """
 
     def __init__(self, policy: Policy | None = None, extra: Iterable[tuple[str, Edge]] = ()) -> None:
-        self._policy = policy or Policy()
+        self._named: Counter[str] = Counter()  # how many edges of domains name a domain so
+        self._named_by_policy: frozenset[str] = frozenset()
+        self._graph: OrderGraph | None = None
+        self._lenient: tuple[OrderGraph, tuple[str, ...]] | None = None
+        self.policy = policy or Policy()
         self._members: dict[str, Member] = {}
         self._by_name: dict[str, dict[str, str]] = {}  # name -> connection -> key
         self._extra: dict[str, list[Edge]] = {}
-        self._graph: OrderGraph | None = None
         for name, edge in extra:
             self.add(name, edge)
 
@@ -88,7 +92,11 @@ class Declarations:
     @policy.setter
     def policy(self, policy: Policy) -> None:
         self._policy = policy
-        self._graph = None
+        self._named_by_policy = frozenset(edge.domain for rule in policy.rules for edge in rule.order.edges)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._graph = self._lenient = None
 
     def add(self, name: str, edge: Edge) -> None:
         """Declare in code that the domain ``name`` is ordered after the edge's ``domain``.
@@ -96,19 +104,22 @@ class Declarations:
         Neither need be there until the graph is made. A name that several connections have means all of them.
         """
         self._extra.setdefault(name, []).append(edge)
-        self._graph = None
+        self._named[edge.domain] += 1
+        self._changed()
 
     def put(self, member: Member) -> None:
         """Add a domain, or replace the one with its key."""
         self.discard(member.key)
         self._members[member.key] = member
+        self._named.update(edge.domain for edge in member.order.edges)
         self._by_name.setdefault(member.name, {})[member.connection] = member.key
 
     def discard(self, key: str) -> None:
         """Take a domain out; fine when it is not there."""
-        self._graph = None
+        self._changed()
         member = self._members.pop(key, None)
         if member is not None:
+            self._named.subtract(edge.domain for edge in member.order.edges)
             places = self._by_name[member.name]
             if places.get(member.connection) == key:
                 del places[member.connection]
@@ -124,6 +135,11 @@ class Declarations:
     def member(self, key: str) -> Member | None:
         """The domain with this key, if it is there."""
         return self._members.get(key)
+
+    def is_named(self, member: Member) -> bool:
+        """Whether an edge names it, whoever declares that; so its coming and going may matter to others."""
+        names = (member.name, f"{member.connection}#{member.name}")
+        return any(self._named[name] > 0 or name in self._named_by_policy for name in names)
 
     def order(self, key: str) -> Order:
         """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults.
@@ -154,6 +170,11 @@ class Declarations:
         What must go on whatever was declared (the host powers off) goes by it. An edge that names nobody, or several,
         is left out; of each circle one edge is: which one depends on the names alone, not on the order they came in.
         """
+        if self._lenient is None:
+            self._lenient = self._build_leniently()
+        return self._lenient
+
+    def _build_leniently(self) -> tuple[OrderGraph, tuple[str, ...]]:
         try:
             return self.graph(), ()
         except OrderError:
@@ -206,39 +227,18 @@ class Declarations:
                     todo.append(self._members[key])
         return None
 
-    def check(self, key: str) -> None:
-        """Whether what one domain declares makes sense among those that are there now.
-
-        Raises:
-            UnknownDomain, OrderError: a name that is not there, is ambiguous, or is its own.
-        """
-        for declared in self._declared(self._members[key]):
-            self._resolve(declared, self._members[key])
-
     def scopes_after(self, key: str) -> tuple[str, ...]:
         """The domains whose scopes this domain's scope is ``After=`` in systemd: they stop only once it is gone.
 
         systemd stops in the reverse of ``After=``, and only units that are there pass order on, so these are all that
-        are ordered before it, near and far. A name that is unknown (yet) is passed over: a running domain must not be
-        denied its scope. Empty for an unknown ``key``.
+        are ordered before it, near and far. What makes no sense (yet) is passed over, as ``down`` does: a running
+        domain must not be denied its scope. Empty for an unknown ``key``.
         """
-        found: dict[str, None] = {}
-        todo = [key]
-        while todo:
-            member = self._members.get(todo.pop())
-            if member is None:
-                continue
-            for declared in self._declared(member):
-                if declared.edge.when == "start":
-                    continue
-                try:
-                    target = self._resolve(declared, member)
-                except OrderError:
-                    continue
-                if target is not None and target not in found and target != key:
-                    found[target] = None
-                    todo.append(target)
-        return tuple(found)
+        return self.lenient_graph()[0].far(key, "after")
+
+    def scopes_before(self, key: str) -> tuple[str, ...]:
+        """The domains whose scopes are ``After=`` this one's: they are gone before it stops."""
+        return self.lenient_graph()[0].far(key, "before")
 
     # ------------------------------------------------------------------ making the graph
 
@@ -491,6 +491,26 @@ class OrderGraph:
     def stop_after(self, key: str) -> Mapping[str, Kind]:
         """Who must be gone before this domain may stop."""
         return self._waits["down"].get(key, {})
+
+    @cached_property
+    def _stop_before(self) -> Mapping[str, Iterable[str]]:
+        """Who may stop only once a domain is gone; the other way round than ``stop_after``."""
+        before: dict[str, list[str]] = {}
+        for key, waits in self._waits["down"].items():
+            for other in waits:
+                before.setdefault(other, []).append(key)
+        return before
+
+    def far(self, key: str, side: Literal["before", "after"]) -> tuple[str, ...]:
+        """All that stop before, or after, a domain, near and far, by key. Empty for one that is not there."""
+        links: Mapping[str, Iterable[str]] = self._waits["down"] if side == "before" else self._stop_before
+        found: set[str] = set()
+        todo = [key]
+        while todo:
+            near = set(links.get(todo.pop(), ())) - found
+            found |= near
+            todo += near
+        return tuple(sorted(found))
 
     def closure(self, direction: Direction, keys: Iterable[str]) -> frozenset[str]:
         """``keys`` and all that must go with them: up, what they require; down, what requires them."""

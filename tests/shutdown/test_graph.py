@@ -254,8 +254,20 @@ def test_scopes_are_after_all_that_lie_before_near_and_far() -> None:
     assert declarations.scopes_after(key("web")) == (key("app"), key("db"))
     assert declarations.scopes_after(key("cache")) == ()  # a scope is not denied for a name that is not there yet
     assert declarations.scopes_after("who?") == ()
-    declarations.put(member("db", after("web")))
-    assert set(declarations.scopes_after(key("web"))) == {key("app"), key("db")}  # nor for a circle
+    assert declarations.scopes_before(key("db")) == (key("app"), key("web"))
+
+
+def test_scopes_on_a_circle_are_ordered_as_down_goes() -> None:
+    declarations = Declarations(
+        Policy(rules=tuple(Rule(match=Match(name=a), order=Order(edges=(after(b),))) for a, b in ("ab", "ba")))
+    )
+    declarations.put(member("a"))
+    declarations.put(member("b"))
+    graph, problems = declarations.lenient_graph()
+    assert problems
+    for one in map(key, "ab"):
+        assert declarations.scopes_before(one) == tuple(graph.stop_after(one))
+    assert sorted(len(declarations.scopes_after(key(name))) for name in "ab") == [0, 1]
 
 
 def test_declarations_follow_what_comes_and_goes() -> None:
@@ -281,10 +293,19 @@ def test_declarations_follow_what_comes_and_goes() -> None:
     declarations.discard(key("web"))
     declarations.discard(key("web"))
     assert key("web") not in declarations
-    declarations.check(key("db"))
     declarations.discard(key("dns"))
     with pytest.raises(UnknownDomain):
-        declarations.check(key("db"))
+        declarations.graph()
+
+
+def test_it_is_known_who_is_named() -> None:
+    declarations = Declarations(Policy(rules=(Rule(match=Match(name="*"), order=Order(edges=(after("dns"),))),)))
+    declarations.put(member("web", after("db")))
+    declarations.add("web", after(f"{member('log').connection}#log"))
+    named = {name for name in ("web", "db", "dns", "log") if declarations.is_named(member(name))}
+    assert named == {"db", "dns", "log"}
+    declarations.put(member("web"))
+    assert not declarations.is_named(member("db"))
 
 
 def test_a_domains_word_wins_over_rules_and_rules_over_defaults() -> None:
