@@ -8,6 +8,7 @@ because librsvg and older viewers know no variables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ _LONGEST_NAME = 44
 # with more, the lines of those that only wait along make a web nobody can read
 _MOST_LINES = 150
 _LETTER = 5.9  # width of a letter in a bar, on average
+
+# what XML 1.0 can't hold, not even escaped
+_NO_XML = re.compile("[^\\t\\n\\r -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 _STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2933}
@@ -99,7 +103,7 @@ class _Chart:
             *self._legend(),
             "</svg>",
         ]
-        return "\n".join(parts) + "\n"
+        return _NO_XML.sub("\ufffd", "\n".join(parts) + "\n")
 
     def _words(self) -> str:
         """What the picture shows, for those who can't see it."""

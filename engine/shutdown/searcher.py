@@ -19,7 +19,11 @@ KEPT = 4096
 #: Bytes that are to be fed at once: with what is kept, they bound the text of one search.
 PIECE = 4096
 
+#: Stands for whatever comes next.
+_MORE = "\0"
+
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
+_FLAGS = re.compile(r"(?:\(\?[aiLmsux]+\))*")  # for all of the pattern: they have to come first
 _CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
 # a search tries them one after the other: all of the text 2**4 times at most
 _MOST_CHOICES = 4
@@ -37,10 +41,17 @@ def is_plain(pattern: str) -> bool:
 
 
 class Searcher:
-    """Finds a pattern in text that comes in pieces. ``^`` and ``$`` are the ends of lines, with ``\\r`` or without."""
+    """Finds a pattern in text that comes in pieces. ``^`` and ``$`` are the ends of lines, with ``\\r`` or without.
+
+    A line whose end has not come yet may go on, so ``$`` matches nowhere in it but before its ``\\n``.
+    """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern, re.MULTILINE)
+        flags = _FLAGS.match(pattern)[0]  # type: ignore[index]
+        verbose = re.compile(pattern).flags & re.VERBOSE
+        # something has to follow: what is searched ends in a character that is no part of it
+        whole = f"{flags}(?:{pattern[len(flags) :]}{chr(10) if verbose else ''})(?=[\\s\\S])"
+        self._pattern = re.compile(whole, re.MULTILINE)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._text = ""
         self._cut = False
@@ -49,7 +60,7 @@ class Searcher:
         """Whether the pattern was seen, up to and with these bytes."""
         self._text += self._decoder.decode(data).replace("\r", "")
         # the first character that was kept need not be the beginning of a line, so nothing may match there
-        found = self._pattern.search(self._text, 1 if self._cut else 0) is not None
+        found = self._pattern.search(self._text + _MORE, 1 if self._cut else 0) is not None
         if len(self._text) > KEPT:
             self._text = self._text[-KEPT:]
             self._cut = True

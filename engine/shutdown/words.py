@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from engine.conf.order import Gate, StopStep
 
-__all__ = ["duration", "gate_name", "gate_words", "gates_words", "ladder_words", "listed", "step_words"]
+__all__ = ["duration", "gate_name", "gate_words", "gates_words", "ladder_words", "listed", "printable", "step_words"]
 
 
 def duration(seconds: float) -> str:
@@ -25,18 +25,23 @@ def duration(seconds: float) -> str:
 
 
 def gate_name(gate: Gate) -> str:
-    """The gate without its times, e.g. ``tcp 10.0.0.5:80``. Never holds a password from a URL."""
+    """The gate without its times, e.g. ``tcp 10.0.0.5:80``. Never holds a password from a URL; always printable."""
     match gate.kind:
         case "tcp":
             return f"tcp [{gate.host}]:{gate.port}" if ":" in gate.host else f"tcp {gate.host}:{gate.port}"
         case "http":
-            return _plain_url(gate.url) + (f" = {gate.status}" if gate.status != 200 else "")
+            return printable(_plain_url(gate.url)) + (f" = {gate.status}" if gate.status != 200 else "")
         case "serial":
-            return f"serial /{gate.pattern}/"
+            return f"serial /{printable(gate.pattern)}/"
         case "delay":
             return f"delay {duration(gate.seconds)}"
         case kind:
             return kind
+
+
+def printable(text: str) -> str:
+    """What a terminal would obey, or can't show, as Python writes it, e.g. ``\\x1b``."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _plain_url(url: str) -> str:

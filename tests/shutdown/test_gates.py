@@ -258,6 +258,20 @@ async def test_http_tells_the_status_it_got() -> None:
         assert await complaint(gate("http", url=f"http://127.0.0.1:{port}")) == "the answer was 500"
 
 
+@pytest.mark.parametrize("interim", ["HTTP/1.1 100 Continue\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n"])
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_http_waits_for_the_answer_after_those_on_the_way(interim: str, size: int) -> None:
+    reply = f"{interim}\r\n{interim}\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".encode()
+
+    async def handle(stream: anyio.abc.ByteStream) -> None:
+        await stream.receive()
+        for at in range(0, len(reply), size):
+            await stream.send(reply[at : at + size])
+
+    async with serving(handle) as port:
+        assert await probe_gate(Guest(), gate("http", url=f"http://127.0.0.1:{port}"), SOON) is None
+
+
 async def test_http_is_not_fooled_by_what_is_no_http() -> None:
     async with serving(lambda stream: stream.send(b"SSH-2.0-OpenSSH_9.2\r\n")) as port:
         assert await complaint(gate("http", url=f"http://127.0.0.1:{port}")) == "what answered does not speak HTTP"
@@ -405,6 +419,25 @@ def test_pieces_of_any_size_are_searched_alike(size: int) -> None:
     seen = [searcher.feed(data[at : at + size]) for at in range(0, len(data), size)]
     assert any(seen[-4:])
     assert not any(seen[:-9])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pieces", "seen"),
+    [
+        ("^boot$", ["boot", "ing\n"], [False, False]),
+        ("^boot$", ["boot", "\r\n"], [False, True]),
+        ("^boot$", ["boot\nlo"], [True]),
+        ("^[^:]*$", ["a: \nready", ": no"], [False, False]),
+        ("^a$|^boot$", ["boot", "ing", "\na\n"], [False, False, True]),
+        ("(?i)^BOOT$", ["boot", "\n"], [False, True]),
+        ("(?x) ^boot$  # and no more", ["boot", "\n"], [False, True]),
+        ("login: ", ["login", ": "], [False, True]),  # where no end of a line is asked for, none is waited for
+        ("login:.*", ["login:"], [True]),
+    ],
+)
+def test_the_end_of_what_was_read_is_no_end_of_a_line(pattern: str, pieces: list[str], seen: list[bool]) -> None:
+    searcher = Searcher(pattern)
+    assert [searcher.feed(piece.encode()) for piece in pieces] == seen
 
 
 EVIL = "(a+)+b$"
