@@ -82,7 +82,7 @@ def test_report_as_json(stack):
     up = virengine.json("up")
     assert up["ok"] is True
     assert {entry["name"] for entry in up["entries"]} == {"db", "app1", "app2", "lb", "batch"}
-    down = virengine.json("down", "--deadline", "60")
+    down = virengine.json("down", "--deadline", "600")
     assert {entry["outcome"] for entry in down["entries"]} == {"stopped"}
 
 

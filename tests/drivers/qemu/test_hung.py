@@ -78,7 +78,7 @@ async def test_a_hung_qemu_holds_up_no_engine(tmp_path: Path, monkeypatch: pytes
             with anyio.fail_after(20):
                 report = await engine.down(deadline=10)
             assert well.state is State.SHUTOFF
-            assert {entry.name: entry.outcome for entry in report.entries}["well"] == "stopped"
+            assert report["well"].outcome == "saved"  # ten seconds are not even enough for last steps
             if hung.active:
                 await hung.destroy()
             assert (hung.state, hung.reason) == (State.SHUTOFF, "destroyed")
