@@ -8,15 +8,13 @@ because librsvg and older viewers know no variables.
 
 from __future__ import annotations
 
-import html
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from html import escape
 
 from engine.shutdown.render import step_how
-from engine.shutdown.words import duration, gate_name, listed, printable
-
-if TYPE_CHECKING:
-    from engine.shutdown.plan import Plan, PlanStep
+from engine.shutdown.shapes import AnyPlan, AnyStep
+from engine.shutdown.words import duration, gate_name, listed
 
 __all__ = ["plan_svg"]
 
@@ -33,6 +31,9 @@ _LONGEST_NAME = 44
 # with more, the lines of those that only wait along make a web nobody can read
 _MOST_LINES = 150
 _LETTER = 5.9  # width of a letter in a bar, on average
+
+# what XML 1.0 can't hold, not even escaped
+_NO_XML = re.compile("[^\\t\\n\\r -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 _STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2933}
@@ -57,13 +58,13 @@ text{fill:#e6eaf0}.back{fill:#14181f}.soft{fill:#9aa7b8}.halo{stroke:#14181f}
 """
 
 
-def plan_svg(plan: Plan) -> str:
+def plan_svg(plan: AnyPlan) -> str:
     """The whole document."""
     return _Chart(plan).document()
 
 
 class _Chart:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: AnyPlan) -> None:
         self.plan = plan
         self.length = max([step.end for step in plan.steps] + [0.0])
         # a budget far away would squeeze the bars: then only the text tells it
@@ -99,7 +100,7 @@ class _Chart:
             *self._legend(),
             "</svg>",
         ]
-        return "\n".join(parts) + "\n"
+        return _NO_XML.sub("\ufffd", "\n".join(parts) + "\n")
 
     def _words(self) -> str:
         """What the picture shows, for those who can't see it."""
@@ -139,11 +140,11 @@ class _Chart:
             label = duration(index * tick) if index else "0"
             yield f'<text class="soft small" x="{x}" y="{_TOP - 16}" text-anchor="{anchor}">{label}</text>'
 
-    def _track(self, step: PlanStep) -> str:
+    def _track(self, step: AnyStep) -> str:
         y = self.rows[step.key] + _BAR_DOWN
         return f'<rect class="track" x="{_MARGIN}" y="{y}" width="{_INNER}" height="{_BAR}" rx="4"/>'
 
-    def _row(self, step: PlanStep) -> str:
+    def _row(self, step: AnyStep) -> str:
         top = self.rows[step.key]
         bar = top + _BAR_DOWN
         name = step.name if len(step.name) <= _LONGEST_NAME else step.name[: _LONGEST_NAME - 1] + "…"
@@ -165,7 +166,7 @@ class _Chart:
             ]
         )
 
-    def _bar(self, step: PlanStep, top: int) -> Iterable[str]:
+    def _bar(self, step: AnyStep, top: int) -> Iterable[str]:
         pieces = self._pieces(step)
         if not pieces:
             x, y = self.x(step.begin), top + _BAR / 2
@@ -181,7 +182,7 @@ class _Chart:
                 yield f'<text class="{ink}" x="{_number(x + 6)}" y="{top + 12}">{escape(label)}</text>'
             at += seconds
 
-    def _pieces(self, step: PlanStep) -> list[tuple[float, str, str]]:
+    def _pieces(self, step: AnyStep) -> list[tuple[float, str, str]]:
         """Seconds, label and class of each piece of the bar."""
         if self.plan.direction == "up":
             label = " · ".join(map(gate_name, step.gates))
@@ -205,7 +206,7 @@ class _Chart:
                     if critical is pass_critical and (critical or total <= _MOST_LINES):
                         yield self._line(other, step, critical)
 
-    def _line(self, first: PlanStep, then: PlanStep, critical: bool) -> str:
+    def _line(self, first: AnyStep, then: AnyStep, critical: bool) -> str:
         kind = " critical" if critical else ""
         x1, x2 = self.x(first.end), self.x(then.begin)
         y1, y2 = self.rows[first.key] + _BAR_DOWN + _BAR / 2, self.rows[then.key] + _BAR_DOWN
@@ -251,8 +252,3 @@ class _Chart:
 def _number(value: float) -> str:
     """Two digits are finer than a pixel, and the same everywhere."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def escape(text: str) -> str:
-    """As text or an attribute; XML 1.0 has no form at all for most control characters."""
-    return html.escape(printable(text))

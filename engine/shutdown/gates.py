@@ -35,7 +35,8 @@ _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.05, 1.6, 1.0
 _ATTEMPT_SECONDS = 5.0
 _CHUNK = 64 * 1024
 _LONGEST_STATUS_LINE = 8192
-_LONGEST_HEAD = 64 * 1024
+_SWITCHING_PROTOCOLS = 101  # nothing of HTTP follows it
+_HEADERS_END = re.compile(rb"\n\r?\n")
 _NO_CONSOLE = "it has no serial console that can be read"
 
 
@@ -238,27 +239,27 @@ async def _http_status(url: str) -> int:
     request = f"GET {path}{query} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: virengine\r\nConnection: close\r\n\r\n"
     try:
         await stream.send(request.encode("ascii", "replace"))
-        return await _final_status(stream)
+        head = b""
+        while True:
+            status, head = await _status_line(stream, head)
+            if status >= 200 or status == _SWITCHING_PROTOCOLS:
+                return status
+            # an interim answer (RFC 9110, 15.2): the one that counts comes after its headers
+            while (end := _HEADERS_END.search(head)) is None:
+                head = head[-3:] + await stream.receive()
+            head = head[end.end() :]
     finally:
         await anyio.aclose_forcefully(stream)
 
 
-async def _final_status(stream: ByteStream) -> int:
-    """The status of an answer, past the interim ones (100 to 199; RFC 9110, 15.2) that may come before it."""
-    head = b""
-    while True:
-        while b"\n" not in head and len(head) < _LONGEST_STATUS_LINE:
-            head += await stream.receive()
-        found = re.match(rb"HTTP/1\.[01] ([1-5]\d\d)\b", head)
-        if found is None:
-            raise OSError("what answered does not speak HTTP")
-        if not found[1].startswith(b"1"):
-            return int(found[1])
-        while (end := re.search(rb"\n\r?\n", head)) is None:
-            if len(head) > _LONGEST_HEAD:
-                raise OSError("the answer has no end")
-            head += await stream.receive()
-        head = head[end.end() :]
+async def _status_line(stream: ByteStream, head: bytes) -> tuple[int, bytes]:
+    """The status, and all that was read. Raises OSError: it is none."""
+    while b"\n" not in head and len(head) < _LONGEST_STATUS_LINE:
+        head += await stream.receive()
+    found = re.match(rb"HTTP/1\.[01] ([1-5]\d\d)\b", head)
+    if found is None:
+        raise OSError("what answered does not speak HTTP")
+    return int(found[1]), head
 
 
 # ---------------------------------------------------------------------------- the serial console

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from engine.shutdown.shapes import AnyDrill, AnyEntry, AnyPlan, AnyReport, AnyStep
 from engine.shutdown.words import duration, gates_words, ladder_words, listed
-
-if TYPE_CHECKING:
-    from engine.shutdown.drill import Drill
-    from engine.shutdown.plan import Plan, PlanStep
-    from engine.shutdown.report import Entry, Report
 
 __all__ = ["budget_words", "drill_text", "plan_text", "report_text", "step_how"]
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: AnyPlan) -> str:
     """The plan: one line a domain, then the critical path."""
     if not plan.steps:
         return f"Plan for {plan.direction}: nothing to do."
@@ -45,7 +40,7 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def budget_words(plan: Plan) -> str:
+def budget_words(plan: AnyPlan) -> str:
     """Whether it fits, by how much, because of whom: one sentence."""
     if plan.budget is None or plan.spare is None:
         return "no budget is known."
@@ -56,7 +51,7 @@ def budget_words(plan: Plan) -> str:
     return f"{budget}: too long by {duration(-plan.spare)}, because of {because}."
 
 
-def step_how(step: PlanStep, direction: str) -> str:
+def step_how(step: AnyStep, direction: str) -> str:
     """What is done with the domain, in words."""
     parts = [step.note]
     if direction == "down":
@@ -68,7 +63,7 @@ def step_how(step: PlanStep, direction: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def report_text(report: Report) -> str:
+def report_text(report: AnyReport) -> str:
     """The report: one line a domain, and for each that failed why."""
     total = len(report.entries)
     head = f"{report.direction.capitalize()}: {len(report.done)} of {_count(total, 'domain')} done"
@@ -91,12 +86,12 @@ def report_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _entry_notes(entry: Entry) -> str:
+def _entry_notes(entry: AnyEntry) -> str:
     steps = [f"{attempt.method}: {attempt.result}" for attempt in entry.tries if attempt.result != "it stopped"]
     return "; ".join(filter(None, (entry.reason, *steps)))
 
 
-def drill_text(drill: Drill) -> str:
+def drill_text(drill: AnyDrill) -> str:
     """The plan, then what was checked against the live host."""
     lines = [str(drill.plan), "", f"Checked, and nothing changed: {'all well.' if drill.ok else 'not all is well.'}"]
     if drill.checks:
@@ -110,7 +105,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _display_names(items: Iterable[PlanStep | Entry]) -> dict[str, str]:
+def _display_names(items: Iterable[AnyStep | AnyEntry]) -> dict[str, str]:
     """Names by key; with the connection where a name is there twice."""
     known = list(items)
     seen: dict[str, int] = {}

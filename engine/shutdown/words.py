@@ -30,12 +30,12 @@ def printable(text: str) -> str:
 
 
 def gate_name(gate: Gate) -> str:
-    """The gate without its times, e.g. ``tcp 10.0.0.5:80``. Never holds a password from a URL."""
+    """The gate without its times, e.g. ``tcp 10.0.0.5:80``. Never holds a password from a URL; always printable."""
     match gate.kind:
         case "tcp":
             return f"tcp [{gate.host}]:{gate.port}" if ":" in gate.host else f"tcp {gate.host}:{gate.port}"
         case "http":
-            return _plain_url(gate.url) + (f" = {gate.status}" if gate.status != 200 else "")
+            return printable(_plain_url(gate.url)) + (f" = {gate.status}" if gate.status != 200 else "")
         case "serial":
             return f"serial /{printable(gate.pattern)}/"
         case "delay":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import anyio
@@ -17,6 +17,7 @@ import msgspec
 from engine.abc import ScopeInfo
 from engine.errors import DBusError, ScopeError
 from engine.systemd import state
+from engine.systemd.link import BusLink
 from engine.systemd.scope import (
     MACHINE_SLICE,
     Property,
@@ -27,9 +28,6 @@ from engine.systemd.scope import (
     transient_properties,
 )
 from engine.systemd.state import SYSTEMD
-
-if TYPE_CHECKING:
-    from engine.systemd.machines import ScopeManager
 
 __all__ = ["Attempt"]
 
@@ -42,10 +40,22 @@ _BAD_PROPERTY = frozenset(
 )
 
 
+class Manager(Protocol):
+    """What an attempt needs of the ``ScopeManager``."""
+
+    link: BusLink
+    timeout: float
+    engine_unit: str
+
+    async def forget(self, unit: str) -> None: ...
+
+    async def run_job(self, unit: str, member: str, signature: str, body: list[Any]) -> None: ...
+
+
 class Attempt:
     """One domain's way into a scope."""
 
-    def __init__(self, manager: ScopeManager, request: ScopeRequest) -> None:
+    def __init__(self, manager: Manager, request: ScopeRequest) -> None:
         self.manager = manager
         self.link = manager.link
         self.request = request

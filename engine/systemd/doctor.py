@@ -79,7 +79,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         service, target: the guests service and the target; None: not loaded at all.
         installed: text of the unit files found in ``folder``; expected: what they should be.
         folder: where units go.
-        default_stop_timeout: seconds, of units that say nothing; inhibit_delay: seconds logind waits for inhibitors.
+        inhibit_delay: seconds logind waits for inhibitors.
         session_timeout: seconds the host gives to all services of this user; None: they are the host's own.
     """
 
@@ -90,7 +90,6 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     installed: Mapping[str, str] = {}
     expected: Mapping[str, str] = {}
     folder: Path = install.SYSTEM_DIR
-    default_stop_timeout: float | None = None
     inhibit_delay: float | None = None
     session_timeout: float | None = None
 
@@ -290,7 +289,7 @@ async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Pat
         scopes = {state.name: state for state in await manager.live_scopes()}
         service = await manager.unit_state(GUESTS_SERVICE)
         target = await manager.unit_state(SHUTDOWN_TARGET)
-        default, delay = await manager.host_timeouts()
+        delay = await manager.inhibit_delay()
         session = await manager.session_timeout()
     except EngineError as exc:
         return HostFacts(missing=str(exc), installed=installed, expected=expected, folder=folder)
@@ -301,7 +300,6 @@ async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Pat
         installed=installed,
         expected=expected,
         folder=folder,
-        default_stop_timeout=default,
         inhibit_delay=delay,
         session_timeout=session,
     )

@@ -216,9 +216,9 @@ class ScopeManager:
             raise ScopeError(missing)
         return await self._bounded(state.read_unit, unit)
 
-    async def host_timeouts(self) -> tuple[float | None, float | None]:
-        """Seconds: ``DefaultTimeoutStopSec``, ``InhibitDelayMaxSec``; None: nobody says."""
-        return await self._bounded(state.host_timeouts)
+    async def inhibit_delay(self) -> float | None:
+        """Seconds logind waits for inhibitors (``InhibitDelayMaxSec``); None: nobody says."""
+        return await self._bounded(state.inhibit_delay)
 
     async def session_timeout(self) -> float | None:
         """Seconds the host gives to all services of this user; None: they are the host's own, or nobody says."""

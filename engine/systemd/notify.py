@@ -30,17 +30,9 @@ class Notifier:
         """Someone listens."""
         return bool(self._address)
 
-    def ready(self, status: str = "") -> None:
-        """The start is complete."""
-        self._send(READY="1", **({"STATUS": status} if status else {}))
-
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""
         self._send(STATUS=text)
-
-    def stopping(self, status: str = "") -> None:
-        """The shutdown has begun."""
-        self._send(STOPPING="1", **({"STATUS": status} if status else {}))
 
     def extend_timeout(self, seconds: float) -> None:
         """What goes on now (start or stop) needs at least ``seconds`` more, from now on."""

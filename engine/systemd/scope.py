@@ -37,7 +37,6 @@ __all__ = [
     "scope_units",
     "slice_unit",
     "transient_properties",
-    "unescape",
     "valid_machine_name",
 ]
 
@@ -52,7 +51,6 @@ _TASKS_MAX = 16384
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 _LABELS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Property(msgspec.Struct, frozen=True):
@@ -120,12 +118,6 @@ def escape(text: str) -> str:
         else:
             parts.append(f"\\x{byte:02x}")
     return "".join(parts)
-
-
-def unescape(text: str) -> str:
-    """What ``escape`` was given."""
-    raw = text.replace("-", "/").encode()
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw).decode(errors="replace")
 
 
 def valid_machine_name(name: str) -> bool:

@@ -14,7 +14,7 @@ __all__ = [
     "LOGIND",
     "SYSTEMD",
     "UnitState",
-    "host_timeouts",
+    "inhibit_delay",
     "list_units",
     "loaded_unit",
     "read_unit",
@@ -138,15 +138,12 @@ async def unit_of_process(link: BusLink, pid: int) -> tuple[str, str]:
     return str(facts["Id"]), str(facts["ActiveState"])
 
 
-async def host_timeouts(link: BusLink) -> tuple[float | None, float | None]:
-    """Seconds: systemd's ``DefaultTimeoutStopSec`` and logind's ``InhibitDelayMaxSec``; None: nobody says."""
-    found: list[float | None] = []
-    for service, name in ((SYSTEMD, "DefaultTimeoutStopUSec"), (LOGIND, "InhibitDelayMaxUSec")):
-        try:
-            found.append(_seconds(await link.get(*service, name)))
-        except DBusError:
-            found.append(None)
-    return found[0], found[1]
+async def inhibit_delay(link: BusLink) -> float | None:
+    """Seconds: logind's ``InhibitDelayMaxSec``; None: nobody says."""
+    try:
+        return _seconds(await link.get(*LOGIND, "InhibitDelayMaxUSec"))
+    except DBusError:
+        return None
 
 
 def _seconds(microseconds: Any) -> float:

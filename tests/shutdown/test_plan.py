@@ -192,6 +192,15 @@ def test_the_picture_is_well_formed_escaped_and_named(direction: str) -> None:
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", svg.split("<desc")[0])
 
 
+def test_what_no_terminal_and_no_picture_can_hold_is_neither_in_text_nor_picture() -> None:
+    made = plan("up", [member("a", gates=(Gate(kind="serial", pattern="\x1b\\[0m é"),)), member("b\x07\ufffe")])
+    assert "serial /\\x1b\\[0m é/" in str(made)
+    assert "\x1b" not in str(made)
+    texts = "".join(ElementTree.fromstring(made.to_svg()).itertext())
+    assert "serial /\\x1b\\[0m é/" in texts
+    assert "b\ufffd\ufffd" in texts
+
+
 def test_every_bar_lies_in_the_picture_and_begins_where_the_plan_says() -> None:
     made = plan("down", budget=300.0)
     root = ElementTree.fromstring(made.to_svg())

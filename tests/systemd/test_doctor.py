@@ -37,7 +37,6 @@ HEALTHY = HostFacts(
     target=UnitState(name=SHUTDOWN_TARGET, state="active"),
     installed=UNITS,
     expected=UNITS,
-    default_stop_timeout=90.0,
     inhibit_delay=5.0,
 )
 DOMAINS = [domain("web", WEB, DB), domain("db", DB)]

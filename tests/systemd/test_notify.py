@@ -24,14 +24,10 @@ def test_messages(listener: tuple[str, socket.socket]) -> None:
     name, sock = listener
     notifier = Notifier({"NOTIFY_SOCKET": name})
     assert notifier.active
-    notifier.ready("up")
-    assert sock.recv(4096) == b"READY=1\nSTATUS=up"
     notifier.status("two lines\nin one")
     assert sock.recv(4096) == b"STATUS=two lines in one"
     notifier.extend_timeout(12.5)
     assert sock.recv(4096) == b"EXTEND_TIMEOUT_USEC=12500000"
-    notifier.stopping()
-    assert sock.recv(4096) == b"STOPPING=1"
 
 
 def test_a_full_or_absent_listener_neither_blocks_nor_raises(
@@ -40,14 +36,14 @@ def test_a_full_or_absent_listener_neither_blocks_nor_raises(
     notifier = Notifier({"NOTIFY_SOCKET": listener[0]})
     for _ in range(5000):  # far more than a socket's queue holds
         notifier.status("x" * 1000)
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).status("x")
 
 
 def test_without_a_socket_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert not Notifier().active
     assert not Notifier({"NOTIFY_SOCKET": "vsock:2:1234"}).active
-    Notifier().ready()
+    Notifier().status("x")
 
 
 SLOW_STOP = """

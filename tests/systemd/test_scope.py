@@ -27,7 +27,6 @@ from engine.systemd.scope import (
     scope_units,
     slice_unit,
     transient_properties,
-    unescape,
     valid_machine_name,
 )
 
@@ -61,11 +60,6 @@ def test_escape_agrees_with_systemd(texts: list[str]) -> None:
 )
 def test_escape(text: str, escaped: str) -> None:
     assert escape(text) == escaped
-
-
-@given(words)
-def test_unescape_gives_back(text: str) -> None:
-    assert unescape(escape(text)) == text
 
 
 @given(names, st.uuids())
