@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 from support.guests import boot_sector
 
-from engine import Domain
+from engine import Domain, Engine
 
-__all__ = ["boot_sector_domain", "said", "wait_said"]
+__all__ = ["boot_sector_domain", "engine_in", "said", "wait_said"]
 
 
 def boot_sector_domain(
@@ -64,3 +66,17 @@ async def wait_said(domain: Domain | str, folder: Path, word: str = "ready", tim
     name = domain if isinstance(domain, str) else domain.name
     while said(name, folder).count(word) < times:
         await anyio.sleep(0.005)  # a file that another process writes: in a test, looking again is good enough
+
+
+@asynccontextmanager
+async def engine_in(folder: Path, *, leave: bool = False) -> AsyncIterator[Engine]:
+    """An engine whose state is in ``folder``; its guests end with it, unless they are left to the next."""
+    with anyio.fail_after(60):
+        async with Engine("qemu:///session", state_dir=folder / "state", systemd=False) as engine:
+            try:
+                yield engine
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for domain in engine.domains():
+                        if domain.active and not leave:
+                            await domain.destroy()

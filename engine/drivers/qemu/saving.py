@@ -20,7 +20,7 @@ import anyio.to_thread
 from engine.conf import DomainDefinition
 from engine.drivers.qemu.guest import UNDO, Guest
 from engine.drivers.qemu.qmp.connection import QmpError
-from engine.errors import CommandTimeout, ConfigError, DriverError, EngineError, HostError
+from engine.errors import CommandTimeout, ConfigError, DriverError, EngineError, HostError, StoreError
 from engine.util.files import fsync_dir
 from engine.util.savefile import pack_header, read_header
 
@@ -124,6 +124,8 @@ async def save(guest: Guest, definition: DomainDefinition, path: Path) -> None:
             if not guest.intent:
                 try:
                     await undo_save(guest, was_running=was_running, patience=UNDO)
+                except StoreError as failed:  # it goes on all the same
+                    log.warning("the run-time state of domain %s is not kept: %s", guest.domain.name, failed)
                 except EngineError as failed:
                     log.warning("domain %s stays paused: %s", guest.domain.name, failed)
         if isinstance(exc, OSError):

@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
-from support.qemu_domains import boot_sector_domain, wait_said
+from support.qemu_domains import boot_sector_domain, engine_in, wait_said
 
 from engine import AgentError, ConnectionBroken, Domain, DomainStopped, Engine, LifecycleEvent, State
 from engine.drivers.qemu import adoption
@@ -20,19 +19,6 @@ from engine.drivers.qemu.guest import Guest
 from engine.drivers.qemu.launch import monitor_path
 
 pytestmark = pytest.mark.qemu
-
-
-@asynccontextmanager
-async def engine_in(folder: Path, *, leave: bool = False) -> AsyncIterator[Engine]:
-    with anyio.fail_after(60):
-        async with Engine("qemu:///session", state_dir=folder / "state", systemd=False) as engine:
-            try:
-                yield engine
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for domain in engine.domains():
-                        if domain.active and not leave:
-                            await domain.destroy()
 
 
 async def running(engine: Engine, folder: Path) -> Domain:

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from support.qemu_domains import boot_sector_domain, said, wait_said
+from support.qemu_domains import boot_sector_domain, engine_in, said, wait_said
 
 from engine import Domain, DomainRebooted, DomainShuttingDown, Engine, LifecycleEvent, State
 
@@ -39,19 +37,6 @@ async def main():
 
 anyio.run(main, backend=sys.argv[2])
 """
-
-
-@asynccontextmanager
-async def engine_in(folder: Path, *, leave: bool = False) -> AsyncIterator[Engine]:
-    with anyio.fail_after(60):
-        async with Engine("qemu:///session", state_dir=folder / "state", systemd=False) as engine:
-            try:
-                yield engine
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for domain in engine.domains():
-                        if domain.active and not leave:
-                            await domain.destroy()
 
 
 async def running(engine: Engine, folder: Path, top: str = "", **parameters: object) -> Domain:

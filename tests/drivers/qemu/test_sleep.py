@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import pytest
-from support.qemu_domains import boot_sector_domain, said, wait_said
+from support.qemu_domains import boot_sector_domain, engine_in, said, wait_said
 
 from engine import Domain, Engine, State
 
@@ -18,19 +15,6 @@ PM = "<pm><suspend-to-mem enabled='yes'/></pm>"
 LADDER = """<order:order xmlns:order='urn:virengine:order:1'>
   <order:stop><order:try method='acpi' timeout='30' repeat='0.5'/></order:stop>
 </order:order>"""
-
-
-@asynccontextmanager
-async def engine_in(folder: Path) -> AsyncIterator[Engine]:
-    with anyio.fail_after(60):
-        async with Engine("qemu:///session", state_dir=folder / "state", systemd=False) as engine:
-            try:
-                yield engine
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for domain in engine.domains():
-                        if domain.active and not (folder / "go on").exists():
-                            await domain.destroy()
 
 
 async def asleep(engine: Engine, folder: Path) -> Domain:
@@ -68,10 +52,8 @@ async def test_a_reset_wakes_it(tmp_path: Path) -> None:
 
 
 async def test_the_next_engine_finds_it_asleep(tmp_path: Path) -> None:
-    (tmp_path / "go on").touch()
-    async with engine_in(tmp_path) as engine:
+    async with engine_in(tmp_path, leave=True) as engine:
         await asleep(engine, tmp_path)
-    (tmp_path / "go on").unlink()
     async with engine_in(tmp_path) as engine:
         web = engine.domain("web")
         assert web.state is State.PMSUSPENDED
