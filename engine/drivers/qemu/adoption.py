@@ -162,7 +162,10 @@ async def take_over(guest: Guest, timeout: float) -> bool:
         return await _take_over(guest, status)
     except EngineError as exc:
         guest.go_live(lambda: None)
-        if guest.ending:
+        if isinstance(exc, ConnectionBroken):  # a process that is dying closes its sockets first
+            with anyio.move_on_after(1):
+                await guest.process.wait()
+        if guest.ending or guest.process.ended:
             with anyio.move_on_after(10):
                 await guest.gone.wait()
                 return False
