@@ -81,7 +81,7 @@ def _names(uris: Sequence[str], seen: Glimpse) -> frozenset[str]:
 
 
 def _nothing_new(seen: Glimpse, names: frozenset[str], store: DiskStore) -> bool:
-    if seen.problems:
+    if seen.problems or seen.leftovers:  # something may run of which no status tells
         return False
     statuses = [status for status in seen.statuses if status.connection in names]
     # a domain whose gates are still to be passed becomes ready only where an engine sees it through them

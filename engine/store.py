@@ -162,7 +162,7 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         held: an engine has it open just now: it keeps the statuses up to date.
         saved: slots of domains with a managed save; known: connections that were open before.
-        problems: sentences about files that can't be used.
+        problems: sentences about files that can't be used; leftovers: see ``Store.leftovers``.
     """
 
     held: bool
@@ -171,6 +171,7 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     saved: frozenset[str]
     known: frozenset[str]
     problems: list[str]
+    leftovers: frozenset[str]
 
 
 class Store(ABC):
@@ -460,6 +461,7 @@ class DiskStore(Store):
                 if (folder / "connection").exists()
             ),
             problems=self._problems,
+            leftovers=self.leftovers,
         )
 
     def _read_definitions(self) -> list[Stored]:

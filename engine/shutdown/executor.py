@@ -401,18 +401,27 @@ class Up(_Run):
         return self._is_resumed
 
     async def _note(self, *, final: bool = False) -> None:
-        if self.record is None or self._seconds is None:
+        if self.record is None:
+            return
+        if self._seconds is None:
+            # until they are back, whatever becomes of this: no later ``down`` is to forget them
+            if self._is_resumed and self.record.miss(self.record.keys):
+                await self._remember()
             return
         back = [entry.key for entry in self._entries.values() if entry.outcome in DONE]
-        missed = self._is_resumed and self.record.miss(key for key in self._entries if key not in back)
         self.record.strike(back)
         # those that have begun to run were struck off already, but that need not be on disk yet
-        if self._recorded.isdisjoint(back) and not missed:
-            return
+        if not self._recorded.isdisjoint(back):
+            await self._remember()
+
+    async def _remember(self) -> None:
+        assert self.record is not None
         try:
             await self._controls.remember(self.record.dump() if self.record.domains else None)
         except EngineError as exc:
-            self._problems.append(f"what is back could not be written down: {exc}")
+            problem = f"what is back could not be written down: {exc}"
+            if problem not in self._problems:
+                self._problems.append(problem)
 
     def _held(self, step: PlanStep, entry: Entry) -> bool:
         for wait in step.waits_for:

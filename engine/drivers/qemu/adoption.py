@@ -70,6 +70,8 @@ async def find(domain: DomainHandle, facts: Mapping[str, JSON]) -> Guest | None:
         tpm=tpm,
     )
     guest.facts = {**facts, "process": msgspec.to_builtins(process.identity), "phase": "started"}
+    if "phase" not in facts:
+        guest.facts["ran"] = True  # nothing is known of it: it must not be taken for one that never did
     guest.rebooting, guest.final = bool(facts.get("rebooting")), bool(facts.get("final"))
     guest.may_pause = guest.may_pause or guest.rebooting
     return guest
@@ -193,6 +195,8 @@ async def _take_over(guest: Guest, status: str) -> bool:
         guest.go_live(lambda: None)
         await guest.start_over(str(facts["restarting"]))
         return True
+    if facts.get("restarting"):  # that was done, and not written down any more
+        await guest.note(restarting=None)
     ran = facts.get("paused") or facts.get("ran")
     never_ran = facts.get("restoring") or (status == "prelaunch" and not ran)
     if never_ran:

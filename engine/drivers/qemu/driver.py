@@ -259,18 +259,31 @@ class QemuDriver(Driver):
             ConnectionBroken: QEMU does not answer.
         """
         guest = self._guests.get(domain.uuid)
+        if guest is not None and guest.deaf:
+            async with guest.mending:  # gates and commands may both want it: QEMU speaks with one at a time
+                if guest.deaf and not guest.gone.is_set():
+                    await self._reconnect(guest)
         if guest is None or guest.gone.is_set():
             raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
-        if guest.deaf:
-            patience = min(adoption.PATIENCE, self._timeouts["command_timeout"])
-            try:
-                await guest.hang_up()
-                await self._connect(guest, patience)
-                await adoption.reconnect(guest, patience)
-            except EngineError as exc:
-                guest.lost = f"domain '{domain.name}' runs, but its QEMU does not answer: {exc}"
-                raise ConnectionBroken(f"{guest.lost}; it can only be destroyed") from exc
         return guest
+
+    async def _reconnect(self, guest: Guest) -> None:
+        name = guest.domain.name
+        patience = min(adoption.PATIENCE, self._timeouts["command_timeout"])
+        # until it has answered it is of no use, also should this be cancelled
+        guest.lost = guest.lost or f"domain '{name}' runs, but the connection to its QEMU is lost"
+        try:
+            await guest.hang_up()
+            await self._connect(guest, patience)
+            await adoption.reconnect(guest, patience)
+        except BaseException as exc:
+            with anyio.CancelScope(shield=True):
+                await guest.hang_up()
+            if not isinstance(exc, EngineError):
+                guest.lost = guest.lost or f"domain '{name}' runs, but the connection to its QEMU is lost"
+                raise
+            guest.lost = f"domain '{name}' runs, but its QEMU does not answer: {exc}"
+            raise ConnectionBroken(f"{guest.lost}; it can only be destroyed") from exc
 
     async def find_running(self, domain: DomainHandle) -> int | None:
         found = await anyio.to_thread.run_sync(adoption.find_running, domain)

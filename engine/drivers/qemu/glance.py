@@ -28,7 +28,7 @@ _STATUS = {
     State.CRASHED: "guest-panicked",
 }
 # what an engine remembers while it does something to a guest: the next one has to see to it
-_UNDER_WAY = ("restoring", "saving", "rebooting", "final")
+_UNDER_WAY = ("restoring", "saving", "rebooting", "final", "restarting")
 
 
 def as_it_was(run: Run) -> bool:

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, UNIXSocketStream
 
-from engine import AgentConnected, AgentDisconnected, DomainBlockIOError, DomainHandle, Report
+from engine import AgentConnected, AgentDisconnected, DomainBlockIOError, DomainHandle, Report, State
 from engine.abc import JSON
 from engine.conf.devices import MachineDefinition
 from engine.drivers.qemu.agent.connection import AgentConnection
@@ -64,6 +64,7 @@ class Guest:
         watched: ``run`` has begun.
         asleep: its guest is in the ACPI state S3.
         lost: why its monitor is of no use, in one sentence, until that can be used again; else "".
+        mending: held by who connects to its monitor anew.
         intent: what a command is about to end it for: ``destroyed``, ``saved``, or "".
     """
 
@@ -94,6 +95,7 @@ class Guest:
         self.diary = Diary(domain.runtime_dir)
         self.watched = False
         self.lost = ""
+        self.mending = anyio.Lock()
         self.asleep = False
         self._live = False
         self._decided = anyio.Event()
@@ -120,6 +122,13 @@ class Guest:
         self.facts.update(changes)
         self.facts = {name: value for name, value in self.facts.items() if value is not None}
         await self.domain.remember(self.facts)
+
+    async def note(self, **changes: JSON) -> None:
+        """The same where it has to go on all the same: a full disk keeps no guest from its reboot."""
+        try:
+            await self.remember(**changes)
+        except StoreError as exc:
+            log.warning("domain %s: %s", self.domain.name, exc)
 
     # ------------------------------------------------------------------ the monitor
 
@@ -471,20 +480,17 @@ class Guest:
             return
         self._restarting = who
         try:
-            try:
-                # a machine that was reset while it did not run looks as if it never had
-                await self.remember(restarting=who)
-            except StoreError as exc:
-                log.warning("domain %s: %s", self.domain.name, exc)  # a full disk keeps no guest from its reboot
+            # a machine that was reset while it did not run looks as if it never had
+            await self.note(restarting=who)
             await self.reset()
             if not self.starts_over:
                 await self._set_action()
-            self.paused = False  # the RESUME to come is no news
+            self.paused = self.domain.state is State.PAUSED  # else the RESUME to come is no news
             self._fresh = who != _FIRMWARE
             await self.execute("cont")
         finally:
             self._restarting = ""
-        await self.remember(restarting=None, rebooting=None)
+        await self.note(restarting=None, rebooting=None)
 
     async def reset(self) -> None:
         """Reset the machine, whatever its definition makes of that; returns when it has happened."""

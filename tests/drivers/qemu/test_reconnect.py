@@ -115,3 +115,36 @@ async def test_what_is_told_late_says_when_it_was(tmp_path: Path) -> None:
         stopped = await anext(events)
         assert stopped.detail == "shutdown"
         assert stopped.time < gone
+
+
+async def test_two_who_want_a_lost_monitor_make_one_connection(tmp_path: Path) -> None:
+    async with engine_in(tmp_path) as engine:
+        web = await running(engine, tmp_path)
+        guest = guest_of(web)
+        for _ in range(3):
+            await guest.hang_up()
+            await guest._reader.wait()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(web.reach)
+                tasks.start_soon(web.reach)
+                tasks.start_soon(web.suspend)
+            await web.resume()
+        await web.shutdown()
+        await web.wait_for(State.SHUTOFF)
+
+
+async def test_one_who_gives_up_leaves_no_half_made_connection(tmp_path: Path) -> None:
+    async with engine_in(tmp_path) as engine:
+        web = await running(engine, tmp_path)
+        guest = guest_of(web)
+        await guest.hang_up()
+        await guest._reader.wait()
+        os.kill(guest.process.pid, signal.SIGSTOP)
+        try:
+            with anyio.move_on_after(0.3):
+                await web.suspend()
+            assert guest.deaf
+        finally:
+            os.kill(guest.process.pid, signal.SIGCONT)
+        await web.suspend()
+        assert web.state is State.PAUSED

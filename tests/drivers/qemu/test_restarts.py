@@ -13,6 +13,7 @@ import pytest
 from support.qemu_domains import boot_sector_domain, engine_in, said, wait_said
 
 from engine import Domain, DomainRebooted, DomainShuttingDown, Engine, LifecycleEvent, State
+from engine.glance import glance
 
 pytestmark = pytest.mark.qemu
 
@@ -111,3 +112,32 @@ async def test_whoever_ends_at_a_reset_ends(command: str, tmp_path: Path) -> Non
         assert told.count(DomainShuttingDown) == 1
         assert DomainRebooted not in told
         assert web.reason == "shutdown"
+
+
+async def test_a_reset_guest_whose_state_is_lost_is_not_taken_for_one_that_never_ran(tmp_path: Path) -> None:
+    async with engine_in(tmp_path, leave=True) as engine:
+        web = await running(engine, tmp_path)
+        await web.suspend()
+        await web.reset()
+        status = engine.store.runtime_dir(web.slot) / "status.json"
+    status.unlink()
+    assert glance(("qemu:///session",), tmp_path / "state") is None
+    async with engine_in(tmp_path) as engine:
+        web = engine.domain("web")
+        assert web.state is State.PAUSED
+        await web.resume()
+        await wait_said(web, tmp_path, times=2)
+
+
+async def test_a_restart_that_was_not_written_down_to_its_end_is_not_done_again(tmp_path: Path) -> None:
+    async with engine_in(tmp_path, leave=True) as engine:
+        web = await running(engine, tmp_path)
+        guest = web.driver._guests[web.uuid]  # type: ignore[attr-defined]
+        await guest.remember(restarting="host")
+    async with engine_in(tmp_path, leave=True) as engine:
+        web = engine.domain("web")
+        assert "restarting" not in web.handle.facts
+        await web.suspend()
+        await web.reset()
+    async with engine_in(tmp_path) as engine:
+        assert engine.domain("web").state is State.PAUSED
