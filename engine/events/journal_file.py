@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -51,6 +50,7 @@ _HOST_TROUBLE = frozenset(
     }
 )
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_ASIDE = 3  # files set aside that are kept
 #: The file, its -wal, its -shm, their folder, and a look at the file beside.
 _DESCRIPTORS = 5
 _BUSY_SECONDS = 5.0
@@ -181,19 +181,27 @@ class JournalFile:
             return _read(db, since, limit, up_to)
 
     def set_aside(self) -> Path:
-        """Move the file out of the way, to ``NAME.corrupt-N``; whatever it is, it is not destroyed."""
+        """Move the file out of the way, to ``NAME.corrupt-N``: the newest few are kept, with the highest N."""
         self.close()
         with self._translated():
-            aside = next(
-                name
-                for number in itertools.count(1)
-                if not os.path.lexists(name := self.path.with_name(f"{self.path.name}.corrupt-{number}"))
-            )
+            before = self._set_aside_before()
+            aside = self.path.with_name(f"{self.path.name}.corrupt-{max(before, default=0) + 1}")
             for suffix in ("-wal", "-shm", ""):
                 with contextlib.suppress(FileNotFoundError):
                     self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+            for number in before[: 1 - _ASIDE]:
+                for suffix in ("-wal", "-shm", ""):
+                    # a folder that somebody put there is not the engine's to delete
+                    with contextlib.suppress(OSError):
+                        self.path.with_name(f"{self.path.name}.corrupt-{number}{suffix}").unlink()
             fsync_dir(self.path.parent)
             return aside
+
+    def _set_aside_before(self) -> list[int]:
+        """The N of every ``NAME.corrupt-N``, oldest first."""
+        prefix = f"{self.path.name}.corrupt-"
+        ends = (file.name.removeprefix(prefix) for file in self.path.parent.iterdir() if file.name.startswith(prefix))
+        return sorted(int(end) for end in ends if end.isascii() and end.isdecimal())
 
     def close(self, newest: int | None = None) -> None:
         """Close it; ``newest``: everything up to this number is in it, so the next one can go on from there."""

@@ -43,7 +43,8 @@ class SqliteJournal(Journal):
     go on. When more than ``backlog`` gather, the oldest of them are given up (``lost`` counts them); every reader that
     should have had them reads a ``Gap``, and so does who replays that stretch later.
 
-    A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` and a new epoch begins; one that
+    A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` (the newest three are kept) and a
+    new epoch begins; one that
     proves corrupt while in use is replaced by one that begins with the events in memory, in the same epoch. No file is
     set aside before something could be written to it: where a new one is refused, too, ``error`` says so.
 

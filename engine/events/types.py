@@ -52,11 +52,15 @@ __all__ = [
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_field="type"):
     """The root of all events.
 
+    Its CloudEvents ``id`` is ``epoch/sequence``. What one reader is told beside the journal has the number of another
+    event, so its id says more: ``epoch/sequence/snapshot/UUID`` (a ``DomainSnapshot``), ``epoch/sequence/snapshot`` (a
+    ``SnapshotComplete``), ``epoch/sequence/gap/MISSED`` (a ``Gap``).
+
     Attributes:
         host: name of the host the engine runs on.
         epoch: identifies one run of numbers; a new journal is a new epoch.
         sequence: the number, counting by one. A new epoch goes on where the one before ended on disk.
-        time: when it happened, seconds since 1970 (UTC).
+        time: when it happened, seconds since 1970 (UTC); what is told late is older than the events before it.
         cause: id of the command that caused it, or None: it happened by itself.
     """
 
@@ -246,7 +250,8 @@ class ConnectionClosed(Event, frozen=True, kw_only=True, gc=False):
 
 class JournalBegun(Event, frozen=True, kw_only=True, gc=False):
     """The first event of an epoch. ``reason``: ``new`` | ``corrupt`` (the old journal could not be read: numbers begin
-    at 1 again) | ``unclean`` (the engine was killed: numbers go on)."""
+    at 1 again) | ``unclean`` (the engine was killed, or the disk did not take all: numbers go on, and events of the
+    epoch before may be missing)."""
 
     reason: str
 

@@ -248,6 +248,21 @@ async def test_old_events_go_but_the_newest_holds_the_place(path: Path) -> None:
         assert numbers(await kept(journal)) == [11]
 
 
+@pytest.mark.parametrize(("before", "gone"), [(4.0, 0), (50.0, 1), (105.0, 3), (200.0, 4)])
+def test_what_is_told_late_takes_nothing_newer_with_it(path: Path, before: float, gone: int) -> None:
+    """Numbers go by when it was told, times by when it happened: only what is old up to a number may go."""
+    file = JournalFile(path)
+    file.open()
+    told = [
+        JournalBegun(host="h", epoch="e", sequence=number, time=time, reason="new")
+        for number, time in enumerate((10.0, 100.0, 5.0, 110.0), 1)
+    ]
+    file.append(told, [("e", 1)])
+    assert file.expired(before) == gone
+    assert file.read(0, 9) == told
+    file.close()
+
+
 async def test_a_slow_reader_counts_what_retention_deletes(path: Path) -> None:
     async with SqliteJournal(path, keep_count=10, recent=2) as journal, Bus(journal) as bus:
         async with bus.subscribe(domain="a", bound=2, policy="block") as slow:
@@ -330,6 +345,17 @@ async def test_a_missing_journal_begins_anew(path: Path) -> None:
         assert isinstance(begun, JournalBegun)
         assert (begun.reason, begun.sequence) == ("new", 1)
     assert aside(path) == []
+
+
+async def test_few_damaged_journals_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name("journal.db.corrupt-1").mkdir()  # nobody's file: it stays
+    for number in range(2, 9):
+        path.write_bytes(f"damage {number}".encode() * 1000)
+        async with SqliteJournal(path):
+            pass
+        assert path.with_name(f"journal.db.corrupt-{number}").read_bytes().startswith(f"damage {number}".encode())
+    assert aside(path) == [f"journal.db.corrupt-{number}" for number in (1, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("seed", range(12))
