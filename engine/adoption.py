@@ -56,5 +56,5 @@ async def adopt(domain: Domain, status: Status, live: DomainDefinition, *, quiet
     if alive and domain.active:
         if not quiet:
             domain.publish(types.DomainAdopted, detail="reconnected", state=domain.state, reason=domain.reason)
-        if not domain.ready:
+        if not domain.ready and domain.state is not State.CRASHED:
             domain.run_gates()

@@ -171,12 +171,14 @@ class Connection:
             log.warning("domain %s: %s", domain.name, exc)
 
     async def _adopt(self, status: Status) -> None:
+        domain = self.domains.get(status.uuid)
         try:
             live = parse_domain(status.text)
         except ConfigError as exc:
-            log.warning("the run-time state of domain %s can't be read: %s", status.uuid, exc)
-            return
-        domain = self.domains.get(status.uuid)
+            log.warning("the definition that domain %s runs with can't be read: %s", status.uuid, exc)
+            if domain is None:
+                return
+            live = domain.definition  # it runs all the same, and has to be stopped one day
         if domain is None:
             domain = self._add(Domain(self, live, persistent=False))
             self._hub.domain_known(domain)

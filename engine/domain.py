@@ -311,7 +311,7 @@ class Domain:
         while not self.ready:
             if self._not_ready is not None:
                 raise self._not_ready
-            if not self.active:
+            if not self.active or self.state is State.CRASHED:
                 raise GateFailed(self.name, "running", 0.0, f"it is {self.state}")
             await self.changed()
 
@@ -525,6 +525,8 @@ class Domain:
         self.state = state
         self.reason = reason or self.reason
         unit = self.scope
+        if state is State.CRASHED:
+            self.ready = False
         if began:
             self._began()
             self.restored = detail == "restored"
@@ -534,7 +536,7 @@ class Domain:
         if report in (Report.STOPPED, Report.REBOOTED):
             self._asked = None  # what was asked has come about, or never will
         self._wake()
-        if began:
+        if began or (before is State.CRASHED and state is State.RUNNING):
             self._host.started(self)
         elif report is Report.STOPPED:
             self._after_stop(unit)

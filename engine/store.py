@@ -51,6 +51,8 @@ T = TypeVar("T")
 # sun_path holds 108 bytes (unix(7)); what drivers add below a domain's folder fits in the rest
 _SOCKET_PATH = 108
 _LONGEST_SOCKET_NAME = 24
+# seconds since 1970 that no clock shows
+_FAR = 1e11
 # of what ``slot_of`` gives
 _SLOT = 41
 _FOLDERS = ("domains", "autostart", "save", "state", "ended", "log", "records")
@@ -491,10 +493,13 @@ class DiskStore(Store):
         )  # none where it is gone, too
         for path in (folder / "status.json" for folder in folders):
             try:
-                found[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Status)
+                status = msgspec.json.decode(path.read_bytes(), type=Status)
+                if slot_of(status.connection, status.uuid) != path.parent.name or not 0 <= status.started < _FAR:
+                    raise msgspec.ValidationError("it is not of this domain, or of no time there was")
+                found[path.parent.name] = status
             except FileNotFoundError:
                 continue
-            except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as exc:
                 self._problems.append(f"{path}: {exc} (the run-time state of one domain can't be read)")
         self.leftovers = frozenset(folder.name for folder in folders) - found.keys()
         return list(found.values())
@@ -600,7 +605,7 @@ class DiskStore(Store):
                 return msgspec.json.decode(path.read_bytes())
             except FileNotFoundError:
                 return None
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, RecursionError) as exc:
                 raise StoreError(str(path), f"it can't be read: {exc}") from exc
 
         return await _in_thread(read, path)

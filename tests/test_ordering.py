@@ -644,3 +644,29 @@ async def test_an_engine_opens_whatever_lies_where_the_policy_should(kind: str, 
             with pytest.raises(ConfigError, match=r"order\.toml"):
                 engine.plan("down")
             assert (await engine.down()).ok
+
+
+async def test_a_second_try_of_down_forgets_nothing_that_the_first_one_stopped(tmp_path: Path) -> None:
+    deaf = "<order:stop><order:try method='acpi' timeout='0.1'/></order:stop>"
+    async with Engine(DEFAULT, state_dir=tmp_path, systemd=False) as engine:
+        await engine.define(xml("web"))
+        await engine.define(xml("x1", deaf, "ignore='acpi' agent='no'"))
+        await engine.up(["web", "x1"])
+        assert (await engine.down(["web", "x1"])).failed == ("x1",)
+        await engine.domain("x1").destroy()
+        await engine.domain("x1").start()
+        assert (await engine.down(["x1"])).failed == ("x1",)
+        assert "web" in (await engine.up(resume=True)).done
+        assert engine.domain("web").active
+
+
+async def test_a_crashed_guest_is_not_up_until_it_is_reset() -> None:
+    async with fresh() as engine:
+        web = await engine.define(xml("web"))
+        await web.start()
+        web.report(Report.CRASHED, "panicked")
+        assert not web.ready
+        assert (await engine.up(["web"])).failed == ("web",)
+        await web.reset()
+        await web.wait_ready()
+        assert (await engine.up(["web"])).ok

@@ -250,3 +250,15 @@ async def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     stored, _, _ = await reopened(tmp_path)
     assert [item.definition.name for item in stored] == ["web"]
     assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("garbage", [b'{"a":' * 3000, b"[" * 100_000])
+async def test_what_is_nested_too_deeply_is_damage_as_any_other(garbage: bytes, tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    await store.open()
+    (await store.make_runtime_dir(slot_of(URI, definition().uuid)) / "status.json").write_bytes(garbage)
+    (tmp_path / "records" / "down.json").write_bytes(garbage)
+    with pytest.raises(StoreError):
+        await store.load_record("down")
+    await store.aclose()
+    assert len((await reopened(tmp_path))[2].problems) == 1

@@ -263,6 +263,7 @@ class Down(_Run):
     async def _note(self, *, final: bool = False) -> None:
         self.record.update({key: entry.outcome for key, entry in self._entries.items()})
         self.record.finished = final
+        self.record.failed = any(entry.outcome not in DONE for entry in self._entries.values())
         try:
             await self._controls.remember(self.record.dump())
         except EngineError as exc:

@@ -140,13 +140,14 @@ class Record(msgspec.Struct, kw_only=True):
     """What a ``down`` has stopped and what is left; kept on disk while it goes on, and until ``up`` brought all back.
 
     Attributes:
-        began: seconds since 1970; finished: it came to its end.
+        began: seconds since 1970; finished: it came to its end; failed: not all were stopped then.
         domains: all that ran when it began.
     """
 
     version: int = 1
     began: float = 0.0
     finished: bool = False
+    failed: bool = False
     domains: list[RecordEntry] = []
 
     @classmethod
@@ -186,9 +187,13 @@ class Record(msgspec.Struct, kw_only=True):
         return bool(news)
 
     def take_over(self, earlier: Record) -> None:
-        """What was to be brought back since an earlier ``down``, and was not, is not forgotten over this one."""
+        """Go on from an earlier ``down``: what was to be brought back since and was not is not forgotten over this one,
+        nor what was stopped when not all could be, since this one is the next try."""
         known = set(self.keys)
-        self.domains += [entry for entry in earlier.domains if entry.missed and entry.key not in known]
+        for entry in earlier.domains:
+            if entry.key not in known and (entry.missed or earlier.failed):
+                entry.missed = True
+                self.domains.append(entry)
 
     def strike(self, keys: Iterable[str]) -> bool:
         """Take out those that are back. Returns whether there were any."""

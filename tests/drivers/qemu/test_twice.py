@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,19 @@ def opened(folder: Path) -> Engine:
     return Engine("qemu:///session", state_dir=folder / "state", systemd=False)
 
 
-@pytest.mark.parametrize("lost", ["truncated", "removed"])
+@pytest.mark.parametrize("lost", ["truncated", "removed", "of nobody", "without a document"])
 async def test_a_guest_whose_state_is_lost_is_found(tmp_path: Path, lost: str) -> None:
     pid, status = await started(tmp_path)
-    if lost == "removed":
-        status.unlink()
-    else:
-        status.write_bytes(b"")
+    kept = json.loads(status.read_text())
+    match lost:
+        case "removed":
+            status.unlink()
+        case "truncated":
+            status.write_bytes(b"")
+        case "of nobody":
+            status.write_text(json.dumps({**kept, "connection": "foo:///x"}))
+        case _:
+            status.write_text(json.dumps({**kept, "text": "<domain/>"}))
     for _ in range(2):
         async with opened(tmp_path) as engine:
             web = engine.domain("web")
