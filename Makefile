@@ -2,6 +2,7 @@
 #   make demo   five real guests, in order, up and down       make test   all the tests (ARGS="tests/conf -k order")
 #   make check  ruff, mypy, the import contracts              make bench  the benchmarks: ratios, in one run
 #   make docs   the documentation                             make setup  the set-up for all of these
+#   make test-pythons  the tests without real guests and hosts, on each Python 3.11-3.14 that is found here
 #   make pins   write requirements/*.txt anew (ARGS=--upgrade for newer releases)
 
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 p
 SETUP := $(PYTHON) scripts/setup.py
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs setup pins
+.PHONY: demo test test-pythons check bench docs setup pins
 
 demo:
 	@$(SETUP) demo
@@ -19,6 +20,9 @@ demo:
 test:
 	@$(SETUP) test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-pythons:
+	@$(PYTHON) scripts/pythons.py $(ARGS)
 
 check:
 	@$(SETUP) check

@@ -1,7 +1,9 @@
 """Runs every benchmark and writes what came of it: ``python -m benchmarks [NAME...]``, behind ``make bench``.
 
-Each ``bench_*.py`` has ``run()``, which gives rows: what, us, peer, floor, ratio, must. ``results.json`` holds them
-all, and the table in README.md is made of it. A figure that misses its target is shown as such; no test depends on one.
+Each ``bench_*.py`` has ``run()``, which gives rows: what, us, peer, floor, ratio, must. A figure is a number, a
+sentence that says why there is no number, or None where there is nothing to measure. ``results.json`` holds them all,
+and the table in README.md is made of it; of those that are not run again the old ones stay. A figure that misses its
+target is shown as such; no test depends on one.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def main(names: list[str]) -> None:
+    paths = {path.stem.removeprefix("bench_"): path for path in sorted(HERE.glob("bench_*.py"))}
+    if unknown := sorted(set(names) - set(paths)):
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(paths)}")
     results = HERE / "results.json"
     known: dict[str, Any] = json.loads(results.read_text()) if results.exists() and names else {}
-    for path in sorted(HERE.glob("bench_*.py")):
-        name = path.stem.removeprefix("bench_")
-        if names and name not in names:
-            continue
+    for name in names or paths:
         print(f"== {name}", flush=True)
-        known[name] = importlib.import_module(f"benchmarks.{path.stem}").run()
+        known[name] = importlib.import_module(f"benchmarks.{paths[name].stem}").run()
         for row in known[name]:
             print("  " + "  ".join(cells(row)), flush=True)
     write_atomic(results, (json.dumps(known, indent=1) + "\n").encode(), mode=0o644)
@@ -50,10 +52,15 @@ def table(known: dict[str, Any]) -> str:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    unit = f" {row['unit']}" if row.get("unit") else ""
-    figures = [f"{number(row[name])}{unit}" if row.get(name) is not None else "-" for name in ("us", "peer", "floor")]
+    figures = [figure(row.get(name), row.get("unit", "")) for name in ("us", "peer", "floor")]
     ratio = f"{row['ratio']:.2f}" if row.get("ratio") is not None else "-"
     return [str(row["what"]), *figures, ratio, str(row["must"])]
+
+
+def figure(value: float | str | None, unit: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or "-"
+    return f"{number(value)} {unit}".rstrip()
 
 
 def number(value: float) -> str:

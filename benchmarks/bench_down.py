@@ -6,6 +6,7 @@ same guests one after the other (any order, if by luck), or all at once (the dat
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import anyio
 
 from benchmarks.peer import ask_libvirt
+from benchmarks.rows import absent
 from engine import Engine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -50,34 +52,33 @@ async def measure(folder: Path) -> float:
 
 def run() -> list[dict[str, Any]]:
     """Rows: what, unit, us, peer, floor, ratio (us/floor), must."""
+    from support.guests import boot_sector_unavailable
+
+    if shutil.which("qemu-system-x86_64") is None:
+        return [absent("down: left out, there is no qemu-system-x86_64 here")]
+    if reason := boot_sector_unavailable():
+        return [absent(f"down: left out, {reason}")]
     rows: list[dict[str, Any]] = []
     floor = SECONDS * 3
     with tempfile.TemporaryDirectory() as folder:
         peer, why = _peer(Path(folder))
+    theirs = {how: f"left out: {why}" if why else peer[how] for how in ("one by one", "at once")}
     for backend in ("asyncio", "trio"):
         with tempfile.TemporaryDirectory() as folder:
             seconds = anyio.run(measure, Path(folder), backend=backend)
         rows.append(
             {
-                "what": f"down, five guests of {SECONDS:g} s, a chain of three ({backend})",
+                "what": f"down, five guests of {SECONDS:g} s, a chain of three; libvirt-guests one by one ({backend})",
                 "unit": "s",
                 "us": seconds,
-                "peer": peer.get("one by one"),
+                "peer": theirs["one by one"],
                 "floor": floor,
                 "ratio": seconds / floor,
                 "must": "<= 1.05x critical path",
             }
         )
-    if why:
-        rows.append(_absent(f"libvirt-guests is left out: {why}"))
-    else:
-        rows.append({**_absent("the peer's: one after the other"), "peer": peer["one by one"], "unit": "s"})
-        rows.append({**_absent("the peer's: all at once, in no order"), "peer": peer["at once"], "unit": "s"})
-    return rows
-
-
-def _absent(sentence: str) -> dict[str, Any]:
-    return {"what": sentence, "us": None, "peer": None, "floor": None, "ratio": None, "must": "-"}
+    parallel = absent("the same five by libvirt-guests all at once, in no order")
+    return [*rows, {**parallel, "unit": "s", "peer": theirs["at once"]}]
 
 
 def _peer(folder: Path) -> tuple[dict[str, float], str]:

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.guests import boot_sector, boot_sector_unavailable
 
 from benchmarks.peer import ask_libvirt
+from benchmarks.rows import absent
 from engine import Domain, DomainStopped, Engine
 
 # on every side, after one that only warms up
@@ -42,9 +43,9 @@ XML = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>8</memory><os
 def run() -> list[dict[str, Any]]:
     """One row a measurement: what, us, peer, floor (ms), ratio (us/floor) and what it must be."""
     if shutil.which("qemu-system-x86_64") is None:
-        return [_absent("real guests: left out, there is no qemu-system-x86_64 here")]
+        return [absent("real guests: left out, there is no qemu-system-x86_64 here")]
     if reason := boot_sector_unavailable():
-        return [_absent(f"real guests: left out, {reason}")]
+        return [absent(f"real guests: left out, {reason}")]
     with tempfile.TemporaryDirectory(prefix="bench-qemu-") as name:
         folder = Path(name)
         images = [boot_sector(folder / f"{number}.img") for number in range(10)]
@@ -66,20 +67,14 @@ def run() -> list[dict[str, Any]]:
                     {
                         "what": f"{what}, {backend}{against}",
                         "us": ours,
-                        "peer": theirs,
+                        "peer": theirs if theirs else f"left out: {why}",
                         "floor": floor,
                         "ratio": ratio,
                         "unit": "ms",
                         "must": must + ("" if met else " (missed)"),
                     }
                 )
-        if why:
-            rows.append(_absent(f"the peer of real guests is left out: {why}"))
         return rows
-
-
-def _absent(sentence: str) -> dict[str, Any]:
-    return {"what": sentence, "us": None, "peer": None, "floor": None, "ratio": None, "must": "-"}
 
 
 # ---------------------------------------------------------------------------- the floor

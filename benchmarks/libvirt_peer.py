@@ -1,8 +1,9 @@
 """libvirt beside the engine: a libvirtd of its own, driven through libvirt-python. Run by the system's Python.
 
-It runs in a mount namespace of its own (``unshare -m``), with empty folders over libvirt's, so it meets no other
-libvirtd and leaves nothing. Its one argument is a JSON file: ``work`` says what to do with ``documents`` (``guests``,
-for ``bench_qemu``; ``down``, for ``bench_down``). Prints one JSON object with the seconds of each round.
+It runs in mount and PID namespaces of its own (``unshare``), with empty folders over libvirt's, so it meets no other
+libvirtd and leaves nothing, not even a guest, however it ends. Its one argument is a JSON file: ``work`` says what
+to do with ``documents`` (``guests``, for ``bench_qemu``; ``down``, for ``bench_down``). Prints one JSON object with the
+seconds of each round.
 """
 
 import json
@@ -19,6 +20,18 @@ QEMU = (
     'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nsecurity_driver = "none"\nnamespaces = []\n'
     'cgroup_controllers = []\nstdio_handler = "file"\nremember_owner = 0\n'
 )
+
+
+def begin(request):
+    """As the namespace's first process: takes in what others leave, or libvirtd would wait for its dead guests."""
+    worker = os.fork()
+    if worker == 0:
+        main(**request)
+        return
+    while True:
+        pid, status = os.wait()
+        if pid == worker:
+            sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def main(work, **arguments):
@@ -112,6 +125,8 @@ def guests(connection, documents, rounds, ten, settle):
 
 def down(connection, documents, serials):
     """``libvirt-guests.sh stop``, one guest after the other and all at once."""
+    if not os.path.exists(GUESTS):
+        sys.exit(f"there is no {GUESTS} here")
     domains = [connection.defineXML(text) for text in documents]
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/etc/default"], check=True)
     found = {}
@@ -150,4 +165,4 @@ WORK = {"guests": guests, "down": down}
 
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:
-        main(**json.load(file))
+        begin(json.load(file))

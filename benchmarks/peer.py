@@ -33,7 +33,7 @@ def ask_libvirt(folder: Path, work: str, **arguments: Any) -> tuple[dict[str, An
     script = str(Path(__file__).with_name("libvirt_peer.py"))
     try:
         ended = subprocess.run(
-            ["unshare", "-m", "--propagation", "private", PYTHON, script, str(request)],
+            ["unshare", "--pid", "--kill-child", "--mount-proc", PYTHON, script, str(request)],
             capture_output=True,
             text=True,
             timeout=SECONDS,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sets up all that a make target needs, and nothing twice: `setup.py demo|test|check|bench|docs|all`.
+"""Sets up all that a make target needs, and nothing twice: `setup.py demo|test|pure|check|bench|docs|all`.
 
 Runs on any Python 3.11 or later with nothing installed. What it can't do it says once, with the command that would, and
 goes on: only a virtual environment that can't be made ends it. It starts no service and installs no kernel.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+VENV = Path(os.environ.get("VIRENGINE_VENV") or ROOT / ".venv").absolute()
 CACHE = Path(os.environ.get("VIRENGINE_CACHE") or ROOT / ".cache").absolute()
 OLDEST = (3, 11)
 
@@ -41,6 +41,7 @@ class Needs:
 TARGETS = {
     "demo": Needs(("build", "runtime"), RUN_GUESTS),
     "test": Needs(("build", "test"), RUN_GUESTS + BOOT_HOSTS, LINUX_GUEST),
+    "pure": Needs(("build", "test")),
     "check": Needs(("build", "check")),
     "bench": Needs(("build", "runtime"), RUN_GUESTS + COMPARE),
     "docs": Needs(("build", "runtime")),
