@@ -105,7 +105,7 @@ def test_list_works_beside_a_program_that_has_the_state_directory_open(virengine
 @pytest.mark.parametrize("look", [("list", "--json"), ("info", "web", "--json")])
 def test_what_becomes_ready_while_it_is_looked_at_is_told_and_kept(virengine, look, monkeypatch):
     monkeypatch.setattr("engine.cli.looking._MOMENT", 60.0)  # it ends with the last gate
-    virengine.define("web", "slow", order="<order:ready gate='delay' seconds='0.05'/>")
+    virengine.define("web", "slow", order="<order:ready gate='delay' seconds='2'/>")  # no start takes as long
     virengine("start", "web")
     assert virengine("events", "--type", "DomainReady").stdout == ""
     told = json.loads(virengine(*look).stdout)
