@@ -34,7 +34,9 @@ def test_the_wheel(tmp_path: Path) -> None:
 
 def test_the_source_can_do_what_a_checkout_can(tmp_path: Path) -> None:
     with tarfile.open(build("sdist", tmp_path / "sdist")) as source:
-        source.extractall(tmp_path / "unpacked", filter="data")
+        source.extractall(
+            tmp_path / "unpacked", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )  # not before 3.11.4
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     wanted = {".ci/run", ".pre-commit-config.yaml", "Makefile", "requirements/test.txt", "tests/conftest.py", "LICENSE"}
     assert {name for name in wanted if not (unpacked / name).exists()} == set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -86,17 +85,10 @@ def events(
             lambda reader: reader.newest if since is None else _begin(reader, since),
             lambda reader, cursor: _print(reader, cursor, wanted, show),
         )
-    with _open(path) as reader:
-        _print(reader, _begin(reader, since), wanted, show)
-
-
-def _open(path: Path) -> JournalReader:
-    from engine.errors import StoreError
     from engine.events.journal_file import open_reader
 
-    if not path.exists():
-        raise StoreError(str(path), "there is no journal (nothing has been done with this state directory yet)")
-    return open_reader(path)
+    with open_reader(path) as reader:
+        _print(reader, _begin(reader, since), wanted, show)
 
 
 def _begin(reader: JournalReader, since: str | None) -> int:
@@ -105,15 +97,17 @@ def _begin(reader: JournalReader, since: str | None) -> int:
     Raises:
         click.BadParameter: not a number or an id. ResyncRequired: it is no longer kept, or there was no such event.
     """
-    from engine.errors import ResyncRequired
+    from engine.errors import ConfigError, ResyncRequired
+    from engine.events.journal import parse_since
 
     if since is None:
         return 0
-    epoch, _, text = since.rpartition("/")
-    if not text.isdecimal():
-        raise click.BadParameter(f"'{since}' is not the number or the id of an event", param_hint="--since")
-    number, first, last = int(text), 1, reader.newest
-    if epoch:
+    try:
+        epoch, number = parse_since(since)
+    except ConfigError as exc:
+        raise click.BadParameter(str(exc), param_hint="--since") from exc
+    first, last = 1, reader.newest
+    if epoch is not None:
         bounds = [start for _, start in reader.epochs] + [reader.newest + 1]
         names = [name for name, _ in reader.epochs]
         if epoch not in names:

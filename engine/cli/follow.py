@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.errors import StoreError
-from engine.events.journal_file import JournalDamaged, JournalReader, open_reader
+from engine.events.journal_file import JournalReader, NoJournal, open_reader
 
 __all__ = ["Watch", "follow"]
 
@@ -97,11 +97,13 @@ def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[Jo
     if not path.parent.is_dir():
         raise StoreError(str(path.parent), "there is no such state directory")
     with Watch(path) as watch:
-        cursor: int | None = None if path.exists() else 0
+        cursor: int | None = None
         while True:
             identity = _identity(path)  # before it is opened: if it is replaced meanwhile, that shows
-            reader = _open(path, new=cursor is not None)
-            if reader is None:
+            try:
+                reader = open_reader(path)
+            except NoJournal:  # it rings when there is something in it
+                cursor = 0
                 _wait(path, watch)
                 continue
             with reader:
@@ -110,18 +112,6 @@ def follow(path: Path, begin: Callable[[JournalReader], int], show: Callable[[Jo
                     cursor = show(reader, cursor)
                     _wait(path, watch)
             cursor = 0  # another one is in its place: it may well count from 1 again
-
-
-def _open(path: Path, *, new: bool) -> JournalReader | None:
-    """None: it is not there yet, or (``new``) is just being made: it rings when there is something in it."""
-    if not path.exists():
-        return None
-    try:
-        return open_reader(path)
-    except JournalDamaged:
-        if not new:
-            raise
-        return None
 
 
 def _wait(path: Path, watch: Watch) -> None:

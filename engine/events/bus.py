@@ -87,7 +87,7 @@ class Bus:
             host=journal.host,
             epoch=journal.epoch,
             sequence=journal.newest + 1 if not self._closed else 0,
-            time=now() if time is None else time,
+            time=now() if time is None else round(time, 6),  # as whole as now()'s: see there
             cause=cause,
             **facts,
         )

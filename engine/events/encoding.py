@@ -3,8 +3,9 @@
 CloudEvents: https://github.com/cloudevents/spec, version 1.0.2, JSON event format. Of its extensions ``sequence``
 is the documented one, which wants a text that sorts like the numbers, so it has twenty digits; ``epoch`` and
 ``commandid`` (the command that caused the event) are the engine's own. The ``id`` is ``epoch/number``; what is told to
-one reader only, and never in the journal, has the number of another event and says so (``epoch/number/snapshot/UUID``,
-``epoch/number/snapshot``, ``epoch/number/gap/MISSED``).
+one reader only, and never in the journal, has the number of another event and says so, and when it was told, since
+another reader may be told the same: ``epoch/number/snapshot/UUID/TIME``, ``epoch/number/snapshot/COUNT/TIME`` and
+``epoch/number/gap/MISSED/TIME`` (in microseconds since 1970).
 """
 
 from __future__ import annotations
@@ -89,16 +90,17 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
 
 
 def _own(event: Event) -> str:
-    """What tells a reader's own facts from the event whose number they have, too."""
+    """What tells a reader's own facts from the event whose number they have, too, and from other readers'."""
     match event:
         case DomainSnapshot():
-            return f"/snapshot/{event.uuid}"
+            fact = f"snapshot/{event.uuid}"
         case SnapshotComplete():
-            return "/snapshot"
+            fact = f"snapshot/{event.count}"
         case Gap():
-            return f"/gap/{event.missed}"
+            fact = f"gap/{event.missed}"
         case _:
             return ""
+    return f"/{fact}/{round(event.time * 1_000_000)}"
 
 
 def from_cloudevent(cloudevent: Mapping[str, Any] | bytes | str) -> Event:

@@ -23,7 +23,7 @@ from typing import ClassVar, Protocol, Self, TypeAlias
 from engine.errors import ConfigError, ResyncRequired, StoreError
 from engine.events.types import Event, JournalBegun
 
-__all__ = ["Journal", "Laggard", "MemoryJournal", "Since", "event_id", "host_name", "now"]
+__all__ = ["Journal", "Laggard", "MemoryJournal", "Since", "event_id", "host_name", "now", "parse_since"]
 
 #: Where to go on: a number, the last event seen, or its id ``"epoch/sequence"`` (a CloudEvents id). The last two also
 #: notice that the number belongs to a run of which it was lost.
@@ -111,7 +111,7 @@ class Journal:
             ResyncRequired: what follows it is no longer kept, or no such event was ever kept.
             ConfigError: ``since`` is no such thing.
         """
-        epoch, number = _parse(since)
+        epoch, number = parse_since(since)
         newest = self.newest if epoch is None else self._last_of(epoch)
         if not self.oldest - 1 <= number <= newest:
             raise ResyncRequired(number, self.oldest)
@@ -178,12 +178,17 @@ class MemoryJournal(Journal):
         self.begin("new")
 
 
-def _parse(since: Since) -> tuple[str | None, int]:
+def parse_since(since: Since) -> tuple[str | None, int]:
+    """The epoch, if it is named, and the number.
+
+    Raises:
+        ConfigError: ``since`` is no such thing.
+    """
     if isinstance(since, Event):
         return since.epoch, since.sequence
     if isinstance(since, int):
         return None, since
-    # whoever was told something beside the journal (``epoch/number/snapshot``) is at that number
+    # whoever was told something beside the journal (``epoch/number/snapshot/...``) is at that number
     match str(since).split("/"):
         case [number]:
             epoch = None

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,11 @@ from typing import NamedTuple, Self
 
 from engine.errors import EventError, StoreError
 from engine.events.encoding import decode, encode
+from engine.events.journal import now
 from engine.events.types import Event
 from engine.util.files import fsync_dir
 
-__all__ = ["JournalDamaged", "JournalFile", "JournalReader", "NoDescriptors", "Stored", "open_reader"]
+__all__ = ["JournalDamaged", "JournalFile", "JournalReader", "NoDescriptors", "NoJournal", "Stored", "open_reader"]
 
 _VERSION = 1
 _APPLICATION = 0x76656A31  # "vej1": tells the file from any other database
@@ -49,15 +51,24 @@ _HOST_TROUBLE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_FILES = ("-wal", "-shm", "")
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-_ASIDE = 3  # files set aside that are kept
 #: The file, its -wal, its -shm, their folder, and a look at the file beside.
 _DESCRIPTORS = 5
 _BUSY_SECONDS = 5.0
+#: A bit that means nothing for a file, so it is free to say that events were told which it does not hold. Unlike the
+#: time of change, no write of sqlite's undoes it.
+_HOLED = stat.S_ISVTX
+#: How many files that were set aside are kept.
+_ASIDE = 3
 
 
 class JournalDamaged(StoreError):
     """The file is no journal, or not one this version can read: it must be set aside."""
+
+
+class NoJournal(StoreError):
+    """There is nothing to read: no engine has written an event there yet."""
 
 
 class NoDescriptors(StoreError):
@@ -103,42 +114,35 @@ class JournalFile:
                 self._prepare(self._db)
                 stored = _load(self._db, self.path)
                 self._db.execute("DELETE FROM closed")
+                if holed:  # from here on it is the missing note of a clean close that tells
+                    self.path.chmod(stat.S_IMODE(self.path.stat().st_mode) & ~_HOLED)
+                return stored._replace(clean=stored.clean and not holed)
             except BaseException:
                 self.close()
                 raise
-            if not holed:
-                return stored
-            os.utime(self.path)
-            return stored._replace(clean=False)
 
     def mark_hole(self) -> None:
-        """Events are told that may never get to the disk, which can't take a note of it: its file's time of change can.
-        Best effort; undone by ``append``, or by ``open``, which tells of it as of an unclean stop."""
+        """Events are told that may never get to the disk, which has no room for a note of it: the file's mode has.
+        Best effort; ``open`` undoes it, and tells of it as of an unclean stop."""
         with contextlib.suppress(OSError):
-            os.utime(self.path, ns=(0, 0))
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | _HOLED)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _has_hole(self) -> bool:
         try:
-            return self.path.stat().st_mtime_ns == 0
+            return bool(self.path.stat().st_mode & _HOLED)
         except FileNotFoundError:
             return False
 
-    def is_blank(self) -> bool:
-        """Nothing was ever written to it (its first write may have failed half-way)."""
-        try:
-            if not self.path.stat().st_size:
-                return True
-            uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-            with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
-                return _empty(db)
-        except (OSError, sqlite3.Error):
-            return False
-
     def peek(self) -> Stored | None:
-        """What is in a file that can't be opened (the disk is full: WAL needs room even to read); None: can't tell."""
+        """What is in a file that can't be opened, e.g. as the disk is full; None: can't tell."""
         try:
-            with self._translated(), contextlib.closing(_connect_unchanging(self.path)) as db:
-                return _load(db, self.path)
+            with self._translated(), contextlib.closing(_connect_reading(self.path, alone=True)) as db:
+                return Stored() if _empty(db) else _load(db, self.path)
         except StoreError:
             return None
 
@@ -147,18 +151,20 @@ class JournalFile:
 
         The file's time of change is set then: what another process can watch for (inotify's ``IN_ATTRIB``).
         """
+        written = now()
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO epochs (epoch, first) VALUES (?, ?)", epochs)
             db.executemany(
                 "INSERT INTO events (sequence, time, body) VALUES (?, ?, ?)",
-                ((event.sequence, event.time, encode(event)) for event in events),
+                # not ``event.time``: what is told late must not go before anybody could read it
+                ((event.sequence, written, encode(event)) for event in events),
             )
         # who follows the file sleeps in inotify: sqlite's last write comes before what it wrote can be seen, this after
         with contextlib.suppress(OSError):
             os.utime(self.path)
 
     def expired(self, before: float) -> int:
-        """The newest number of which it and all older ones are from before that time; 0: none."""
+        """The newest number of which it and all older ones were written before that time; 0: none."""
         with self._translated():
             row = self._opened.execute(
                 "SELECT sequence - 1 FROM events WHERE time >= ? ORDER BY sequence LIMIT 1", (before,)
@@ -181,26 +187,25 @@ class JournalFile:
             return _read(db, since, limit, up_to)
 
     def set_aside(self) -> Path:
-        """Move the file out of the way, to ``NAME.corrupt-N``: the newest few are kept, with the highest N."""
+        """Move the file out of the way, to ``NAME.corrupt-N``. Of those before it the newest are kept."""
         self.close()
         with self._translated():
-            before = self._set_aside_before()
-            aside = self.path.with_name(f"{self.path.name}.corrupt-{max(before, default=0) + 1}")
-            for suffix in ("-wal", "-shm", ""):
+            earlier = self._aside()
+            number = earlier[-1] + 1 if earlier else 1
+            for suffix in _FILES:
                 with contextlib.suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
-            for number in before[: 1 - _ASIDE]:
-                for suffix in ("-wal", "-shm", ""):
-                    # a folder that somebody put there is not the engine's to delete
-                    with contextlib.suppress(OSError):
-                        self.path.with_name(f"{self.path.name}.corrupt-{number}{suffix}").unlink()
+                    Path(f"{self.path}{suffix}").rename(f"{self.path}.corrupt-{number}{suffix}")
+            for old in earlier[: 1 - _ASIDE]:
+                for suffix in _FILES:
+                    with contextlib.suppress(OSError):  # a folder in the journal's place is not the engine's to destroy
+                        Path(f"{self.path}.corrupt-{old}{suffix}").unlink()
             fsync_dir(self.path.parent)
-            return aside
+            return Path(f"{self.path}.corrupt-{number}")
 
-    def _set_aside_before(self) -> list[int]:
-        """The N of every ``NAME.corrupt-N``, oldest first."""
-        prefix = f"{self.path.name}.corrupt-"
-        ends = (file.name.removeprefix(prefix) for file in self.path.parent.iterdir() if file.name.startswith(prefix))
+    def _aside(self) -> list[int]:
+        """The numbers of what was set aside, oldest first."""
+        begin = f"{self.path.name}.corrupt-"
+        ends = (entry.name.removeprefix(begin) for entry in self.path.parent.glob(f"{begin}*"))
         return sorted(int(end) for end in ends if end.isascii() and end.isdecimal())
 
     def close(self, newest: int | None = None) -> None:
@@ -269,9 +274,10 @@ class JournalReader:
         with _translated(path):
             self._db = _connect_reading(path)
             try:
-                if _empty(self._db):
-                    raise JournalDamaged(str(path), "no event was written to it yet")
-                self.newest, self.oldest, self.epochs, _ = _load(self._db, path)
+                stored = Stored() if _empty(self._db) else _load(self._db, path)
+                if not stored.newest:
+                    raise NoJournal(str(path), "there is no journal to read: no event was written to it yet")
+                self.newest, self.oldest, self.epochs, _ = stored
             except BaseException:
                 self._db.close()
                 raise
@@ -304,14 +310,15 @@ def open_reader(path: str | os.PathLike[str]) -> JournalReader:
     """A reader of the journal at ``path``, whether an engine holds it or not.
 
     Raises:
-        StoreError: there is none, or it can't be read.
+        NoJournal: there is none, or nothing in it. StoreError: it can't be read.
     """
     if not Path(path).exists():
-        raise StoreError(os.fspath(path), "there is no journal")
+        raise NoJournal(os.fspath(path), "there is no journal (nothing has been done with this state directory yet)")
     return JournalReader(Path(path))
 
 
-def _connect_reading(path: Path) -> sqlite3.Connection:
+def _connect_reading(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """``alone``: nobody else uses the file, so that it can be read whatever is missing beside it."""
     uri = path.absolute().as_uri()
     db = sqlite3.connect(
         f"{uri}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -320,21 +327,22 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
-        return _connect_unchanging(path)
     except BaseException:
         db.close()
         raise
-    return db
-
-
-def _connect_unchanging(path: Path) -> sqlite3.Connection:
-    """For a closed journal where nothing can be written: reading as usual would have to create the -shm file."""
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        _check_descriptors(path)
+    else:
+        return db
+    # nothing can be written, and reading as usual would have to create the -shm file
+    wal = Path(f"{path}-wal")
+    if not wal.exists() or not wal.stat().st_size:
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    _check_descriptors(path)
+    if not alone:
         raise StoreError(str(path), "can't be read without write permission and room on the disk")
-    uri = path.absolute().as_uri()
-    return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(f"{uri}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+    # keeps in memory what the -shm file is for: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return db
 
 
 def _empty(db: sqlite3.Connection) -> bool:

@@ -43,8 +43,10 @@ class SqliteJournal(Journal):
     go on. When more than ``backlog`` gather, the oldest of them are given up (``lost`` counts them); every reader that
     should have had them reads a ``Gap``, and so does who replays that stretch later.
 
-    A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` (the newest three are kept) and a
-    new epoch begins; one that
+    What it could not take until it was closed, or the process ended, the next one tells of as of an unclean stop.
+
+    A file that is corrupt, or of another version, is set aside as ``NAME.corrupt-N`` (the newest three of those are
+    kept) and a new epoch begins; one that
     proves corrupt while in use is replaced by one that begins with the events in memory, in the same epoch. No file is
     set aside before something could be written to it: where a new one is refused, too, ``error`` says so.
 
@@ -53,7 +55,8 @@ class SqliteJournal(Journal):
     Args:
         path: the file. host: the name events carry; None: this host's.
         keep_count: how many events at least are kept; a tenth more may be. None: no limit.
-        keep_age: seconds after which an event may go; looked at once a minute while events come. None: no limit.
+        keep_age: seconds after which an event may go, from when it was written, which may be long after it happened;
+            looked at once a minute while events come. None: no limit.
         recent: how many of the newest events stay in memory, for readers that are a little behind.
         backlog: how many events that are not on disk yet stay in memory at most.
     """
@@ -317,7 +320,7 @@ class SqliteJournal(Journal):
             self.error = exc
             stored = known or Stored()
             file.mark_hole()
-            if known is None and os.path.lexists(self.path) and not file.is_blank():
+            if known is None and os.path.lexists(self.path):
                 reason = "corrupt"  # as far as can be told; the first write will tell
                 if not self.path.is_file():
                     self._wanted += 1

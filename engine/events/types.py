@@ -52,15 +52,11 @@ __all__ = [
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_field="type"):
     """The root of all events.
 
-    Its CloudEvents ``id`` is ``epoch/sequence``. What one reader is told beside the journal has the number of another
-    event, so its id says more: ``epoch/sequence/snapshot/UUID`` (a ``DomainSnapshot``), ``epoch/sequence/snapshot`` (a
-    ``SnapshotComplete``), ``epoch/sequence/gap/MISSED`` (a ``Gap``).
-
     Attributes:
         host: name of the host the engine runs on.
         epoch: identifies one run of numbers; a new journal is a new epoch.
         sequence: the number, counting by one. A new epoch goes on where the one before ended on disk.
-        time: when it happened, seconds since 1970 (UTC); what is told late is older than the events before it.
+        time: when it happened, seconds since 1970 (UTC). What is told late is from before the events before it.
         cause: id of the command that caused it, or None: it happened by itself.
     """
 
@@ -250,8 +246,7 @@ class ConnectionClosed(Event, frozen=True, kw_only=True, gc=False):
 
 class JournalBegun(Event, frozen=True, kw_only=True, gc=False):
     """The first event of an epoch. ``reason``: ``new`` | ``corrupt`` (the old journal could not be read: numbers begin
-    at 1 again) | ``unclean`` (the engine was killed, or the disk did not take all: numbers go on, and events of the
-    epoch before may be missing)."""
+    at 1 again) | ``unclean`` (the engine was killed, or could not write its last events: numbers go on)."""
 
     reason: str
 
@@ -282,7 +277,8 @@ class PlanFinished(Event, frozen=True, kw_only=True, gc=False):
 
 
 class DomainSnapshot(LifecycleEvent, frozen=True, kw_only=True, gc=False):
-    """The state of one domain at ``sequence``, for a reader that asked for ``snapshot=True``; never in the journal."""
+    """The state of one domain at ``sequence``, for a reader that asked for ``snapshot=True``; never in the journal.
+    Its CloudEvents id is ``epoch/sequence/snapshot/UUID/TIME``."""
 
     persistent: bool
     autostart: bool
@@ -290,14 +286,15 @@ class DomainSnapshot(LifecycleEvent, frozen=True, kw_only=True, gc=False):
 
 
 class SnapshotComplete(Event, frozen=True, kw_only=True, gc=False):
-    """All ``DomainSnapshot`` were given; what follows is live, from ``sequence`` + 1 on. Never in the journal."""
+    """All ``DomainSnapshot`` were given; what follows is live, from ``sequence`` + 1 on. Never in the journal.
+    Its CloudEvents id is ``epoch/sequence/snapshot/COUNT/TIME``."""
 
     count: int
 
 
 class Gap(Event, frozen=True, kw_only=True, gc=False):
     """This reader missed ``missed`` events before the next one; ``sequence`` is the last one missed. Never in the
-    journal: it is one reader's fact."""
+    journal: it is one reader's fact. Its CloudEvents id is ``epoch/sequence/gap/MISSED/TIME``."""
 
     missed: int
 

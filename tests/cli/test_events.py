@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from engine.cli.follow import Watch
+from engine.cli.follow import Watch, follow
+from engine.errors import StoreError
 from engine.events.encoding import from_cloudevent
-from engine.events.types import DomainStarted
+from engine.events.journal_file import JournalFile
+from engine.events.types import ConnectionOpened, DomainStarted, JournalBegun
 
 
 def started(virengine):
@@ -81,7 +84,7 @@ def test_since_a_number_or_an_id(virengine):
     started(virengine)
     everything = cloudevents(virengine("events", "--json").stdout)
     third = everything[2]
-    for since in (str(int(third["sequence"])), third["id"]):
+    for since in (str(int(third["sequence"])), third["id"], f"{third['id']}/gap/2/1700000000000000"):
         assert cloudevents(virengine("events", "--json", "--since", since).stdout) == everything[3:]
     assert cloudevents(virengine("events", "--json", "--since", str(len(everything))).stdout) == []
 
@@ -97,6 +100,58 @@ def test_no_journal_yet(virengine):
     assert "there is no journal" in virengine("events", code=1).stderr
     assert "no such state directory" in virengine("events", "--follow", code=1).stderr
     assert not virengine.state_dir.exists()
+
+
+def write_events(path, *events):
+    path.parent.mkdir(exist_ok=True)
+    file = JournalFile(path)
+    file.open()
+    file.append(events, [("epoch", 1)])
+    file.close(len(events))
+
+
+def test_a_journal_without_an_event_is_none(virengine):
+    """As a disk leaves it that was full from the beginning."""
+    virengine.state_dir.mkdir()
+    journal = virengine.state_dir / "journal.db"
+    journal.touch()
+    assert "there is no journal to read" in virengine("events", code=1).stderr
+    write_events(journal)
+    assert "there is no journal to read" in virengine("events", code=1).stderr
+
+
+def test_times_that_go_back_are_told_in_the_order_of_numbers(virengine):
+    begun = JournalBegun(host="h", epoch="epoch", sequence=1, time=1e9, reason="new")
+    late = ConnectionOpened(host="h", epoch="epoch", sequence=2, time=5.25, connection="test:///late")
+    after = ConnectionOpened(host="h", epoch="epoch", sequence=3, time=1e9 + 1, connection="test:///after")
+    write_events(virengine.state_dir / "journal.db", begun, late, after)
+    lines = virengine("events").stdout.splitlines()
+    assert [line.split()[2] for line in lines] == ["1", "2", "3"]
+    assert lines[1].startswith(datetime.fromtimestamp(5.25).strftime("%Y-%m-%d %H:%M:%S.250"))
+    told = cloudevents(virengine("events", "--json", "--since", "1").stdout)
+    assert [from_cloudevent(event) for event in told] == [late, after]
+
+
+def test_follow_waits_for_the_first_event(tmp_path, monkeypatch):
+    path = tmp_path / "journal.db"
+    path.touch()
+    begun = JournalBegun(host="h", epoch="epoch", sequence=1, time=1.0, reason="new")
+
+    def rings():
+        write_events(path, begun)
+        yield True
+        yield False
+
+    ring, shown = rings(), []
+
+    def show(reader, cursor):
+        shown.extend(reader.read(cursor))
+        return shown[-1].sequence
+
+    monkeypatch.setattr(Watch, "wait", lambda self: next(ring))
+    with pytest.raises(StoreError, match="is gone"):
+        follow(path, lambda reader: reader.newest, show)
+    assert shown == [begun]
 
 
 def test_reading_makes_no_events(virengine):

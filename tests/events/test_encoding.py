@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EventError
+from engine.events.bus import Bus
 from engine.events.encoding import decode, encode, from_cloudevent, to_cloudevent, type_name
 from engine.events.types import (
     CommandFailed,
+    ConnectionOpened,
     DomainEvent,
     DomainReady,
     DomainSnapshot,
@@ -250,6 +252,24 @@ def test_what_one_reader_is_told_has_an_id_of_its_own() -> None:
         SnapshotComplete(**facts, count=2),
         Gap(**facts, missed=3),
     ]
+    # other readers at the same number: one told a moment later, one with another filter
+    events += [msgspec.structs.replace(event, time=1.000001) for event in events[1:]]
+    events += [SnapshotComplete(**facts, count=1), Gap(**facts, missed=2)]
     made = [to_cloudevent(event) for event in events]
-    assert [event["id"] for event in made] == ["e/7", "e/7/snapshot/a", "e/7/snapshot/b", "e/7/snapshot", "e/7/gap/3"]
+    own = ["snapshot/a", "snapshot/b", "snapshot/2", "gap/3"]
+    assert [event["id"] for event in made] == [
+        "e/7",
+        *(f"e/7/{fact}/1000000" for fact in own),
+        *(f"e/7/{fact}/1000001" for fact in own),
+        "e/7/snapshot/1/1000000",
+        "e/7/gap/2/1000000",
+    ]
+    assert len({(event["source"], event["id"]) for event in made}) == len(made)
     assert [from_cloudevent(event) for event in made] == events
+
+
+def test_a_time_that_was_read_elsewhere_survives_too() -> None:
+    """As that of a file: doubles near now are finer than microseconds."""
+    event = Bus().publish(ConnectionOpened, time=1795643614.0887127, connection="test:///default")
+    assert event.time == 1795643614.088713
+    assert from_cloudevent(to_cloudevent(event)) == event

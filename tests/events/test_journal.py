@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import anyio
@@ -23,7 +23,7 @@ from engine.errors import ConfigError, ResyncRequired, StoreError
 from engine.events import journal_sqlite
 from engine.events.bus import Bus
 from engine.events.journal import Journal, MemoryJournal, event_id
-from engine.events.journal_file import JournalDamaged, JournalFile, open_reader
+from engine.events.journal_file import JournalDamaged, JournalFile, NoJournal, open_reader
 from engine.events.journal_sqlite import SqliteJournal
 from engine.events.types import DomainStarted, Event, JournalBegun
 
@@ -37,13 +37,14 @@ def aside(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.parent.glob("*.corrupt-*") if not entry.name.endswith(("-wal", "-shm")))
 
 
-def kill(journal: SqliteJournal, path: Path) -> Path:
+def kill(journal: SqliteJournal, path: Path, folder: Path | None = None) -> Path:
     """A copy of the files as a kill at this moment leaves them, where another journal can open them."""
     assert not journal._limiter.borrowed_tokens, "the writer is in the middle of a commit"
-    copy = path.parent.parent / f"killed-{random.randrange(10**9)}" / path.name
+    copy = (folder or path.parent.parent) / f"killed-{random.randrange(10**9)}" / path.name
     copy.parent.mkdir()
     for suffix in ("", "-wal"):
-        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+        if (source := Path(f"{path}{suffix}")).exists():
+            shutil.copy(source, f"{copy}{suffix}")
     return copy
 
 
@@ -248,19 +249,19 @@ async def test_old_events_go_but_the_newest_holds_the_place(path: Path) -> None:
         assert numbers(await kept(journal)) == [11]
 
 
-@pytest.mark.parametrize(("before", "gone"), [(4.0, 0), (50.0, 1), (105.0, 3), (200.0, 4)])
-def test_what_is_told_late_takes_nothing_newer_with_it(path: Path, before: float, gone: int) -> None:
-    """Numbers go by when it was told, times by when it happened: only what is old up to a number may go."""
-    file = JournalFile(path)
-    file.open()
-    told = [
-        JournalBegun(host="h", epoch="e", sequence=number, time=time, reason="new")
-        for number, time in enumerate((10.0, 100.0, 5.0, 110.0), 1)
-    ]
-    file.append(told, [("e", 1)])
-    assert file.expired(before) == gone
-    assert file.read(0, 9) == told
-    file.close()
+async def test_what_is_told_late_is_kept_as_long_as_the_rest(path: Path) -> None:
+    await write_some(path, 5)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE events SET time = 1")
+        db.commit()
+    async with SqliteJournal(path, keep_age=100.0, recent=1) as journal, Bus(journal) as bus:
+        late = bus.publish(DomainStarted, time=2.0, **facts())  # it ran until long before this engine looked
+        after = start(bus, "a", "b")
+        await journal.flush()
+        await journal.aclose()
+        assert journal.oldest == late.sequence == 7
+    async with SqliteJournal(path) as journal:
+        assert await kept(journal, 6) == [late, *after]
 
 
 async def test_a_slow_reader_counts_what_retention_deletes(path: Path) -> None:
@@ -337,6 +338,20 @@ async def test_an_unreadable_journal_is_set_aside(path: Path, damage: object) ->
     assert aside(path) == ["journal.db.corrupt-1"]
 
 
+async def test_the_newest_of_what_was_set_aside_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    (path.parent / "journal.db.corrupt-note").touch()
+    for number in range(1, 12):
+        path.write_text(f"no journal {number} " * 1000)
+        Path(f"{path}-wal").touch()
+        async with SqliteJournal(path) as journal:
+            await journal.flush()
+            assert journal.error is None
+    assert aside(path) == [*(f"journal.db.corrupt-{number}" for number in (10, 11, 9)), "journal.db.corrupt-note"]
+    assert Path(f"{path}.corrupt-9").read_text().startswith("no journal 9 ")
+    assert not Path(f"{path}.corrupt-8-wal").exists()
+
+
 async def test_a_missing_journal_begins_anew(path: Path) -> None:
     await write_some(path)
     path.unlink()
@@ -345,17 +360,6 @@ async def test_a_missing_journal_begins_anew(path: Path) -> None:
         assert isinstance(begun, JournalBegun)
         assert (begun.reason, begun.sequence) == ("new", 1)
     assert aside(path) == []
-
-
-async def test_few_damaged_journals_are_kept(path: Path) -> None:
-    path.parent.mkdir()
-    path.with_name("journal.db.corrupt-1").mkdir()  # nobody's file: it stays
-    for number in range(2, 9):
-        path.write_bytes(f"damage {number}".encode() * 1000)
-        async with SqliteJournal(path):
-            pass
-        assert path.with_name(f"journal.db.corrupt-{number}").read_bytes().startswith(f"damage {number}".encode())
-    assert aside(path) == [f"journal.db.corrupt-{number}" for number in (1, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -634,10 +638,97 @@ async def test_what_a_full_disk_never_took_is_told_by_the_next(small_disk: Path)
         assert third.epoch == again.epoch, "it is told once"
 
 
-async def test_a_disk_that_never_had_room_has_no_damaged_journals(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [0, 20], ids=["new", "there"])
+@pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
+async def test_whatever_room_there_is_no_id_names_two_facts_and_no_loss_goes_untold(
+    small_disk: Path, tmp_path: Path, killed: bool, before: int
+) -> None:
+    untaken = 0
+    for pages in range(0, 28, 2):  # up to all that opening and writing take
+        path = small_disk / str(pages) / "journal.db"
+        if before:
+            await write_some(path, before)
+        filler = fill(small_disk)
+        os.truncate(filler, max(0, filler.stat().st_size - pages * 4096))
+        ids: dict[str, Event] = {}
+        epochs = set()
+        for _ in range(3):
+            async with SqliteJournal(path) as journal, Bus(journal) as bus:
+                start(bus, *"abc")
+                for _ in range(3):
+                    await journal.flush()
+                check_ids(ids, await kept(journal, journal.oldest - 1))
+                epochs.add(journal.epoch)
+                left = kill(journal, path, tmp_path) if killed else path
+        filler.unlink()
+        async with SqliteJournal(left) as again, Bus(again) as bus:
+            await again.flush()
+            assert again.error is None
+            stored = await kept(again)
+            if killed or ids.keys() - {event_id(event) for event in stored}:
+                untaken += not killed
+                assert again.epoch not in epochs, f"what did not fit into {pages} pages goes untold"
+                assert isinstance(stored[-1], JournalBegun)
+                assert stored[-1].reason == ("unclean" if len(stored) > 1 else "new")
+            check_ids(ids, [*stored, *start(bus, *"abcdefgh")])
+        assert aside(path) == aside(left) == []
+        shutil.rmtree(path.parent)
+    assert killed or 0 < untaken < 28, "with too much room, or too little, the test shows nothing"
+
+
+def check_ids(known: dict[str, Event], events: Iterable[Event]) -> None:
+    for event in events:
+        assert known.setdefault(event_id(event), event) == event, f"{event_id(event)} names two facts"
+
+
+@pytest.mark.parametrize("missing", [(), ("-shm",)], ids=["all", "no-shm"])
+async def test_a_kill_on_a_full_disk_hides_nothing_from_the_next(small_disk: Path, missing: tuple[str, ...]) -> None:
+    """After a kill all is in the -wal file, and reading that takes room as a rule."""
+    async with SqliteJournal(small_disk / "before" / "journal.db") as journal, Bus(journal) as bus:
+        published = start(bus, *"abc")
+        await journal.flush()
+        path = small_disk / "journal.db"
+        for suffix in ("", "-wal", "-shm"):
+            if suffix not in missing:
+                shutil.copy(f"{journal.path}{suffix}", f"{path}{suffix}")
+    filler = fill(small_disk)
+    async with SqliteJournal(path) as again, Bus(again) as bus:
+        assert again.error is not None
+        assert again.newest == published[-1].sequence + 1
+        assert again.epoch != journal.epoch
+        published += start(bus, *"def")
+        filler.unlink()
+        with anyio.fail_after(20):
+            while again.stable < again.newest:
+                await again.flush()
+        assert numbers(await kept(again)) == list(range(1, 9))
+        assert aside(path) == []
+
+
+async def test_a_read_only_disk_hides_nothing(small_disk: Path) -> None:
+    async with SqliteJournal(small_disk / "before" / "journal.db") as journal, Bus(journal) as bus:
+        published = start(bus, *"abc")
+        await journal.flush()
+        path = small_disk / "journal.db"
+        for suffix in ("", "-wal", "-shm"):
+            shutil.copy(f"{journal.path}{suffix}", f"{path}{suffix}")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    async with SqliteJournal(path) as first, Bus(first) as bus:
+        assert first.error is not None
+        told = start(bus, "d")
+        assert told[0].sequence == published[-1].sequence + 2
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    async with SqliteJournal(path) as again:
+        assert again.epoch not in {journal.epoch, first.epoch}
+        assert numbers(await kept(again)) == list(range(1, 6))
+    assert aside(path) == []
+
+
+@pytest.mark.parametrize("size", ["16k", "48k", "64k"])
+async def test_a_disk_that_never_had_room_has_no_damaged_journals(tmp_path: Path, size: str) -> None:
     disk = tmp_path / "tiny"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
     path = disk / "journal.db"
     try:
         for _ in range(4):
@@ -645,7 +736,7 @@ async def test_a_disk_that_never_had_room_has_no_damaged_journals(tmp_path: Path
                 start(bus, *"abc")
             assert journal.error is not None
         assert aside(path) == []
-        with pytest.raises(StoreError, match=r"no event was written|there is no journal"):
+        with pytest.raises(NoJournal, match="there is no journal to read"):
             open_reader(path)
         subprocess.run(["mount", "-o", "remount,size=2m", str(disk)], check=True)
         async with SqliteJournal(path) as journal:
@@ -718,7 +809,7 @@ async def test_the_command_line_reads_beside_the_engine(path: Path) -> None:
         published = start(bus, *"abc")
         await journal.flush()
         code = (
-            "import sys; from engine.events.journal_file import JournalDamaged, JournalFile, open_reader\n"
+            "import sys; from engine.events.journal_file import JournalDamaged, JournalFile, NoJournal, open_reader\n"
             "with open_reader(sys.argv[1]) as r: print(r.oldest, r.newest, [e.sequence for e in r.read(2, 1)])"
         )
         command = [sys.executable, "-c", code, str(path)]

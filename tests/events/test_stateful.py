@@ -12,6 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import anyio
 import anyio.from_thread
@@ -21,9 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.events import check_stream, kept, numbers, start
 
-from engine.errors import ResyncRequired, SubscriptionLagged
+from engine.errors import ResyncRequired, StoreError, SubscriptionLagged
 from engine.events.bus import Bus
 from engine.events.journal import Journal, MemoryJournal, event_id
+from engine.events.journal_file import JournalFile
 from engine.events.journal_sqlite import SqliteJournal
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainStarted, Event, Gap
@@ -181,6 +183,22 @@ class JournalMachine(RuleBasedStateMachine):
         self.open()
         assert self.journal.epoch != epoch
         assert self.journal.newest == stable + 1
+
+    @precondition(lambda self: self.on_disk)
+    @rule(told=st.integers(0, 5))
+    def refuse(self, told: int) -> None:
+        """Go on after an engine whose events the disk never took."""
+        self.close_clean()
+        epoch, newest = self.journal.epoch, self.journal.newest
+        with mock.patch.object(JournalFile, "open", side_effect=StoreError(str(self.path), "disk full")):
+            self.open()
+            refused = self.journal.epoch
+            self.learn(self.portal.call(start, self.bus, *["web"] * told))
+            self.journal_context.close()
+        self.published = [event for event in self.published if event.sequence <= newest]
+        self.open()
+        assert self.journal.epoch not in {epoch, refused}
+        assert self.journal.newest == newest + 1
 
     # ------------------------------------------------------------------------ how it is done
 
