@@ -122,8 +122,9 @@ class Engine:
         return self
 
     async def _open(self) -> None:
-        stored, statuses = await self.store.open()
         self._stack.push_async_callback(self.store.aclose)
+        # asyncio's own cancellation would not wait for it: it would take its lock when nobody is there to give it up
+        stored, statuses = await cancel_by_scope(self.store.open)
         for problem in self.store.problems:
             log.warning("%s", problem)
         self.bus = await self._open_bus()
