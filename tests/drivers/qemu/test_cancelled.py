@@ -4,6 +4,9 @@ and the files agree."""
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
@@ -131,6 +134,15 @@ async def check(web: Domain, folder: Path) -> None:
     assert not [path for path in folder.rglob(".*") if path.suffix in (".saving", ".new")]
 
 
+def descriptors() -> Counter[str]:
+    """What this process has open."""
+    found: Counter[str] = Counter()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found[str(link.readlink()).partition(":")[0]] += 1
+    return found
+
+
 WAYS = [("asyncio", "by_scope"), ("asyncio", "by_task"), ("trio", "by_scope")]
 
 
@@ -142,6 +154,9 @@ async def test_engine_and_qemu_agree(name: str, how: str, tmp_path: Path, monkey
     with anyio.fail_after(100):
         async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False, on_close="leave") as engine:
             web = await engine.define(boot_sector_domain("web", tmp_path))
+            await prepare(engine, web, tmp_path)
+            await off(engine, web, tmp_path)
+            before = descriptors()
             try:
                 for where in ("while", "after"):
                     for call in range(1, MOST):
@@ -160,6 +175,9 @@ async def test_engine_and_qemu_agree(name: str, how: str, tmp_path: Path, monkey
                             break
                     else:
                         raise AssertionError(f"{name} makes more than {MOST} calls")
+                await off(engine, web, tmp_path)
+                await settled(web, tmp_path)
+                assert descriptors() == before
             finally:
                 with anyio.CancelScope(shield=True):
                     if web.active:
@@ -177,25 +195,30 @@ async def test_opening_an_engine_beside_a_guest(how: str, tmp_path: Path, monkey
         web = await engine.define(boot_sector_domain("web", tmp_path))
         await running(engine, web, tmp_path)
         pid, run = (await web.info()).pid, (web.handle.facts, web.handle.runtime_dir)
+        assert pid is not None
 
     async def open_and_close() -> None:
         async with opened():
             pass
 
-    for where in ("while", "after"):
-        for call in range(1, MOST):
-            canceller = Canceller(call, where)
-            with monkeypatch.context() as patched, anyio.fail_after(30):
-                patch(canceller, patched)
-                await getattr(canceller, how)(open_and_close)
-            facts = Run(state=State.RUNNING, facts=run[0], runtime_dir=run[1])
-            assert await anyio.to_thread.run_sync(as_it_was, facts), (call, where)
-            if not canceller.came:
-                assert call > 1
-                break
-        else:
-            raise AssertionError(f"opening makes more than {MOST} calls")
-    async with opened() as engine:
-        web = engine.domain("web")
-        assert (web.state, (await web.info()).pid) == (State.RUNNING, pid)
-        await web.destroy()
+    try:
+        for where in ("while", "after"):
+            for call in range(1, MOST):
+                canceller = Canceller(call, where)
+                with monkeypatch.context() as patched, anyio.fail_after(30):
+                    patch(canceller, patched)
+                    await getattr(canceller, how)(open_and_close)
+                facts = Run(state=State.RUNNING, facts=run[0], runtime_dir=run[1])
+                assert await anyio.to_thread.run_sync(as_it_was, facts), (call, where)
+                if not canceller.came:
+                    assert call > 1
+                    break
+            else:
+                raise AssertionError(f"opening makes more than {MOST} calls")
+        async with opened() as engine:
+            web = engine.domain("web")
+            assert (web.state, (await web.info()).pid) == (State.RUNNING, pid)
+            await web.destroy()
+    finally:
+        if find_process("-uuid", web.uuid) is not None:
+            os.kill(pid, signal.SIGKILL)
