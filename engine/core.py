@@ -122,8 +122,9 @@ class Engine:
         return self
 
     async def _open(self) -> None:
-        stored, statuses = await self.store.open()
         self._stack.push_async_callback(self.store.aclose)
+        # asyncio's own cancellation would not wait for its thread, which then takes the lock when nobody gives it up
+        stored, statuses = await cancel_by_scope(self.store.open)
         for problem in self.store.problems:
             log.warning("%s", problem)
         self.bus = await self._open_bus()
@@ -139,12 +140,13 @@ class Engine:
             self._connections[connection.uri] = connection
         self._state = "open"
         for connection in self._connections.values():
-            await connection.load(
+            await cancel_by_scope(
+                connection.load,
                 [item for item in stored if item.connection == connection.uri],
                 [status for status in statuses if status.connection == connection.uri],
             )
         if self._resume:
-            await self.order.resume()
+            await cancel_by_scope(self.order.resume)
 
     async def _open_bus(self) -> Bus:
         from engine.events.journal import MemoryJournal

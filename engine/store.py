@@ -55,6 +55,8 @@ _LONGEST_SOCKET_NAME = 24
 _FAR = 1e11
 # of what ``slot_of`` gives
 _SLOT = 41
+# Seconds. An engine that is killed while it starts a process leaves its lock to that, until it runs another program.
+_FORKED = 2.0
 _FOLDERS = ("domains", "autostart", "save", "state", "ended", "log", "records")
 
 
@@ -108,6 +110,12 @@ def _read_connection(folder: Path) -> str:
     except (OSError, UnicodeDecodeError):
         text = ""
     return text or unquote(folder.name)
+
+
+def _is_dead(holder: str) -> bool:
+    """Of the process that a lock says it is held by. It may be one of another host: this is a guess."""
+    pid = holder.removeprefix("pid ").partition(",")[0]
+    return pid.isdigit() and not Path(f"/proc/{pid}").exists()
 
 
 def _whole_file(kind: int) -> bytes:
@@ -404,14 +412,21 @@ class DiskStore(Store):
     def _take_lock(self) -> None:
         path = self.path / "lock"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            holder = os.read(fd, 400).decode(errors="replace").strip() or "another engine"
-            os.close(fd)
-            if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise StateDirLocked(str(self.path), holder) from exc
-            raise
+        deadline = time.monotonic() + _FORKED
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as exc:
+                locked = exc.errno in (errno.EWOULDBLOCK, errno.EACCES)
+                holder = os.pread(fd, 400, 0).decode(errors="replace").strip()
+                if locked and _is_dead(holder) and time.monotonic() < deadline:
+                    time.sleep(0.01)  # nothing tells of it
+                    continue
+                os.close(fd)
+                if locked:
+                    raise StateDirLocked(str(self.path), holder or "another engine") from exc
+                raise
         self._lock = fd
         with contextlib.suppress(OSError):  # a file system without them: nobody can peek while it is held
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))

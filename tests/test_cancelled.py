@@ -3,17 +3,13 @@ and the driver agree on what came of it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import anyio
-import anyio.from_thread
 import anyio.to_thread
 import pytest
+from support.cancelling import Canceller
 
 from engine import Domain, Engine, State
 from engine.drivers.test import TestDriver
@@ -79,51 +75,6 @@ COMMANDS: dict[str, tuple[Prepare, Prepare]] = {
     "up": (defined, lambda engine: engine.up()),
     "down": (running, lambda engine: engine.down()),
 }
-
-
-class Canceller:
-    """Cancels a command at one of its calls into a thread, which is where it waits.
-
-    Args:
-        call: the number of the call, from 1; where: ``before`` it, ``while`` the thread is at work, or ``after`` it.
-    """
-
-    def __init__(self, call: int, where: str) -> None:
-        self._call, self._where = call, where
-        self._calls = 0
-        self._cancel: Callable[[], object] = lambda: None
-        self.came = False
-        self._original = anyio.to_thread.run_sync
-
-    def _now(self, call: int, where: str) -> None:
-        if (call, where) == (self._call, self._where):
-            self.came = True
-            self._cancel()
-
-    async def run_sync(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        self._calls += 1
-        call = self._calls
-        self._now(call, "before")
-
-        def work() -> Any:
-            if self._where == "while":
-                anyio.from_thread.run_sync(self._now, call, "while")
-            return function(*args)
-
-        result = await self._original(work, **options)
-        self._now(call, "after")
-        return result
-
-    async def by_scope(self, command: Callable[[], Awaitable[object]]) -> None:
-        with anyio.CancelScope() as scope:
-            self._cancel = scope.cancel
-            await command()
-
-    async def by_task(self, command: Callable[[], Awaitable[object]]) -> None:
-        task: asyncio.Future[Any] = asyncio.ensure_future(command())
-        self._cancel = task.cancel
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def facts(domain: Domain | DomainView) -> dict[str, object]:

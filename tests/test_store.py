@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -81,6 +82,45 @@ async def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
             await DiskStore(tmp_path).open()
         holder.kill()
     await reopened(tmp_path)
+
+
+FORKS = """import anyio, os, sys
+from pathlib import Path
+from engine.store import DiskStore
+async def main():
+    await DiskStore(Path(sys.argv[1])).open()
+    if os.fork():
+        print("held", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+anyio.run(main)
+"""
+
+
+async def test_the_lock_of_one_that_was_killed_while_it_started_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [sys.executable, "-c", FORKS, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.kill()
+        holder.wait()
+        with monkeypatch.context() as patched, pytest.raises(StateDirLocked, match=f"pid {holder.pid}"):
+            patched.setattr("engine.store._FORKED", 0.0)
+            await DiskStore(tmp_path).open()
+        sleep, stdin, slept = time.sleep, holder.stdin, []
+
+        def asleep(seconds: float) -> None:
+            slept.append(seconds)
+            stdin.close()  # now it runs another program
+            sleep(seconds)
+
+        monkeypatch.setattr("engine.store._FORKED", 60.0)
+        monkeypatch.setattr(time, "sleep", asleep)
+        await reopened(tmp_path)
+        assert slept
 
 
 async def test_an_unreadable_definition_is_told_and_left_alone(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engine.errors import ConfigError, StoreError
 from engine.events.journal import Journal, now
 from engine.events.journal_file import JournalDamaged, JournalFile, NoDescriptors, Stored
 from engine.events.types import Event
+from engine.util.cancellation import cancel_by_scope
 
 __all__ = ["SqliteJournal"]
 
@@ -99,7 +100,8 @@ class SqliteJournal(Journal):
         self._limiter = anyio.CapacityLimiter(1)
         self._wake, self._urgent, self._attempted = anyio.Event(), anyio.Event(), anyio.Event()
         try:
-            await self._in_thread(self._open)
+            # asyncio's own cancellation would not wait for the thread, and the file be closed under its hands
+            await cancel_by_scope(self._in_thread, self._open)
             tasks = anyio.create_task_group()
             await tasks.__aenter__()
         except BaseException:

@@ -388,6 +388,27 @@ async def check_cancelled_start(setup: DriverSetup) -> None:
         assert web.state is State.RUNNING
 
 
+async def check_cancelled_commands(setup: DriverSetup) -> None:
+    """Commands that are cancelled at any await leave a domain that is in the state it says: what that allows, works."""
+    async with setup.engine() as engine:
+        web = await engine.define(setup.xml("web"))
+        commands = (Command.SUSPEND, Command.RESUME, Command.RESET, Command.DESTROY)
+        for command in (command for command in commands if command in engine.driver().commands):
+            for turns in (0, 1, 2, 5, 13):
+                await web.start(paused=command is Command.RESUME)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(getattr(web, command.value))
+                    for _ in range(turns):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                assert not web.busy
+                if command is not Command.DESTROY:  # which may be carried out yet
+                    await (web.resume() if web.state is State.PAUSED else web.suspend())
+                if web.active:
+                    await web.destroy()
+                assert web.state is State.SHUTOFF, web.state
+
+
 async def _start_quietly(domain: Domain) -> None:
     await domain.start()
 
@@ -479,6 +500,7 @@ CHECKS: tuple[Check, ...] = (
     check_many_at_once,
     check_two_at_once,
     check_cancelled_start,
+    check_cancelled_commands,
     check_cancelled_save,
     check_adoption,
     check_closed_connection,
@@ -490,6 +512,7 @@ _NEEDS: dict[Check, Command] = {
     check_reset: Command.RESET,
     check_reboot: Command.REBOOT,
     check_reasons: Command.SUSPEND,
+    check_cancelled_commands: Command.SUSPEND,
     check_cancelled_save: Command.SAVE,
     check_save_and_restore: Command.SAVE,
 }

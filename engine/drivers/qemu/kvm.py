@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from engine.errors import EngineError, HostError
+from engine.errors import HostError
 from engine.util.files import write_atomic
 from engine.util.process import Process, boot_id
 
@@ -26,6 +27,7 @@ _ACCELERATOR = "kvm"
 _SECONDS = 2.0
 _ASK_AGAIN = 60.0
 _VALUE = 0x2A
+_clock = time.monotonic
 # mov al, 0x2a; out 0xf4, al; hlt; jmp to hlt
 _CODE = bytes([0xB0, _VALUE, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD])
 _DISK = (_CODE.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0")
@@ -40,8 +42,9 @@ class _Verdict(msgspec.Struct):
 
 # what was found is true until the host boots anew or the emulator changes
 _known: dict[tuple[str, int], str] = {}
-# who took too long, and until when (in the event loop's clock) it is not asked anew
-_slow: dict[tuple[str, int], float] = {}
+# what a busy host may be the reason for, and until when it is not asked anew: not in an event loop's time, which means
+# nothing to the next loop
+_doubtful: dict[tuple[str, int], tuple[float, str]] = {}
 
 
 class KvmProbe:
@@ -52,10 +55,10 @@ class KvmProbe:
         self._lock = anyio.Lock()
 
     async def require(self, emulator: str) -> None:
-        """Return when KVM runs guests. Takes two seconds at the most, and that only once.
+        """Return when KVM runs guests. Takes two seconds at the most; what is sure is found out once.
 
         Raises:
-            HostError: it does not; the sentence says why and what to do.
+            HostError: it does not; the sentence says why and what to do. Or it can't be tried just now.
         """
         async with self._lock:
             problem = await self._problem(emulator)
@@ -67,16 +70,16 @@ class KvmProbe:
         if problem:
             return problem
         key = (emulator, modified)
-        too_slow = f"a trial guest did not come to its end within {_SECONDS:g} s"
-        if key in _slow and anyio.current_time() < _slow[key]:
-            return too_slow
+        until, doubt = _doubtful.get(key, (0.0, ""))
+        if _clock() < until:
+            return doubt
         if key not in _known:
             found = await anyio.to_thread.run_sync(self._load, emulator, modified)
             if found is None:
-                found = await _probe(emulator)
-                if found is None:  # a busy host may be the reason: soon it is asked anew
-                    _slow[key] = anyio.current_time() + _ASK_AGAIN
-                    return too_slow
+                found, definite = await _probe(emulator)
+                if not definite:
+                    _doubtful[key] = (_clock() + _ASK_AGAIN, found)
+                    return found
                 await anyio.to_thread.run_sync(self._save, emulator, modified, found)
             _known[key] = found
         return _known[key]
@@ -115,34 +118,43 @@ def _look(emulator: str) -> tuple[str, int]:
         raise HostError(f"{emulator}: {(exc.strerror or str(exc)).lower()}") from exc
 
 
-async def _probe(emulator: str) -> str | None:
-    """What is wrong with KVM, "": nothing; None: it takes too long to tell."""
-    disk = os.memfd_create("virengine-probe", os.MFD_CLOEXEC)
-    output = os.memfd_create("virengine-probe-output", os.MFD_CLOEXEC)
-    try:
+async def _probe(emulator: str) -> tuple[str, bool]:
+    """What is wrong with KVM ("": nothing), and whether that is sure: QEMU came to an end of its own.
+
+    Raises:
+        HostError: it can't be tried.
+    """
+    with contextlib.ExitStack() as undo:
+        disk, output = _memory(undo), _memory(undo)
         os.write(disk, _DISK)
         argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-m", "4M"]
         argv += ["-machine", f"pc,accel={_ACCELERATOR}"]
         argv += ["-drive", f"if=ide,format=raw,file=/proc/self/fd/{disk}"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
-        try:
-            process = await anyio.to_thread.run_sync(lambda: Process.spawn(argv, output=output, fds=[disk]))
-        except EngineError as exc:
-            return str(exc)
+        process = await anyio.to_thread.run_sync(lambda: Process.spawn(argv, output=output, fds=[disk]))
+        undo.callback(process.close)
         try:
             with anyio.move_on_after(_SECONDS):
                 await process.wait()
-                if process.status == _VALUE * 2 + 1:
-                    return ""
-                words = os.pread(output, 4096, 0).decode(errors="replace").strip().splitlines()
-                return words[-1] if words else f"a trial guest ended with status {process.status}"
-            return None
+            status = process.status
         finally:
             process.kill()
             # what hangs in the kernel is not waited for, here or at the engine's end
             with anyio.move_on_after(1.0, shield=True):
                 await process.wait()
-            process.close()
-    finally:
-        os.close(disk)
-        os.close(output)
+        if status is None:
+            return f"a trial guest did not come to its end within {_SECONDS:g} s", False
+        if status == _VALUE * 2 + 1:
+            return "", True
+        words = os.pread(output, 4096, 0).decode(errors="replace").strip().splitlines()
+        return words[-1] if words else f"a trial guest ended with status {status}", status >= 0
+
+
+def _memory(undo: contextlib.ExitStack) -> int:
+    """A file without a name."""
+    try:
+        fd = os.memfd_create("virengine-probe", os.MFD_CLOEXEC)
+    except OSError as exc:
+        raise HostError(f"no trial guest can be started: {(exc.strerror or str(exc)).lower()}") from exc
+    undo.callback(os.close, fd)
+    return fd

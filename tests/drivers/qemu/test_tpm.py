@@ -57,12 +57,15 @@ async def test_a_real_tpm(text: str, state: str, tmp_path: Path) -> None:
         assert not folder.exists(), "its secrets outlive the domain"
 
 
-async def test_a_tpm_whose_state_is_to_be_kept(text: str, tmp_path: Path) -> None:
-    text = text.replace("version='2.0'", "version='2.0' persistent_state='yes'")
+@pytest.mark.parametrize("kept", ["yes", "no"])
+async def test_the_tpm_of_a_guest_that_is_undefined_while_it_runs(kept: str, text: str, tmp_path: Path) -> None:
+    text = text.replace("version='2.0'", f"version='2.0' persistent_state='{kept}'")
     async with Engine("qemu:///session", state_dir=tmp_path / "state", systemd=False) as engine:
         web = await engine.define(text)
+        folder = web.handle.state_dir / "tpm"
         await web.start()
         await web.wait_ready()
         await web.undefine()
+        assert list(folder.rglob("*.permall")), "it is gone while its guest runs"
         await web.destroy()
-        assert list((web.handle.state_dir / "tpm").rglob("*.permall"))
+        assert bool(list(folder.rglob("*.permall"))) == (kept == "yes")
