@@ -174,12 +174,10 @@ class JournalFile:
             return int(row[0])
 
     def forget(self, up_to: int) -> None:
-        """Delete all events up to that number, and the epochs that end before it."""
+        """Delete all events up to that number, and the epochs that end before it (who has read just it may go on)."""
         with self._transaction() as db:
             db.execute("DELETE FROM events WHERE sequence <= ?", (up_to,))
-            db.execute(
-                "DELETE FROM epochs WHERE first < (SELECT max(first) FROM epochs WHERE first <= ?)", (up_to + 1,)
-            )
+            db.execute("DELETE FROM epochs WHERE first < (SELECT max(first) FROM epochs WHERE first <= ?)", (up_to,))
 
     def read(self, since: int, limit: int, up_to: int | None = None) -> list[Event]:
         """Up to ``limit`` events after ``since``; on a connection of its own, so a commit doesn't hold it up."""

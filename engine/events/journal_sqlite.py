@@ -232,7 +232,7 @@ class SqliteJournal(Journal):
             self._drop(doomed)
             last = doomed[-1].sequence
         await self._in_thread(self._file.forget, up_to)
-        while len(self._epochs) > 1 and self._epochs[1][1] <= self.oldest:
+        while len(self._epochs) > 1 and self._epochs[1][1] < self.oldest:
             del self._epochs[0]
 
     async def _expired(self) -> int:

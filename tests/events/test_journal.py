@@ -919,3 +919,19 @@ def test_the_interface_is_one() -> None:
     assert issubclass(MemoryJournal, Journal)
     assert issubclass(SqliteJournal, Journal)
     assert SqliteJournal.durable
+
+
+def test_the_epoch_of_the_newest_event_that_is_gone_is_kept(path: Path) -> None:
+    """Whoever has read just that one, and names it in full, has missed nothing."""
+    facts = {"host": "h", "time": 1.0, "reason": "new"}
+    events = [JournalBegun(epoch=epoch, sequence=number, **facts) for number, epoch in ((1, "a"), (2, "b"), (3, "b"))]
+    epochs = [("a", 1), ("b", 2)]
+    path.parent.mkdir(exist_ok=True)
+    file = JournalFile(path)
+    file.open()
+    file.append(events, epochs)
+    for up_to, expected in ((1, epochs), (2, epochs[1:])):
+        file.forget(up_to)
+        file.close(3)
+        assert list(file.open().epochs) == expected
+    file.close(3)
