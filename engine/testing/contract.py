@@ -394,7 +394,7 @@ async def check_cancelled_commands(setup: DriverSetup) -> None:
         web = await engine.define(setup.xml("web"))
         commands = (Command.SUSPEND, Command.RESUME, Command.RESET, Command.DESTROY)
         for command in (command for command in commands if command in engine.driver().commands):
-            for turns in (0, 1, 2, 5, 13):
+            for turns in (0, 1, 2, 5, 13, 34, 89):
                 await web.start(paused=command is Command.RESUME)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(getattr(web, command.value))

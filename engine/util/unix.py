@@ -2,22 +2,84 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import UNIXSocketStream
+from anyio.abc import ByteStream
 
 from engine.errors import ConnectionBroken
 
-__all__ = ["connect_unix"]
+__all__ = ["UnixStream", "connect_unix"]
 
 # seconds between two attempts at a queue that is full
 _AGAIN = 0.02
 
 
-async def connect_unix(path: Path | str, timeout: float, *, what: str) -> UNIXSocketStream:
+class UnixStream(ByteStream):
+    """A connected socket; raises what every stream of anyio raises.
+
+    anyio's own, when cancelled in the very moment that something arrives, lets asyncio's loop run into an
+    ``InvalidStateError``, which goes to its exception handler.
+
+    Args:
+        sock: non-blocking; closed with the stream.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        while True:
+            await anyio.wait_readable(self._open())
+            try:
+                data = self._open().recv(max_bytes)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError as exc:
+                raise anyio.BrokenResourceError from exc
+            if not data:
+                raise anyio.EndOfStream
+            return data
+
+    async def send(self, item: bytes) -> None:
+        await self.send_fds(item, ())
+
+    async def send_fds(self, item: bytes, fds: Sequence[int]) -> None:
+        """Send bytes, at least one, and these descriptors with the first of them."""
+        left = memoryview(item)
+        await anyio.lowlevel.checkpoint()
+        while left:
+            try:
+                sent = socket.send_fds(self._open(), [left], fds) if fds else self._open().send(left)
+            except (BlockingIOError, InterruptedError):
+                await anyio.wait_writable(self._open())
+            except OSError as exc:
+                if exc.errno in (errno.EBADF, errno.ETOOMANYREFS):  # the descriptors, not the socket
+                    raise
+                raise anyio.BrokenResourceError from exc
+            else:
+                left, fds = left[sent:], ()
+
+    async def send_eof(self) -> None:
+        self._open().shutdown(socket.SHUT_WR)
+
+    async def aclose(self) -> None:
+        if self._sock.fileno() >= 0:
+            anyio.notify_closing(self._sock)
+            self._sock.close()
+        await anyio.lowlevel.checkpoint()
+
+    def _open(self) -> socket.socket:
+        if self._sock.fileno() < 0:
+            raise anyio.ClosedResourceError
+        return self._sock
+
+
+async def connect_unix(path: Path | str, timeout: float, *, what: str) -> UnixStream:
     """A stream to whoever listens at ``path``; that it was accepted is not said.
 
     Args:
@@ -34,7 +96,7 @@ async def connect_unix(path: Path | str, timeout: float, *, what: str) -> UNIXSo
             # A full queue is EAGAIN, and nothing tells when there is room: the socket counts as writable all along.
             while not _connected(sock, str(path)):  # noqa: ASYNC110
                 await anyio.sleep(_AGAIN)
-            return await UNIXSocketStream.from_socket(sock)
+            return UnixStream(sock)
     except BaseException:
         sock.close()
         raise

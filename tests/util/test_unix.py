@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from engine.errors import ConnectionBroken
-from engine.util.unix import connect_unix
+from engine.util.unix import UnixStream, connect_unix
 
 
 @contextlib.contextmanager
@@ -47,6 +47,77 @@ async def test_bytes_and_descriptors_go_through(tmp_path: Path) -> None:
                 _, fds, _, _ = socket.recv_fds(accepted, 10, 1)
                 assert len(fds) == 1
                 os.close(fds[0])
+
+
+def pair() -> tuple[UnixStream, socket.socket]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return UnixStream(ours), theirs
+
+
+async def test_one_who_gives_up_as_something_arrives_leaves_nothing_behind() -> None:
+    stream, theirs = pair()
+    with theirs:
+        async with stream:
+            for _ in range(20):
+                with anyio.CancelScope() as scope:
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(stream.receive)
+                        await anyio.wait_all_tasks_blocked()
+                        theirs.send(b"x")
+                        scope.cancel()
+                assert await stream.receive() == b"x"
+
+
+async def test_more_than_there_is_room_for() -> None:
+    stream, theirs = pair()
+    with theirs:
+        async with stream:
+            heard = bytearray()
+            theirs.setblocking(False)
+
+            async def hear() -> None:
+                while len(heard) < 3_000_000:
+                    await anyio.wait_readable(theirs)
+                    heard.extend(theirs.recv(100_000))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hear)
+                await stream.send(b"0123456789" * 300_000)
+            assert heard == b"0123456789" * 300_000
+
+
+async def test_the_ends_of_a_stream() -> None:
+    stream, theirs = pair()
+    await stream.send_eof()
+    assert theirs.recv(1) == b""
+    theirs.send(b"last")
+    theirs.close()
+    assert await stream.receive(2) == b"la"
+    assert await stream.receive() == b"st"
+    with pytest.raises(anyio.EndOfStream):
+        await stream.receive()
+    with pytest.raises(anyio.BrokenResourceError):
+        await stream.send(b"x")
+    await stream.aclose()
+    await stream.aclose()
+    for use in (stream.receive, partial(stream.send, b"x"), stream.send_eof):
+        with pytest.raises(anyio.ClosedResourceError):
+            await use()
+
+
+async def test_who_waits_is_told_that_it_was_closed() -> None:
+    stream, theirs = pair()
+    with theirs:
+
+        async def receive() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await stream.receive()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            await stream.aclose()
 
 
 async def test_one_that_accepts_nobody_is_given_up(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup, UNIXSocketStream
+from anyio.abc import TaskGroup
 
 from engine import AgentConnected, AgentDisconnected, DomainBlockIOError, DomainHandle, Report, State
 from engine.abc import JSON
@@ -26,7 +26,7 @@ from engine.drivers.qemu.qmp.connection import QmpConnection
 from engine.drivers.qemu.qmp.protocol import Notice
 from engine.errors import CommandTimeout, ConnectionBroken, DriverError, EngineError, StoreError
 from engine.util.process import Process
-from engine.util.unix import connect_unix
+from engine.util.unix import UnixStream, connect_unix
 
 __all__ = ["Guest", "report_ending"]
 
@@ -185,7 +185,7 @@ class Guest:
             self._agent_runs = True
             self._tasks.start_soon(self.agent.run)
 
-    async def _connect_agent(self) -> UNIXSocketStream:
+    async def _connect_agent(self) -> UnixStream:
         return await connect_unix(self.characters.agent, AGENT_CONNECTS, what="the guest agent's channel")
 
     async def blink(self) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, UNIXSocketStream
+from anyio.abc import ByteStream
 
 from engine.drivers.qemu.qmp.protocol import Failure, Greeting, Notice, Protocol, Success, command
 from engine.errors import CommandTimeout, ConnectionBroken, DriverError
+from engine.util.unix import UnixStream
 
 __all__ = ["COMMAND_TIMEOUT", "QmpConnection", "QmpError"]
 
@@ -127,7 +128,7 @@ class QmpConnection:
         async for data, fd in self._queue:
             try:
                 if fd >= 0:
-                    assert isinstance(self._stream, UNIXSocketStream)
+                    assert isinstance(self._stream, UnixStream)
                     await self._stream.send_fds(data, [fd])
                 else:
                     await self._stream.send(data)

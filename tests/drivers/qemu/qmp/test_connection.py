@@ -17,6 +17,7 @@ from anyio.abc import UNIXSocketStream
 from engine.drivers.qemu.qmp.connection import QmpConnection, QmpError
 from engine.drivers.qemu.qmp.protocol import Notice
 from engine.errors import CommandTimeout, ConnectionBroken
+from engine.util.unix import UnixStream
 
 GREETING: dict[str, Any] = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}
 
@@ -44,7 +45,8 @@ async def conversation(
     on_event: Callable[[Notice], None] = lambda notice: None, *, timeout: float = 20.0
 ) -> AsyncIterator[tuple[QmpConnection, Peer]]:
     ours, theirs = socket.socketpair()
-    stream = await UNIXSocketStream.from_socket(ours)
+    ours.setblocking(False)
+    stream = UnixStream(ours)
     peer = Peer(await UNIXSocketStream.from_socket(theirs))
     connection = QmpConnection(stream, on_event, timeout=timeout)
     with anyio.fail_after(30):
