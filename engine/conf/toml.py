@@ -18,6 +18,9 @@ Path: TypeAlias = "tuple[str | int, ...]"
 #: The line of every key, table and array element, by its path: ``("rule", 0, "stop", 1, "method")``.
 Lines: TypeAlias = Mapping[Path, int]
 
+# kind, text, line
+_Lexeme: TypeAlias = "tuple[str, str, int]"
+
 _TOKEN = re.compile(
     r"""
     (?P<comment>\#[^\n]*)
@@ -27,6 +30,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# tomllib's time grows with the square of the parts of a key: 50,000 of them are a minute that no signal interrupts
+_MOST_PARTS = 64
 _WHERE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -34,10 +39,12 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
     """The document and the lines in it.
 
     Raises:
-        ConfigError: it is no TOML; with the line.
+        ConfigError: it is no TOML, or a key has more than 64 parts; with the line.
     """
     import tomllib  # most engines never read a policy
 
+    tokens = _tokens(text)
+    _check_keys(tokens, source)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -50,7 +57,7 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
         raise ConfigError(f"not a sound TOML document: {exc}", source=source) from exc
     except RecursionError as exc:
         raise ConfigError("not well-formed TOML: nested too deeply", source=source) from exc
-    return data, _Scanner(text).lines
+    return data, _Scanner(tokens).lines
 
 
 def line_at(lines: Lines, path: Path) -> int | None:
@@ -62,18 +69,35 @@ def line_at(lines: Lines, path: Path) -> int | None:
     return None
 
 
-class _Scanner:
-    """One pass over text that is known to be TOML."""
+def _tokens(text: str) -> list[_Lexeme]:
+    """What the text consists of, its comments aside; of text that is no TOML, something."""
+    tokens: list[_Lexeme] = []
+    line = 1
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or ""
+        if kind != "comment":
+            tokens.append((kind, match[0], line))
+        line += match[0].count("\n")
+    return tokens
 
-    def __init__(self, text: str) -> None:
+
+def _check_keys(tokens: list[_Lexeme], source: str | None) -> None:
+    dots = 0
+    for kind, text, line in tokens:
+        if text == ".":
+            dots += 1
+            if dots == _MOST_PARTS:
+                raise ConfigError(f"a key may have {_MOST_PARTS} parts", source=source, line=line)
+        elif kind == "mark":
+            dots = 0
+
+
+class _Scanner:
+    """One pass over the tokens of text that is known to be TOML."""
+
+    def __init__(self, tokens: list[_Lexeme]) -> None:
         self.lines: dict[Path, int] = {}
-        self._tokens: list[tuple[str, str, int]] = []
-        line = 1
-        for match in _TOKEN.finditer(text):
-            kind = match.lastgroup or ""
-            if kind != "comment":
-                self._tokens.append((kind, match[0], line))
-            line += match[0].count("\n")
+        self._tokens = tokens
         self._at = 0
         self._tables: dict[Path, int] = {}
         self._document()
@@ -81,7 +105,7 @@ class _Scanner:
     def _peek(self) -> str:
         return self._tokens[self._at][1] if self._at < len(self._tokens) else ""
 
-    def _take(self) -> tuple[str, str, int]:
+    def _take(self) -> _Lexeme:
         token = self._tokens[self._at]
         self._at += 1
         return token

@@ -123,3 +123,13 @@ def test_every_path_of_any_document_has_its_line(table: dict[str, str]) -> None:
 
     for key, value in data.items():
         walk(value, (key,))
+
+
+def test_a_key_without_end_is_refused_before_it_takes_a_minute() -> None:
+    long = ".".join("a" * 50_000)
+    for text in (f"\n{long} = 1", f"\n[{long}]", f"\nx = {{{long} = 1}}", f"\n[[ '{long}' . {long}"):
+        with pytest.raises(ConfigError, match="a key may have 64 parts") as failure:
+            parse_toml(text, source="order.toml")
+        assert (failure.value.source, failure.value.line) == ("order.toml", 2)
+    data, _ = parse_toml(f"a = '{long}'\n" + ".".join("b" * 64) + f" = 1.5 # {long}\n")
+    assert data["a"] == long

@@ -404,6 +404,16 @@ def test_as_the_deadline_nears_ladders_skip_to_their_last_step(backend: str) -> 
     assert not report.late
 
 
+def test_a_guest_is_not_destroyed_while_there_is_time_to_stop_it(backend: str) -> None:
+    """What its ladder gives to a destroy is more than that takes: all but a second goes to the steps before."""
+    ladder = (ACPI, StopStep(method="destroy", timeout=30.0))
+    report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(acpi=20.0)}, deadline=32.0)
+    assert report["a"].outcome == "stopped"
+    report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(acpi=NEVER)}, deadline=32.0)
+    assert report["a"].outcome == "destroyed"
+    assert world.times("ask destroy")["a"] == pytest.approx(31.0)
+
+
 def test_a_chain_leaves_time_for_those_that_follow(backend: str) -> None:
     members = [member("a"), member("b", "a"), member("c", "b")]
     guests = {key: Guest(acpi=NEVER, save=100.0) for key in "abc"}
