@@ -4,6 +4,7 @@
 
     EngineError
     ├── ConfigError              the document, file or argument given is wrong
+    │   ├── InvalidDocument      it breaks the rules of its kind; has all the problems
     │   ├── UnsupportedConfig    valid, but this driver can't build it
     │   └── OrderError           the declared order makes no sense
     │       ├── CycleError       it runs in a circle
@@ -41,6 +42,8 @@ Attributes hold facts; ``str()`` makes the one sentence a user reads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 __all__ = [
     "AgentError",
@@ -105,6 +108,40 @@ class ConfigError(EngineError):
         if where and self.source is None:
             where = f"line {where}"
         return f"{where}: {self.reason}" if where else self.reason
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a document, at one place.
+
+    Attributes:
+        line: from 1; 0: not known. xpath: the place, ``/domain/devices/disk[2]/target/@bus``.
+        reason: a clause for people. value: the offending value, name or text, or "".
+        allowed: what could stand there. severity: ``error``, or ``warning``: libvirt takes it, and it is a mistake.
+    """
+
+    line: int
+    xpath: str
+    reason: str
+    value: str = ""
+    allowed: tuple[str, ...] = ()
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.xpath}: {self.reason}"
+
+
+class InvalidDocument(ConfigError):
+    """A document breaks the rules of its kind.
+
+    Attributes:
+        problems: all of them, by line. The message is of the first error, and says how many more there are.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, source: str | None = None) -> None:
+        self.problems = tuple(problems)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"{errors[0]}{more}", source=source, line=errors[0].line or None)
 
 
 class UnsupportedConfig(ConfigError):

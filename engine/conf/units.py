@@ -5,7 +5,7 @@ Source: libvirt's "Domain XML format", element ``memory``: units b/bytes, KB, k/
 
 from __future__ import annotations
 
-__all__ = ["to_kib"]
+__all__ = ["to_bytes", "to_kib"]
 
 _BYTES = {"b": 1, "byte": 1, "bytes": 1}
 for _power, _letter in enumerate("kmgtpe", 1):
@@ -29,6 +29,14 @@ def to_kib(number: str, unit: str | None) -> int:
     except KeyError:
         raise ValueError(f"unknown unit '{unit}'") from None
     return _bounded(-(-int(text) * scale // 1024), number)
+
+
+def to_bytes(number: int, unit: str) -> int:
+    """Raises ValueError: an unknown unit."""
+    try:
+        return number * _BYTES[unit.lower()]
+    except KeyError:
+        raise ValueError(f"unknown unit '{unit}'") from None
 
 
 def _bounded(kib: int, number: str) -> int:

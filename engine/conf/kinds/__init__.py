@@ -1,0 +1,1 @@
+"""The declarations of every kind of document. Pure."""

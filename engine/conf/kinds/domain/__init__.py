@@ -1,0 +1,1 @@
+"""The domain document, one module a group of its elements."""

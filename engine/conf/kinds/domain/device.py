@@ -1,0 +1,237 @@
+"""What devices have in common: address, alias, boot order. Source: libvirt's "Domain XML format", Device Addresses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from engine.conf.kinds.values import (
+    HexNumber,
+    OnOff,
+    PciBus,
+    PciDomain,
+    PciFunction,
+    PciSlot,
+    PositiveInt,
+    UInt16,
+    UInt32,
+    UnsignedInt,
+)
+from engine.conf.nodes.node import Node, together
+from engine.conf.nodes.values import Number, Pattern
+
+__all__ = ["Acpi", "Address", "Alias", "Boot", "Device", "DriveAddress", "PciAddress", "VirtioDriver"]
+
+TwoDigits = Annotated[int, Number("twoDigits", 0, 99, plain="[0-9]{1,2}")]
+DriveUnit = Annotated[int, Number("driveUnit", 0, 99999, plain="[0-9]{1,5}")]
+UsbNumber = Annotated[int, Number("usbNumber", 0, 0xFFF, pattern="(0x)?[0-9a-fA-F]{1,3}", plain="[0-9]{1,3}")]
+UsbPort = Annotated[
+    str,
+    Pattern("usbPort", r"((0x)?[0-9a-fA-F]{1,3}\.){0,3}(0x)?[0-9a-fA-F]{1,3}", "a port, or ports of hubs such as 1.2"),
+]
+SpaprVioRegister = Annotated[
+    int, Number("spaprVioRegister", 0, pattern="(0x)?[0-9a-fA-F]{1,8}", plain="", as_hex=8, what="a register")
+]
+CcwCssid = Annotated[
+    int,
+    Number("ccwCssid", 0, 254, pattern="0x[0-9a-eA-E][0-9a-fA-F]?|0x[fF][0-9a-eA-E]?", plain="[+-]?[0-9]+", as_hex=2),
+]
+CcwSsid = Annotated[int, Number("ccwSsid", 0, 3, pattern="(0x)?[0-3]", plain="", as_hex=1, what="0 to 3")]
+CcwDevno = Annotated[int, Number("ccwDevno", 0, 65535, pattern="0x[0-9a-fA-F]{1,4}", plain="[+-]?[0-9]+", as_hex=4)]
+IsaPort = Annotated[int, Number("isaPort", pattern="0x[a-fA-F0-9]{1,4}", plain="", as_hex=1, what="0x and an I/O port")]
+IsaIrq = Annotated[
+    int, Number("isaIrq", pattern="0x[a-fA-F0-9]", plain="", as_hex=1, what="0x and an interrupt, 0 to f")
+]
+AliasName = Annotated[str, Pattern("aliasName", r"[a-zA-Z0-9_\-.]+", "an alias (letters, digits and _ - .)")]
+Loadparm = Annotated[str, Pattern("loadparm", r"[a-zA-Z0-9.\s]{1,8}", "up to 8 letters, digits, dots and spaces")]
+
+
+class Zpci(Node):
+    """The number of a PCI device as S/390 sees it.
+
+    Attributes:
+        uid: unique among the guest's; fid: its function's number.
+    """
+
+    uid: UInt16 | None = None
+    fid: UInt32 | None = None
+
+
+class PciAddress(Node):
+    """A place on a PCI bus; ``bus`` is the index of a PCI controller.
+
+    Attributes:
+        domain: always 0 in the guest so far; slot: 0 to 31; function: 0 to 7.
+        multifunction: more functions share the slot.
+    """
+
+    type_: Literal["pci"]
+    domain: PciDomain | None = None
+    bus: PciBus | None = None
+    slot: PciSlot | None = None
+    function: PciFunction | None = None
+    multifunction: OnOff | None = None
+    zpci: Zpci | None = None
+
+
+class DriveAddress(Node):
+    """A place on a disk controller of the device's own bus.
+
+    Attributes:
+        controller: its index; bus: of the controller; target: (SCSI); unit: on the bus.
+    """
+
+    type_: Literal["drive"]
+    controller: TwoDigits | None = None
+    bus: TwoDigits | None = None
+    target: TwoDigits | None = None
+    unit: DriveUnit | None = None
+
+
+class VirtioSerialAddress(Node):
+    """A port of a virtio-serial controller.
+
+    Attributes:
+        controller: its index; bus: always 0; port: 0 is kept for a console.
+    """
+
+    type_: Literal["virtio-serial"]
+    controller: TwoDigits
+    bus: TwoDigits | None = None
+    port: TwoDigits | None = None
+
+
+class CcidAddress(Node):
+    """A slot of a smart card reader.
+
+    Attributes:
+        controller: the reader's index.
+    """
+
+    type_: Literal["ccid"]
+    controller: TwoDigits
+    slot: TwoDigits | None = None
+
+
+class UsbAddress(Node):
+    """A USB port.
+
+    Attributes:
+        bus: the index of a USB controller; port: with dots between it and the ports of the hubs before it.
+    """
+
+    type_: Literal["usb"]
+    bus: UsbNumber
+    port: UsbPort | None = None
+
+
+class SpaprVioAddress(Node):
+    """A place on the bus of a pseries guest."""
+
+    type_: Literal["spapr-vio"]
+    reg: SpaprVioRegister | None = None
+
+
+class CcwAddress(Node):
+    """A channel of an S/390 guest.
+
+    Attributes:
+        cssid: the channel subsystem, 0xfe for virtio; ssid: the subchannel set, 0 to 3; devno: the device number.
+    """
+
+    type_: Literal["ccw"]
+    cssid: CcwCssid | None = None
+    ssid: CcwSsid | None = None
+    devno: CcwDevno | None = None
+    rules = (together("cssid", "ssid", "devno"),)
+
+
+class IsaAddress(Node):
+    """An I/O port and interrupt."""
+
+    type_: Literal["isa"]
+    iobase: IsaPort | None = None
+    irq: IsaIrq | None = None
+
+
+class PlainAddress(Node):
+    """On the bus of virtio-mmio, or (unassigned) on none: the guest does not see the device."""
+
+    type_: Literal["virtio-mmio", "unassigned"]
+
+
+class DimmAddress(Node):
+    """Where a memory device is plugged in.
+
+    Attributes:
+        base: the address in the guest's memory.
+    """
+
+    type_: Literal["dimm"]
+    slot: UnsignedInt | None = None
+    base: HexNumber | None = None
+
+
+Address: TypeAlias = (
+    PciAddress
+    | DriveAddress
+    | VirtioSerialAddress
+    | CcidAddress
+    | UsbAddress
+    | SpaprVioAddress
+    | CcwAddress
+    | IsaAddress
+    | PlainAddress
+    | DimmAddress
+)
+
+
+class Alias(Node):
+    """A device's name in the hypervisor.
+
+    Attributes:
+        name: one given by the user begins with ``ua-``.
+    """
+
+    name: AliasName
+
+
+class Boot(Node):
+    """The device can be booted from.
+
+    Attributes:
+        order: 1 is tried first; unique in the domain. loadparm: (S/390) for the boot loader.
+    """
+
+    order: PositiveInt
+    loadparm: Loadparm | None = None
+
+
+class Acpi(Node):
+    """The index of a device in the ACPI tables, by which guests name network cards (``eno1``)."""
+
+    index: UnsignedInt | None = None
+
+
+class Device(Node):
+    """What most devices have.
+
+    Attributes:
+        alias: its name in the hypervisor; address: where it is plugged in, chosen when it is left out.
+    """
+
+    alias: Alias | None = None
+    address: Address | None = None
+
+
+class VirtioDriver(Node):
+    """What every virtio device's driver may be told.
+
+    Attributes:
+        iommu: it reaches memory through the IOMMU; ats: with address translation services.
+        packed: it uses packed virtqueues; page_per_vq: each virtqueue's notification has a page of its own.
+    """
+
+    iommu: OnOff | None = None
+    ats: OnOff | None = None
+    packed: OnOff | None = None
+    page_per_vq: OnOff | None = None

@@ -1,0 +1,139 @@
+"""The values that documents of several kinds have.
+
+Source: libvirt's documentation of its formats; how strictly each is taken is as in libvirt 9's own validation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from engine.conf.nodes.values import Number, Pattern, Words
+
+__all__ = [
+    "AbsDirPath",
+    "AbsFilePath",
+    "Arch",
+    "CpuSet",
+    "DeviceName",
+    "DnsName",
+    "FilePath",
+    "GenericName",
+    "HexNumber",
+    "IPAddress",
+    "IPPrefix",
+    "IPv4Address",
+    "MacAddress",
+    "ObjectName",
+    "OctalMode",
+    "OnOff",
+    "PciBus",
+    "PciDomain",
+    "PciFunction",
+    "PciSlot",
+    "PortNumber",
+    "PositiveInt",
+    "Unit",
+    "UnsignedInt",
+    "UnsignedLong",
+    "Uuid",
+    "VolumeName",
+    "Wwn",
+    "YesNo",
+]
+
+YesNo = Annotated[bool, Words("yesNo", "yes", "no")]
+OnOff = Annotated[bool, Words("onOff", "on", "off")]
+
+UnsignedInt = Annotated[int, Number("unsignedInt", 0, 2**32 - 1)]
+UnsignedLong = Annotated[int, Number("unsignedLong", 0, 2**64 - 1)]
+PositiveInt = Annotated[int, Number("positiveInteger", 1)]
+HexNumber = Annotated[
+    int, Number("hexNumber", pattern="(0x)?[0-9a-f]+", plain="", as_hex=1, what="a hexadecimal number")
+]
+OctalMode = Annotated[int, Number("octalMode", 0, 2**32 - 1, plain="[0-7]+", base=8, what="an octal file mode")]
+PortNumber = Annotated[int, Number("portNumber", -1, 65535, plain="[+-]?[0-9]+", what="a port, or -1")]
+
+_DECIMAL = "[+-]?[0-9]+"
+UInt8 = Annotated[int, Number("uint8", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_DECIMAL, as_hex=2)]
+UInt16 = Annotated[int, Number("uint16", 0, 65535, pattern="(0x)?[0-9a-fA-F]{1,4}", plain=_DECIMAL, as_hex=4)]
+UInt24 = Annotated[int, Number("uint24", 0, 2**24 - 1, pattern="0x[0-9a-fA-F]{1,6}", plain=_DECIMAL, as_hex=6)]
+UInt32 = Annotated[int, Number("uint32", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]{1,8}", plain=_DECIMAL, as_hex=8)]
+PciDomain = Annotated[int, Number("pciDomain", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]{1,8}", plain=_DECIMAL, as_hex=4)]
+PciBus = UInt8
+PciSlot = Annotated[int, Number("pciSlot", 0, 31, pattern="(0x)?[0-1]?[0-9a-fA-F]", plain=_DECIMAL, as_hex=2)]
+PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", plain=_DECIMAL, as_hex=1)]
+
+Uuid = Annotated[
+    str,
+    Pattern("uuid", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}", "a UUID"),
+]
+MacAddress = Annotated[
+    str, Pattern("macAddress", "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}", "a MAC address such as 52:54:00:12:34:56")
+]
+UnicastMac = Annotated[
+    str,
+    Pattern(
+        "unicastMac",
+        "[a-fA-F0-9][02468aAcCeE](:[a-fA-F0-9]{2}){5}",
+        "the MAC address of one card (its first byte is even), such as 52:54:00:12:34:56",
+    ),
+]
+
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"({_BYTE}\.){{3}}{_BYTE}"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+# as many groups as there are without "::", or fewer with it, and perhaps an IPv4 address for the last two
+_IPV6 = "|".join(
+    (
+        f"({_GROUP}:){{7}}{_GROUP}",
+        f"({_GROUP}:){{1,7}}:",
+        *(f"({_GROUP}:){{{before}}}(:{_GROUP}){{1,{7 - before}}}" for before in range(1, 7)),
+        f":(:{_GROUP}){{1,7}}",
+        "::",
+        f"({_GROUP}:){{6}}{_IPV4}",
+        f"({_GROUP}:){{0,5}}:{_IPV4}",
+        f"::({_GROUP}:){{0,5}}{_IPV4}",
+    )
+)
+IPv4Address = Annotated[str, Pattern("ipv4Address", _IPV4, "an IPv4 address")]
+IPv6Address = Annotated[str, Pattern("ipv6Address", _IPV6, "an IPv6 address")]
+IPAddress = Annotated[str, Pattern("ipAddress", f"{_IPV4}|{_IPV6}", "an IP address")]
+IPPrefix = Annotated[int, Number("ipPrefix", 0, 128, plain="[+]?[0-9]+")]
+IPv4Prefix = Annotated[int, Number("ipv4Prefix", 0, 32, plain="[+]?[0-9]+")]
+
+ObjectName = Annotated[str, Pattern("objectName", r"[^/\n]+", "a name, without slashes")]
+ObjectNameWithSlash = Annotated[str, Pattern("objectNameWithSlash", r"[^\n]+", "a name")]
+GenericName = Annotated[str, Pattern("genericName", r"[a-zA-Z0-9_\+\-]+", "a name of letters, digits, _, + and -")]
+DnsName = Annotated[str, Pattern("dnsName", r"[a-zA-Z0-9\.\-]+", "a host name")]
+DeviceName = Annotated[
+    str, Pattern("deviceName", r"[a-zA-Z0-9_\.\-\\:/]+", "a device name (letters, digits and _ . - \\ : /)")
+]
+ZoneName = Annotated[str, Pattern("zoneName", r"[a-zA-Z0-9_\-]+", "a zone's name")]
+FilePath = Annotated[str, Pattern("filePath", ".+", "a path")]
+AbsFilePath = Annotated[str, Pattern("absFilePath", r"(/|[a-zA-Z]:\\).+", "an absolute path")]
+AbsDirPath = Annotated[str, Pattern("absDirPath", "/.*", "an absolute path")]
+VolumeName = Annotated[str, Pattern("volumeName", "[^/]+", "a volume's name, without slashes", but=(".", ".."))]
+Wwn = Annotated[str, Pattern("wwn", "(0x)?[0-9a-fA-F]{16}", "a world wide name of 16 hexadecimal digits")]
+CpuSet = Annotated[
+    str,
+    Pattern(
+        "cpuSet",
+        r"([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*",
+        "a set of CPUs such as 0-3,^2,8",
+    ),
+]
+Unit = Annotated[
+    str,
+    Pattern(
+        "unit",
+        "([bB]([yY][tT][eE][sS]?)?)|([kKmMgGtTpPeE]([iI]?[bB])?)",
+        "a unit of size: bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB",
+    ),
+]
+
+Arch = Literal[
+    "aarch64", "alpha", "armv6l", "armv7l", "cris", "i686", "ia64", "lm32", "m68k", "microblaze", "microblazeel",
+    "mips", "mipsel", "mips64", "mips64el", "openrisc", "parisc", "parisc64", "ppc", "ppc64", "ppc64le", "ppcemb",
+    "riscv32", "riscv64", "s390", "s390x", "sh4", "sh4eb", "sparc", "sparc64", "unicore32", "x86_64", "xtensa",
+    "xtensaeb",
+]  # fmt: skip

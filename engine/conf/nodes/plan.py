@@ -1,0 +1,225 @@
+"""From the annotations of a node to its plan, which reader, writer and schema work from. Made once a class."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from functools import cache
+from typing import Any, Literal, TypeAlias, get_args, get_origin
+
+import msgspec
+
+from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Place, Text
+from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType
+
+__all__ = ["Field", "Plan", "Shapes", "describe", "nodes_of", "plan_of", "shapes_of"]
+
+#: The nodes that an element may be.
+Nodes: TypeAlias = "tuple[type[Node], ...]"
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field: where it stands, and what it holds.
+
+    Attributes:
+        name: in the struct; tag: in the document. value: of text; nodes: of a child. tags: of ``Children``.
+        many: a tuple; required: it must be there. namespace: of an open place.
+    """
+
+    name: str
+    place: type[Place]
+    tag: str
+    required: bool
+    many: bool = False
+    value: ValueType | None = None
+    nodes: Nodes = ()
+    tags: tuple[tuple[str, Nodes], ...] = ()
+    namespace: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All fields of a node, by where they stand."""
+
+    cls: type[Node]
+    fields: tuple[Field, ...]
+    attributes: dict[str, Field]
+    children: dict[str, Field]
+    body: Field | None
+    open: Field | None
+    required: tuple[Field, ...]
+    checks: bool
+    lists: tuple[str, ...]
+
+    @property
+    def by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}
+
+
+class Shapes:
+    """The shapes that one element may have, told apart by their attributes with literal values."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        words: list[dict[str, tuple[frozenset[str], bool]]] = []
+        for node in nodes:
+            fields = plan_of(node).attributes
+            words.append(
+                {n: (frozenset(f.value.words), f.required) for n, f in fields.items() if isinstance(f.value, Choice)}
+            )
+        names = {name for each in words for name in each}
+        self.told_by = tuple(sorted(name for name in names if len({each.get(name) for each in words}) > 1))
+        self._words = words
+        self._fitting: dict[tuple[str | None, ...], Nodes] = {}
+
+    def fitting(self, values: tuple[str | None, ...]) -> Nodes:
+        """Those whose literal attributes fit ``values`` (of ``told_by``); none may."""
+        found = self._fitting.get(values)
+        if found is None:
+            shapes = zip(self.nodes, self._words, strict=True)
+            found = tuple(node for node, words in shapes if self._fits(node, words, values))
+            if len(self._fitting) < 1000:  # who makes values up does not fill the memory
+                self._fitting[values] = found
+        return found
+
+    def _fits(
+        self, node: type[Node], words: dict[str, tuple[frozenset[str], bool]], values: tuple[str | None, ...]
+    ) -> bool:
+        for name, value in zip(self.told_by, values, strict=True):
+            allowed, required = words.get(name, (None, False))
+            if value is None:
+                if required:
+                    return False
+            elif name not in plan_of(node).attributes or (allowed is not None and value.strip() not in allowed):
+                return False
+        return True
+
+    def known(self, name: str) -> tuple[str, ...]:
+        """All words that an attribute may be, in any shape."""
+        return tuple(
+            dict.fromkeys(word for each in self._words for word in sorted(each.get(name, (frozenset(), 0))[0]))
+        )
+
+
+@cache
+def shapes_of(nodes: Nodes) -> Shapes:
+    return Shapes(nodes)
+
+
+@cache
+def plan_of(cls: type[Node]) -> Plan:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = tuple(
+        _field(info.name, hints[info.name], info.required)
+        for info in msgspec.structs.fields(cls)
+        if info.name not in ("line", "other", "source")
+    )
+    children: dict[str, Field] = {}
+    for field in fields:
+        if field.place in (Text, Flag, Child):
+            assert field.tag not in children, f"{cls.__name__}: two fields are <{field.tag}>"
+            children[field.tag] = field
+        for tag, _ in field.tags:
+            children[tag] = field
+    return Plan(
+        cls=cls,
+        fields=fields,
+        attributes={field.tag: field for field in fields if field.place is Attr},
+        children=children,
+        body=next((field for field in fields if field.place is Body), None),
+        open=next((field for field in fields if field.place is Open), None),
+        required=tuple(field for field in fields if field.required),
+        checks=cls.check is not Node.check,
+        lists=tuple(field.name for field in fields if field.many or field.place is Open),
+    )
+
+
+def _field(name: str, hint: Any, required: bool) -> Field:
+    place, value, hint = _strip(hint)
+    many = get_origin(hint) is tuple
+    if many:
+        hint = get_args(hint)[0]
+        inner, value, hint = _strip(hint)
+        place = place or inner
+    parts = [part for part in _parts(hint) if part is not type(None)]
+    nodes = tuple(part for part in parts if isinstance(part, type) and issubclass(part, Node))
+    tags: tuple[tuple[str, Nodes], ...] = ()
+    if isinstance(place, Children):
+        tags = tuple((tag, nodes_of(of)) for tag, of in place.tags.items())
+    kind = type(place) if place is not None else (Child if nodes else Attr)
+    if not nodes and kind not in (Open, Children, Flag):
+        if value is None:
+            values = [_value(part) for part in parts]
+            value = values[0] if len(values) == 1 else OneOf(values)
+    else:
+        value = None
+    return Field(
+        name=name,
+        place=kind,
+        tag=(place.name if place is not None else "") or name.removesuffix("_"),
+        required=required,
+        many=many,
+        value=value,
+        nodes=nodes,
+        tags=tags,
+        namespace=place.namespace if isinstance(place, Open) else "",
+    )
+
+
+def nodes_of(hint: Any) -> Nodes:
+    """The nodes of a union, or a node by itself."""
+    return tuple(part for part in _parts(hint) if isinstance(part, type) and issubclass(part, Node))
+
+
+def _strip(hint: Any) -> tuple[Place | None, ValueType | None, Any]:
+    """The marks of an annotation, and what is left of it."""
+    place: Place | None = None
+    value: ValueType | None = None
+    if get_origin(hint) is typing.Annotated:
+        hint, *marks = get_args(hint)
+        for mark in marks:
+            if isinstance(mark, type) and issubclass(mark, Place):
+                place = mark()
+            elif isinstance(mark, Place):
+                place = mark
+            else:
+                value = mark
+    return place, value, hint
+
+
+def _parts(hint: Any) -> list[Any]:
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return [inner for part in get_args(hint) for inner in _parts(part)]
+    return [hint]
+
+
+def _value(hint: Any) -> ValueType:
+    _, value, bare = _strip(hint)
+    if value is not None:
+        return value
+    if get_origin(bare) is Literal:
+        return Choice(get_args(bare))
+    if bare is str:
+        return ANY
+    raise TypeError(f"no value type for {hint!r}")
+
+
+@cache
+def describe(cls: type[Node]) -> tuple[str, dict[str, str]]:
+    """A class's docstring before its ``Attributes``, and what these say of each field, those it inherits too."""
+    fields: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        doc = base.__dict__.get("__doc__")
+        if issubclass(base, Node) and isinstance(doc, str):
+            fields |= _attributes(doc)
+    text = (cls.__dict__.get("__doc__") or "").partition("\n\n    Attributes:")[0]
+    return " ".join(text.split()), fields
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    _, _, section = doc.partition("Attributes:\n")
+    for match in re.finditer(r"^ {8}([\w, ]+): (.*(?:\n {9,}.*)*)", section, re.MULTILINE):
+        for name in match[1].split(", "):
+            found[name] = " ".join(match[2].split())
+    return found

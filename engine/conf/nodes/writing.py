@@ -1,0 +1,84 @@
+"""Nodes to elements: what was read is written again, in the order of the declarations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lxml import etree
+
+from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Text
+from engine.conf.nodes.plan import Field, plan_of
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+__all__ = ["write_document"]
+
+#: How namespaces are called in what libvirt writes.
+PREFIXES = {
+    "http://libvirt.org/schemas/domain/qemu/1.0": "qemu",
+    "http://libvirt.org/schemas/domain/lxc/1.0": "lxc",
+    "http://libvirt.org/schemas/domain/xen/1.0": "xen",
+    "http://libvirt.org/schemas/domain/bhyve/1.0": "bhyve",
+    "http://libvirt.org/schemas/network/dnsmasq/1.0": "dnsmasq",
+    "http://libvirt.org/schemas/storagepool/fs/1.0": "fs",
+    "http://libvirt.org/schemas/storagepool/rbd/1.0": "rbd",
+    "urn:virengine:order:1": "order",
+}
+
+
+def write_document(definition: Definition) -> str:
+    """The document as text, indented by two spaces, without an XML declaration."""
+    root = etree.Element(definition.kind)
+    _fill(root, definition)
+    etree.cleanup_namespaces(root, top_nsmap={prefix: uri for uri, prefix in PREFIXES.items()})
+    _indent(root, 0)
+    return etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _fill(element: Element, node: Node) -> None:
+    for field in plan_of(type(node)).fields:
+        value = getattr(node, field.name)
+        if value is None or value is False or value == ():
+            if value is False and field.place is not Flag:
+                _put(element, field, value)
+            continue
+        for each in value if field.many else (value,):
+            _put(element, field, each)
+    if node.other is not None:
+        for name, text in node.other.attributes:
+            element.set(name, text)
+        for child in node.other.children:
+            element.append(etree.fromstring(child))
+
+
+def _put(element: Element, field: Field, value: Any) -> None:
+    place = field.place
+    if place is Attr:
+        element.set(field.tag, field.value.write(value))  # type: ignore[union-attr]
+    elif place is Child:
+        _fill(etree.SubElement(element, field.tag), value)
+    elif place is Body:
+        element.text = field.value.write(value)  # type: ignore[union-attr]
+    elif place is Text:
+        etree.SubElement(element, field.tag).text = field.value.write(value)  # type: ignore[union-attr]
+    elif place is Flag:
+        etree.SubElement(element, field.tag)
+    elif place is Children:
+        tag = next(tag for tag, nodes in field.tags if isinstance(value, nodes))
+        _fill(etree.SubElement(element, tag), value)
+    else:
+        assert place is Open
+        element.append(etree.fromstring(value))
+
+
+def _indent(element: Element, depth: int) -> None:
+    """As ``etree.indent``, but where there is text it stays as it is."""
+    if not len(element) or (element.text is not None and element.text.strip()):
+        return
+    element.text = "\n" + "  " * (depth + 1)
+    for child in element:
+        _indent(child, depth + 1)
+        if child.tail is not None and child.tail.strip():
+            continue
+        child.tail = "\n" + "  " * (depth + (1 if child.getnext() is not None else 0))

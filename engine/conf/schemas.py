@@ -1,0 +1,30 @@
+"""The compiled schemas of ``schemas/``, each loaded when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+__all__ = ["schema_file", "schema_for"]
+
+
+def schema_file(kind: str) -> Path:
+    """Where the schema of a kind of document is: beside the package in a checkout, in it once it is installed."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "schemas" / f"{kind}.xsd"
+    return installed if installed.exists() else package.parent / "schemas" / f"{kind}.xsd"
+
+
+@cache
+def schema_for(kind: str) -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(schema_file(kind)))
+
+
+def is_valid(kind: str, root: Element) -> bool:
+    return schema_for(kind).validate(root)

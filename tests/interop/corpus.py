@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""libvirt's published test data, fetched from Debian and unpacked outside of the repository.
+
+Nothing of it is ours, and nothing of it is kept here. What the definitions are developed against is the half of the
+documents whose base name has an even CRC-32; the other half is for acceptance, and is neither unpacked nor read. Base
+names with several dots (``a.x86_64-latest.xml``) must be even with all their extensions cut off and with only the last.
+
+``corpus.py`` prints the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+VERSION = "9.0.0"
+_ORIG = f"libvirt_{VERSION}.orig.tar.xz"
+_SHA256 = "deca5cff1b7baac297bca9663907c61f71a47183371dc7ac019c107806d5435a"
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+#: Folders below the source's root that are unpacked, the held back half of ``tests`` apart.
+_WANTED = ("docs/format", "src/conf/schemas/", "tests/")
+_KINDS = {".xml", ".vmx", ".cfg", ".config", ".conf", ".fstab", ".args", ".sxpr", ".rng", ".rst", ".json", ".err"}
+
+
+class CorpusUnavailable(RuntimeError):
+    """It can't be fetched here; the message says why."""
+
+
+def even(name: str) -> bool:
+    """Whether a file of that name is in the half to develop against."""
+    base = PurePosixPath(name).name
+    return all(zlib.crc32(stem.encode()) % 2 == 0 for stem in (base.partition(".")[0], PurePosixPath(base).stem))
+
+
+@cache
+def corpus() -> Path:
+    """The root of the unpacked source; fetched and unpacked where that was not done yet.
+
+    Raises:
+        CorpusUnavailable: no apt, no network.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "virengine" / "interop"
+    home.mkdir(parents=True, exist_ok=True)
+    unpacked = home / f"libvirt-{VERSION}"
+    if not unpacked.is_dir():
+        archive = home / _ORIG
+        if not archive.is_file() or _digest(archive) != _SHA256:
+            _fetch(home)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".unpacking-") as work:
+            _unpack(archive, Path(work))
+            (Path(work) / f"libvirt-{VERSION}").rename(unpacked)
+    return unpacked
+
+
+def _fetch(home: Path) -> None:
+    """Have apt fetch the source package, with lists of its own: the machine's stay as they are."""
+    if shutil.which("apt-get") is None:
+        raise CorpusUnavailable("libvirt's source package is fetched with apt-get, which is not here")
+    with tempfile.TemporaryDirectory(dir=home, prefix=".fetching-") as work:
+        folder = Path(work)
+        (folder / "lists" / "partial").mkdir(parents=True)
+        signed = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
+        (folder / "sources.list").write_text(f"deb-src {signed}http://deb.debian.org/debian bookworm main\n")
+        own = {"Dir::Etc::SourceList": folder / "sources.list", "Dir::Etc::SourceParts": "/dev/null"}
+        own |= {"Dir::State::Lists": folder / "lists", "Dir::Cache": folder, "APT::Sandbox::User": "root"}
+        options = [word for name, value in own.items() for word in ("-o", f"{name}={value}")]
+        for command in (["update"], ["source", "--download-only", "libvirt"]):
+            done = subprocess.run(
+                ["apt-get", *options, *command], cwd=folder, capture_output=True, text=True, timeout=600, check=False
+            )
+            if done.returncode:
+                raise CorpusUnavailable(f"apt-get {command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        if _digest(folder / _ORIG) != _SHA256:
+            raise CorpusUnavailable(f"{_ORIG} is not the file it was")
+        (folder / _ORIG).replace(home / _ORIG)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Links are replaced by what they lead to, where that is in the same half."""
+    with tarfile.open(archive) as tar:
+        members = {member.name: member for member in tar.getmembers()}
+        for name, member in members.items():
+            inside = name.partition("/")[2]
+            if not inside.startswith(_WANTED) or PurePosixPath(name).suffix not in _KINDS:
+                continue
+            source = member
+            if member.issym():
+                source = members.get(os.path.normpath(PurePosixPath(name).parent / member.linkname), member)
+            if not source.isreg() or (inside.startswith("tests/") and not (even(name) and even(source.name))):
+                continue
+            content = tar.extractfile(source)
+            assert content is not None
+            file = target / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.read())
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(f"{corpus()}\n")
+    except CorpusUnavailable as exc:
+        sys.exit(str(exc))
