@@ -90,22 +90,24 @@ def _digest(file: Path) -> str:
 
 def _unpack(archive: Path, target: Path) -> None:
     """Links are replaced by what they lead to, where that is in the same half."""
+    links: dict[Path, Path] = {}
     with tarfile.open(archive) as tar:
-        members = {member.name: member for member in tar.getmembers()}
-        for name, member in members.items():
-            inside = name.partition("/")[2]
-            if not inside.startswith(_WANTED) or PurePosixPath(name).suffix not in _KINDS:
+        for member in tar:  # in its own order: to go back in it would mean to unpack it anew
+            inside = member.name.partition("/")[2]
+            held_back = inside.startswith("tests/") and not even(member.name)
+            if held_back or not inside.startswith(_WANTED) or PurePosixPath(inside).suffix not in _KINDS:
                 continue
-            source = member
-            if member.issym():
-                source = members.get(os.path.normpath(PurePosixPath(name).parent / member.linkname), member)
-            if not source.isreg() or (inside.startswith("tests/") and not (even(name) and even(source.name))):
-                continue
-            content = tar.extractfile(source)
-            assert content is not None
-            file = target / name
+            file = target / member.name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content.read())
+            if member.issym():
+                links[file] = Path(os.path.normpath(file.parent / member.linkname))
+            elif (content := tar.extractfile(member)) is not None:
+                file.write_bytes(content.read())
+    for file, other in links.items():
+        while other in links:
+            other = links[other]
+        if other.is_file():
+            shutil.copyfile(other, file)
 
 
 if __name__ == "__main__":
