@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from lxml import etree
 
-from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Text
+from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.writing import element_of
 
@@ -22,22 +22,27 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         xpath: where, ``/domain/devices/disk[target/@dev='vda']/driver/@cache``.
-        kind: ``added`` | ``removed`` | ``changed``.
-        before, after: the texts; of a whole element, its beginning as XML; None: there is none.
+        kind: ``added`` | ``removed`` | ``changed``. of: ``value`` | ``element`` | ``order``.
+        before, after: the values; of an element its beginning as XML, of an order the elements; None: there is none.
     """
 
     xpath: str
     kind: Literal["added", "removed", "changed"]
+    of: Literal["value", "element", "order"] = "value"
     before: str | None = None
     after: str | None = None
 
     def __str__(self) -> str:
+        quote = "'" if self.of == "value" else ""
+        before, after = (f"{quote}{text}{quote}" for text in (self.before, self.after))
+        if self.of == "order":
+            return f"{self.xpath}: the order {before} became {after}"
         match self.kind:
             case "added":
-                return f"{self.xpath}: {self.after} was added"
+                return f"{self.xpath}: {after} was added"
             case "removed":
-                return f"{self.xpath}: {self.before} was removed"
-        return f"{self.xpath}: {self.before} became {self.after}"
+                return f"{self.xpath}: {before} was removed"
+        return f"{self.xpath}: {before} became {after}"
 
 
 def differences(before: Node, after: Node, path: str) -> list[Difference]:
@@ -62,14 +67,14 @@ def _of_nodes(before: Node, after: Node, path: str) -> Iterator[Difference]:
 def _of_values(field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
     place = field.place
     if place is Attr:
-        yield _changed(f"{path}/@{field.tag}", _quoted(field, old), _quoted(field, new))
+        yield _changed(f"{path}/@{field.tag}", _written(field, old), _written(field, new))
     elif place is Body:
-        yield _changed(path, _quoted(field, old), _quoted(field, new))
+        yield _changed(path, _written(field, old), _written(field, new))
     elif place is Flag:
         shown = f"<{field.tag}/>"
-        yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None)
+        yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None, "element")
     elif place is Text and not field.many:
-        yield _changed(f"{path}/{field.tag}", _quoted(field, old), _quoted(field, new))
+        yield _changed(f"{path}/{field.tag}", _written(field, old), _written(field, new))
     elif place is Child and not field.many:
         yield from _of_pair(field.tag, old, new, f"{path}/{field.tag}")
     elif place in (Child, Children):
@@ -80,7 +85,7 @@ def _of_values(field: Field, old: Any, new: Any, path: str) -> Iterator[Differen
 
 def _of_pair(tag: str, old: Node | None, new: Node | None, path: str) -> Iterator[Difference]:
     if old is None or new is None:
-        yield _changed(path, _shown(tag, old), _shown(tag, new))
+        yield _changed(path, _shown(tag, old), _shown(tag, new), "element")
     else:
         yield from _of_nodes(old, new, path)
 
@@ -92,9 +97,9 @@ def _of_lists(field: Field, old: Sequence[Node], new: Sequence[Node], path: str)
         yield from _of_pair(_tag(field, node), node, news.get(name), f"{path}/{name}")
     for name, node in news.items():
         if name not in olds:
-            yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node))
+            yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
     if [*olds] != [*news] and sorted(olds) == sorted(news):
-        yield Difference(xpath=path, kind="changed", before=f"the order {' '.join(olds)}", after=" ".join(news))
+        yield Difference(xpath=path, kind="changed", of="order", before=" ".join(olds), after=" ".join(news))
 
 
 def _named(field: Field, nodes: Sequence[Node]) -> dict[str, Node]:
@@ -133,39 +138,40 @@ def _predicate(node: Node) -> str:
 
 def _of_texts(field: Field, old: Sequence[str], new: Sequence[str], path: str) -> Iterator[Difference]:
     where = path if field.place is Open else f"{path}/{field.tag}"
+    of: Literal["value", "element"] = "element" if field.place is Open else "value"
     rest = [*new]
     for text in old:
         if text in rest:
             rest.remove(text)
         else:
-            yield _changed(where, _short(text), None)
+            yield _changed(where, _short(text), None, of)
     for text in rest:
-        yield _changed(where, None, _short(text))
+        yield _changed(where, None, _short(text), of)
 
 
 def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
-    for attribute in (True, False):
-        old, new = (
-            () if node.other is None else (node.other.attributes if attribute else node.other.children)
-            for node in (before, after)
-        )
-        for each in (*old, *new):
-            if (each in old) != (each in new):
-                shown = f"{each[0]}='{each[1]}'" if isinstance(each, tuple) else _short(each)
-                yield _changed(path, shown if each in old else None, shown if each in new else None)
+    old, new = (node.other or Other() for node in (before, after))
+    olds, news = dict(old.attributes), dict(new.attributes)
+    for name in dict.fromkeys((*olds, *news)):
+        if olds.get(name) != news.get(name):
+            yield _changed(f"{path}/@{name}", olds.get(name), news.get(name))
+    for child in dict.fromkeys((*old.children, *new.children)):
+        if (child in old.children) != (child in new.children):
+            gone = child in old.children
+            yield _changed(path, _short(child) if gone else None, None if gone else _short(child), "element")
 
 
-def _changed(path: str, old: str | None, new: str | None) -> Difference:
+def _changed(path: str, old: str | None, new: str | None, of: Literal["value", "element"] = "value") -> Difference:
     kind: Literal["added", "removed", "changed"] = "added" if old is None else "removed" if new is None else "changed"
-    return Difference(xpath=path, kind=kind, before=old, after=new)
+    return Difference(xpath=path, kind=kind, of=of, before=old, after=new)
 
 
 def _tag(field: Field, node: Node) -> str:
     return next((tag for tag, nodes in field.tags if isinstance(node, nodes)), field.tag)
 
 
-def _quoted(field: Field, value: Any) -> str | None:
-    return None if value is None or field.value is None else f"'{_short(field.value.write(value))}'"
+def _written(field: Field, value: Any) -> str | None:
+    return None if value is None or field.value is None else _short(field.value.write(value))
 
 
 def _shown(tag: str, node: Node | None) -> str | None:

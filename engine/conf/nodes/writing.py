@@ -35,7 +35,7 @@ def write_document(definition: Definition) -> str:
     return etree.tostring(root, encoding="unicode") + "\n"
 
 
-def _prefixes(definition: Definition) -> dict[str | None, str]:
+def _prefixes(definition: Definition) -> dict[str, str]:
     """For the namespaces of the root's children; what is kept as text brings its own."""
     fields = plan_of(type(definition)).fields
     used = (f.tag[1:].partition("}")[0] for f in fields if f.tag.startswith("{") and getattr(definition, f.name))

@@ -172,7 +172,7 @@ def test_all_that_is_wrong_is_told_at_once_by_line() -> None:
 
 def test_a_shape_that_nearly_fits_tells_what_is_wrong_with_it() -> None:
     assert shop("<thing name='a' mode='ajar'/>")[1] == [
-        "3 /shop/thing/@mode: 'ajar' is none of closed, open",
+        "3 /shop/thing/@mode: 'ajar' is none of open, closed",
     ]
 
 
