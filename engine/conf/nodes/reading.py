@@ -257,7 +257,7 @@ def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems:
 
 
 def _is_there(value: Any) -> bool:
-    return value is not None and value is not False and value != [] and value != ()
+    return value is not None and value != []  # a flag that is not there has no value here: False is a "no"
 
 
 def _broken(rule: Rule, there: list[str], plan: Plan) -> str:
