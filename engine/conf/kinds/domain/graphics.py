@@ -136,8 +136,8 @@ class VncGraphics(PasswordServer):
     Attributes:
         websocket: a port for browsers; -1: any that is free.
         socket: a Unix socket, instead of a port; the same as the first <listen>'s socket.
-        share_policy: who asks for the screen alone gets it (allow-exclusive), or does not (force-shared); ignore: asked
-            or not, all share it.
+        share_policy: allow-exclusive (taken without one): a client may ask to be the only one; force-shared: none may;
+            ignore: whatever they ask, all are let in.
         power_control: clients may shut the guest down and reset it.
         connected: keep: clients stay connected when the password changes.
         audio: where sound for clients comes from.
