@@ -22,6 +22,8 @@ __all__ = [
     "IPAddress",
     "IPPrefix",
     "IPv4Address",
+    "LooseUnsignedInt",
+    "LooseUnsignedLong",
     "MacAddress",
     "ObjectName",
     "OctalMode",
@@ -35,6 +37,7 @@ __all__ = [
     "Unit",
     "UnsignedInt",
     "UnsignedLong",
+    "UnsignedShort",
     "Uuid",
     "VolumeName",
     "Wwn",
@@ -47,6 +50,9 @@ OnOff = Annotated[bool, Words("onOff", "on", "off")]
 UnsignedInt = Annotated[int, Number("unsignedInt", 0, 2**32 - 1)]
 UnsignedLong = Annotated[int, Number("unsignedLong", 0, 2**64 - 1)]
 PositiveInt = Annotated[int, Number("positiveInteger", 1)]
+UnsignedShort = Annotated[int, Number("unsignedShort", 0, 65535, plain="[+-]?[0-9]+")]
+LooseUnsignedInt = Annotated[int, Number("looseUnsignedInt", 0, 2**32 - 1, plain="[+-]?[0-9]+")]
+LooseUnsignedLong = Annotated[int, Number("looseUnsignedLong", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 HexNumber = Annotated[
     int, Number("hexNumber", pattern="(0x)?[0-9a-f]+", plain="", as_hex=1, what="a hexadecimal number")
 ]
