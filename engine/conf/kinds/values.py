@@ -39,6 +39,7 @@ __all__ = [
     "UnsignedLong",
     "UnsignedShort",
     "Uuid",
+    "UuidOrNothing",
     "VolumeName",
     "Wwn",
     "YesNo",
@@ -72,6 +73,10 @@ PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", p
 Uuid = Annotated[
     str,
     Pattern("uuid", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}", "a UUID"),
+]
+UuidOrNothing = Annotated[
+    str,
+    Pattern("uuidOrNothing", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}|\s*", "a UUID"),
 ]
 MacAddress = Annotated[
     str, Pattern("macAddress", "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}", "a MAC address such as 52:54:00:12:34:56")
