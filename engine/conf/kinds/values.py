@@ -15,6 +15,7 @@ __all__ = [
     "Arch",
     "CpuSet",
     "DeviceName",
+    "DiskTargetName",
     "DnsName",
     "FilePath",
     "GenericName",
@@ -22,6 +23,7 @@ __all__ = [
     "IPAddress",
     "IPPrefix",
     "IPv4Address",
+    "Integer",
     "MacAddress",
     "ObjectName",
     "OctalMode",
@@ -52,6 +54,7 @@ HexNumber = Annotated[
 ]
 OctalMode = Annotated[int, Number("octalMode", 0, 2**32 - 1, plain="[0-7]+", base=8, what="an octal file mode")]
 PortNumber = Annotated[int, Number("portNumber", -1, 65535, plain="[+-]?[0-9]+", what="a port, or -1")]
+Integer = Annotated[int, Number("integer", -(2**63), plain="[+-]?[0-9]+", what="a whole number")]
 
 _DECIMAL = "[+-]?[0-9]+"
 UInt8 = Annotated[int, Number("uint8", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_DECIMAL, as_hex=2)]
@@ -121,6 +124,10 @@ CpuSet = Annotated[
         r"([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*",
         "a set of CPUs such as 0-3,^2,8",
     ),
+]
+DiskTargetName = Annotated[
+    str,
+    Pattern("diskTargetName", "(ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+", "a disk's name such as vda, sdb or hdc"),
 ]
 Unit = Annotated[
     str,
