@@ -64,6 +64,7 @@ UInt32 = Annotated[int, Number("uint32", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]
 PciDomain = Annotated[int, Number("pciDomain", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]{1,8}", plain=_DECIMAL, as_hex=4)]
 PciBus = UInt8
 PciSlot = Annotated[int, Number("pciSlot", 0, 31, pattern="(0x)?[0-1]?[0-9a-fA-F]", plain=_DECIMAL, as_hex=2)]
+UnsignedShort = Annotated[int, Number("unsignedShort", 0, 65535, plain=_DECIMAL)]
 PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", plain=_DECIMAL, as_hex=1)]
 
 Uuid = Annotated[

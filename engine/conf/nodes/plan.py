@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 
-from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Place, Text
+from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Place, Text
 from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType
 
 __all__ = ["Field", "Plan", "Shapes", "describe", "nodes_of", "plan_of", "shapes_of"]
@@ -109,10 +109,11 @@ def shapes_of(nodes: Nodes) -> Shapes:
 @cache
 def plan_of(cls: type[Node]) -> Plan:
     hints = typing.get_type_hints(cls, include_extras=True)
+    own = {"line", "other"} | ({"source"} if issubclass(cls, Definition) else set())  # of nodes, not of the document
     fields = tuple(
         _field(info.name, hints[info.name], info.required)
         for info in msgspec.structs.fields(cls)
-        if info.name not in ("line", "other", "source")
+        if info.name not in own
     )
     children: dict[str, Field] = {}
     for field in fields:
