@@ -50,6 +50,11 @@ _SECTIONS = {
         "up": "ordering:up",
         "down": "ordering:down",
     },
+    "Documents": {
+        "validate": "documents:validate",
+        "diff": "documents:diff",
+        "schema": "documents:schema",
+    },
     "Host": {
         "doctor": "host:doctor",
         "install-units": "host:install_units",

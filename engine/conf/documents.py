@@ -8,6 +8,7 @@ import msgspec
 
 from engine.conf.document import line_of, parse_document, suggest
 from engine.conf.kinds.registry import KINDS, definition_class
+from engine.conf.nodes.differences import Difference, differences
 from engine.conf.nodes.node import Definition, Node
 from engine.conf.nodes.reading import Found, read_node, told
 from engine.conf.nodes.writing import write_document
@@ -17,7 +18,7 @@ from engine.errors import ConfigError, InvalidDocument, Problem
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["format", "parse", "validate"]
+__all__ = ["Difference", "diff", "format", "parse", "validate"]
 
 
 def parse(text: str | bytes, *, source: str | None = None, validate: bool = True) -> Definition:
@@ -49,6 +50,17 @@ def validate(text: str | bytes, *, source: str | None = None) -> list[Problem]:
 def format(definition: Definition) -> str:
     """The definition as a document, indented by two spaces."""
     return write_document(definition)
+
+
+def diff(before: Definition, after: Definition) -> list[Difference]:
+    """What differs between two definitions of a kind, in the order of the declarations.
+
+    Raises:
+        ConfigError: they are of two kinds.
+    """
+    if before.kind != after.kind:
+        raise ConfigError(f"<{before.kind}> and <{after.kind}> have nothing in common", source=after.source)
+    return differences(before, after, f"/{before.kind}")
 
 
 def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:

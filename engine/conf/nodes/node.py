@@ -158,6 +158,8 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
     other: Other | None = None
     #: Which fields may be there with which.
     rules: ClassVar[tuple[Rule, ...]] = ()
+    #: What tells it from its like, the first that it has of these: fields, ``target.dev``, or several with spaces.
+    known_by: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> Iterator[str]:
         """What is wrong with it that no declaration says, as clauses."""
@@ -167,6 +169,9 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
         if type(self) is not type(other):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "line")
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # else the struct's own would compare identities
 
     def __hash__(self) -> int:
         return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name != "line")))

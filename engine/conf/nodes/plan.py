@@ -61,11 +61,11 @@ class Shapes:
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
-        words: list[dict[str, tuple[frozenset[str], bool]]] = []
+        words: list[dict[str, tuple[tuple[str, ...], bool]]] = []
         for node in nodes:
             fields = plan_of(node).attributes
             words.append(
-                {n: (frozenset(f.value.words), f.required) for n, f in fields.items() if isinstance(f.value, Choice)}
+                {n: (tuple(f.value.words), f.required) for n, f in fields.items() if isinstance(f.value, Choice)}
             )
         names = {name for each in words for name in each}
         self.told_by = tuple(sorted(name for name in names if len({each.get(name) for each in words}) > 1))
@@ -83,7 +83,7 @@ class Shapes:
         return found
 
     def _fits(
-        self, node: type[Node], words: dict[str, tuple[frozenset[str], bool]], values: tuple[str | None, ...]
+        self, node: type[Node], words: dict[str, tuple[tuple[str, ...], bool]], values: tuple[str | None, ...]
     ) -> bool:
         for name, value in zip(self.told_by, values, strict=True):
             allowed, required = words.get(name, (None, False))
@@ -96,9 +96,7 @@ class Shapes:
 
     def known(self, name: str) -> tuple[str, ...]:
         """All words that an attribute may be, in any shape."""
-        return tuple(
-            dict.fromkeys(word for each in self._words for word in sorted(each.get(name, (frozenset(), 0))[0]))
-        )
+        return tuple(dict.fromkeys(word for each in self._words for word in each.get(name, ((), False))[0]))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -143,11 +144,11 @@ def _read_as(plan: Plan, element: Element, problems: list[Found]) -> Node | None
         sound = _take(field, child, values, problems) and sound
     own: Any = element.text
     if plan.body is not None:
-        sound = _read_body(plan.body, element, own or "", values, problems) and sound
+        sound = _read_body(plan.body, element, values, problems) and sound
     elif own is not None and own.strip():
         problems.append(_problem(element, "", "it may hold no text", value=_short(own)))
     for child in element:
-        if child.tail is not None and child.tail.strip():
+        if child.tail is not None and child.tail.strip() and (plan.body is None or isinstance(child.tag, str)):
             problems.append(_problem(element, "", "it may hold no text", value=_short(child.tail)))
     for field in plan.required:
         if field.name not in values:
@@ -184,9 +185,9 @@ def _take(field: Field, child: Element, values: dict[str, Any], problems: list[F
         if not _must_be_bare(child, problems, text=True):
             return False
         try:
-            value = field.value.read(child.text or "")  # type: ignore[union-attr]
+            value = field.value.read(_text_of(child))  # type: ignore[union-attr]
         except NoValue as exc:
-            problems.append(_bad(child, "", _shown(child.tag), child.text or "", exc, field.value))
+            problems.append(_bad(child, "", _shown(child.tag), _text_of(child), exc, field.value))
             return False
     else:
         nodes = field.nodes if place is Child else dict(field.tags)[child.tag]
@@ -201,10 +202,8 @@ def _take(field: Field, child: Element, values: dict[str, Any], problems: list[F
     return True
 
 
-def _read_body(field: Field, element: Element, text: str, values: dict[str, Any], problems: list[Found]) -> bool:
-    for child in element:
-        if not isinstance(child.tag, str) and child.tail:
-            text += child.tail  # a comment parts it
+def _read_body(field: Field, element: Element, values: dict[str, Any], problems: list[Found]) -> bool:
+    text = _text_of(element)
     if not field.required and not text.strip():
         return True
     try:
@@ -214,6 +213,15 @@ def _read_body(field: Field, element: Element, text: str, values: dict[str, Any]
         values[field.name] = None
         return False
     return True
+
+
+def _text_of(element: Element) -> str:
+    """Its own text, which comments may part."""
+    text: Any = element.text or ""
+    for child in element:
+        if not isinstance(child.tag, str) and child.tail:
+            text += child.tail
+    return str(text)
 
 
 def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> bool:
@@ -234,7 +242,11 @@ def _is_open(field: Field, tag: str) -> bool:
 
 
 def _raw(element: Element) -> str:
-    return etree.tostring(element, encoding="unicode", with_tail=False)
+    """As XML by itself: with the namespaces it uses, and no others that stood above it."""
+    alone = deepcopy(element)
+    alone.tail = None
+    etree.cleanup_namespaces(alone)
+    return etree.tostring(alone, encoding="unicode")
 
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:

@@ -12,7 +12,7 @@ from engine.conf.nodes.plan import Field, plan_of
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["write_document"]
+__all__ = ["element_of", "write_document"]
 
 #: How namespaces are called in what libvirt writes.
 PREFIXES = {
@@ -29,11 +29,24 @@ PREFIXES = {
 
 def write_document(definition: Definition) -> str:
     """The document as text, indented by two spaces, without an XML declaration."""
-    root = etree.Element(definition.kind)
+    root = etree.Element(definition.kind, nsmap=_prefixes(definition))
     _fill(root, definition)
-    etree.cleanup_namespaces(root, top_nsmap={prefix: uri for uri, prefix in PREFIXES.items()})
     _indent(root, 0)
     return etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _prefixes(definition: Definition) -> dict[str, str]:
+    """For the namespaces of the root's children; what is kept as text brings its own."""
+    fields = plan_of(type(definition)).fields
+    used = (f.tag[1:].partition("}")[0] for f in fields if f.tag.startswith("{") and getattr(definition, f.name))
+    return {PREFIXES.get(uri, f"ns{number}"): uri for number, uri in enumerate(used)}
+
+
+def element_of(tag: str, node: Node) -> Element:
+    """The node as an element of that name."""
+    element = etree.Element(tag)
+    _fill(element, node)
+    return element
 
 
 def _fill(element: Element, node: Node) -> None:

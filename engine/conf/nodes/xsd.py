@@ -103,8 +103,10 @@ class _Schema:
                 parts.append(self._element(tag, same, said))
         namespaces = dict.fromkeys((*foreign, *opens))
         if "##any" in namespaces or "##other" in namespaces:
-            wide = "##any" if "##any" in namespaces and not by_tag else "##other"
-            parts.append(f'<xs:any namespace="{wide}" processContents="skip"/>')
+            # in a schema without a namespace, ##other is every namespace; one ##any alone would let text in (xmlschema)
+            local = "##any" in namespaces and not by_tag
+            wide = ("##local", "##other") if local else ("##other",)
+            parts += [f'<xs:any namespace="{each}" processContents="skip"/>' for each in wide]
         elif namespaces:
             parts.append(f'<xs:any namespace="{" ".join(namespaces)}" processContents="skip"/>')
         return f'<xs:choice minOccurs="0" maxOccurs="unbounded">{"".join(parts)}</xs:choice>' if parts else ""

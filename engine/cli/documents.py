@@ -1,0 +1,109 @@
+"""``validate``, ``diff``, ``schema``: documents by themselves. No engine is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments, output
+
+if TYPE_CHECKING:
+    from engine.errors import Problem
+
+__all__ = ["diff", "schema", "validate"]
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@arguments.as_json
+def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
+    """Say all that is wrong with documents of any kind.
+
+    One line for each problem, FILE:LINE: XPATH: REASON; the exit code is 1 if there is an error. Of a folder, all
+    files that end in .xml are looked at; '-' is standard input.
+    """
+    failed = False
+    told = []
+    for file in _all_files(files):
+        problems = _problems(file)
+        failed = failed or any(strict or problem.severity == "error" for problem in problems)
+        for problem in problems:
+            if as_json:
+                told.append({"file": file} | _facts(problem))
+            else:
+                word = "warning: " if problem.severity == "warning" else ""
+                output.data(f"{file}:{problem.line or 1}: {problem.xpath}: {word}{problem.reason}")
+    if as_json:
+        output.json(told)
+    return 1 if failed else 0
+
+
+def _all_files(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if name != "-" and Path(name).is_dir():
+            yield from (str(path) for path in sorted(Path(name).rglob("*.xml")) if path.is_file())
+        else:
+            yield name
+
+
+def _problems(file: str) -> list[Problem]:
+    """What is wrong with it, and if it can't even be read, that."""
+    from engine.conf.documents import validate as problems_of
+    from engine.errors import ConfigError, Problem
+
+    try:
+        return problems_of(arguments.read_document(file)[0])
+    except ConfigError as exc:
+        return [Problem(line=exc.line or 0, xpath="/", reason=exc.reason)]
+
+
+def _facts(problem: Problem) -> dict[str, object]:
+    import msgspec
+
+    facts: dict[str, object] = msgspec.to_builtins(problem)
+    return facts
+
+
+@click.command()
+@click.argument("before", metavar="A", type=click.Path(allow_dash=True))
+@click.argument("after", metavar="B", type=click.Path(allow_dash=True))
+@arguments.as_json
+def diff(before: str, after: str, as_json: bool) -> int:
+    """Say what differs between two documents, whatever their order and layout.
+
+    The exit code is 0 if nothing does, and 1 if something does.
+    """
+    from engine.conf.documents import diff as differences
+    from engine.conf.documents import parse
+
+    texts = [arguments.read_document(file) for file in (before, after)]
+    found = differences(*(parse(text, source=source, validate=False) for text, source in texts))
+    if as_json:
+        import msgspec
+
+        output.json(msgspec.to_builtins(found))
+    else:
+        for difference in found:
+            output.data(str(difference))
+    return 1 if found else 0
+
+
+@click.command()
+@click.argument("kind")
+def schema(kind: str) -> None:
+    """Print the XML Schema of a kind of document, as editors take it.
+
+    KIND is the name of its root element: domain, network, pool, volume, ...
+    """
+    from engine.conf.document import suggest
+    from engine.conf.kinds.registry import KINDS
+    from engine.conf.schemas import schema_file
+
+    known = (*KINDS, "order")
+    if kind not in known:
+        raise click.UsageError(f"there is no kind '{kind}'{suggest(kind, known)}; there are {', '.join(sorted(known))}")
+    output.raw(schema_file(kind).read_text().rstrip("\n"))

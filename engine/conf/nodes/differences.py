@@ -1,0 +1,183 @@
+"""What differs between two nodes of a kind, told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+from lxml import etree
+
+from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
+from engine.conf.nodes.plan import Field, plan_of
+from engine.conf.nodes.writing import element_of
+
+__all__ = ["Difference", "differences"]
+
+_LONGEST = 120
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that differs.
+
+    Attributes:
+        xpath: where, ``/domain/devices/disk[target/@dev='vda']/driver/@cache``.
+        kind: ``added`` | ``removed`` | ``changed``. of: ``value`` | ``element`` | ``order``.
+        before, after: the values; of an element its beginning as XML, of an order the elements; None: there is none.
+    """
+
+    xpath: str
+    kind: Literal["added", "removed", "changed"]
+    of: Literal["value", "element", "order"] = "value"
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        quote = "'" if self.of == "value" else ""
+        before, after = (f"{quote}{text}{quote}" for text in (self.before, self.after))
+        if self.of == "order":
+            return f"{self.xpath}: the order {before} became {after}"
+        match self.kind:
+            case "added":
+                return f"{self.xpath}: {after} was added"
+            case "removed":
+                return f"{self.xpath}: {before} was removed"
+        return f"{self.xpath}: {before} became {after}"
+
+
+def differences(before: Node, after: Node, path: str) -> list[Difference]:
+    """All of them, in the order of the declarations; ``path``: of the nodes themselves."""
+    return list(_of_nodes(before, after, path))
+
+
+def _of_nodes(before: Node, after: Node, path: str) -> Iterator[Difference]:
+    if before == after:
+        return
+    ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
+    for name in dict.fromkeys((*ours, *theirs)):
+        field = theirs.get(name) or ours[name]
+        old = getattr(before, name, None) if name in ours else None
+        new = getattr(after, name, None) if name in theirs else None
+        if old != new:
+            yield from _of_values(field, old, new, path)
+    if before.other != after.other:
+        yield from _of_others(before, after, path)
+
+
+def _of_values(field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
+    place = field.place
+    if place is Attr:
+        yield _changed(f"{path}/@{field.tag}", _written(field, old), _written(field, new))
+    elif place is Body:
+        yield _changed(path, _written(field, old), _written(field, new))
+    elif place is Flag:
+        shown = f"<{field.tag}/>"
+        yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None, "element")
+    elif place is Text and not field.many:
+        yield _changed(f"{path}/{field.tag}", _written(field, old), _written(field, new))
+    elif place is Child and not field.many:
+        yield from _of_pair(field.tag, old, new, f"{path}/{field.tag}")
+    elif place in (Child, Children):
+        yield from _of_lists(field, old or (), new or (), path)
+    else:
+        yield from _of_texts(field, old or (), new or (), path)
+
+
+def _of_pair(tag: str, old: Node | None, new: Node | None, path: str) -> Iterator[Difference]:
+    if old is None or new is None:
+        yield _changed(path, _shown(tag, old), _shown(tag, new), "element")
+    else:
+        yield from _of_nodes(old, new, path)
+
+
+def _of_lists(field: Field, old: Sequence[Node], new: Sequence[Node], path: str) -> Iterator[Difference]:
+    """Elements that have a name of their own are compared with their namesakes, others with those at their place."""
+    olds, news = _named(field, old), _named(field, new)
+    for name, node in olds.items():
+        yield from _of_pair(_tag(field, node), node, news.get(name), f"{path}/{name}")
+    for name, node in news.items():
+        if name not in olds:
+            yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
+    if [*olds] != [*news] and sorted(olds) == sorted(news):
+        yield Difference(xpath=path, kind="changed", of="order", before=" ".join(olds), after=" ".join(news))
+
+
+def _named(field: Field, nodes: Sequence[Node]) -> dict[str, Node]:
+    """Each by its tag and what tells it from its like, as a step of XPath."""
+    named: dict[str, Node] = {}
+    count: dict[str, int] = {}
+    for node in nodes:
+        tag = _tag(field, node)
+        count[tag] = count.get(tag, 0) + 1
+        name = _predicate(node)
+        key = f"{tag}{name or f'[{count[tag]}]'}"
+        named[key if key not in named else f"{tag}[{count[tag]}]"] = node
+    return named
+
+
+def _predicate(node: Node) -> str:
+    for known_by in node.known_by:
+        parts: list[str] = []
+        for name in known_by.split():
+            value: Any = node
+            steps: list[str] = []
+            for step in name.split("."):
+                field = plan_of(type(value)).by_name.get(step) if isinstance(value, Node) else None
+                value = getattr(value, step, None) if field is not None else None
+                if field is None or value is None:
+                    break
+                steps.append(f"@{field.tag}" if field.place is Attr else field.tag)
+                shown = value if isinstance(value, Node) or field.value is None else field.value.write(value)
+            if value is None:
+                break
+            parts.append(f"{'/'.join(steps)}='{shown}'")
+        else:
+            return f"[{' and '.join(parts)}]"
+    return ""
+
+
+def _of_texts(field: Field, old: Sequence[str], new: Sequence[str], path: str) -> Iterator[Difference]:
+    where = path if field.place is Open else f"{path}/{field.tag}"
+    of: Literal["value", "element"] = "element" if field.place is Open else "value"
+    rest = [*new]
+    for text in old:
+        if text in rest:
+            rest.remove(text)
+        else:
+            yield _changed(where, _short(text), None, of)
+    for text in rest:
+        yield _changed(where, None, _short(text), of)
+
+
+def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
+    old, new = (node.other or Other() for node in (before, after))
+    olds, news = dict(old.attributes), dict(new.attributes)
+    for name in dict.fromkeys((*olds, *news)):
+        if olds.get(name) != news.get(name):
+            yield _changed(f"{path}/@{name}", olds.get(name), news.get(name))
+    for child in dict.fromkeys((*old.children, *new.children)):
+        if (child in old.children) != (child in new.children):
+            gone = child in old.children
+            yield _changed(path, _short(child) if gone else None, None if gone else _short(child), "element")
+
+
+def _changed(path: str, old: str | None, new: str | None, of: Literal["value", "element"] = "value") -> Difference:
+    kind: Literal["added", "removed", "changed"] = "added" if old is None else "removed" if new is None else "changed"
+    return Difference(xpath=path, kind=kind, of=of, before=old, after=new)
+
+
+def _tag(field: Field, node: Node) -> str:
+    return next((tag for tag, nodes in field.tags if isinstance(node, nodes)), field.tag)
+
+
+def _written(field: Field, value: Any) -> str | None:
+    return None if value is None or field.value is None else _short(field.value.write(value))
+
+
+def _shown(tag: str, node: Node | None) -> str | None:
+    return None if node is None else _short(etree.tostring(element_of(tag, node), encoding="unicode"))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

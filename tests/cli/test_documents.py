@@ -1,0 +1,102 @@
+"""``validate``, ``diff``, ``schema``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+GOOD = "<secret ephemeral='no'>\n  <usage type='volume'><volume>/a</volume></usage>\n</secret>\n"
+BAD = "<secret ephemeral='ja' privat='no'>\n  <usage type='volum'/>\n</secret>\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "good.xml").write_text(GOOD)
+    (folder / "deep" / "bad.xml").write_text(BAD)
+    (folder / "deep" / "notes.txt").write_text("no XML")
+    return folder
+
+
+def test_a_valid_document_is_passed_in_silence(virengine, folder):
+    result = virengine("validate", str(folder / "good.xml"))
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_all_that_is_wrong_is_one_line_each_with_its_place(virengine, folder):
+    bad = folder / "deep" / "bad.xml"
+    assert virengine("validate", str(folder), code=1).stdout.splitlines() == [
+        f"{bad}:1: /secret/@ephemeral: 'ja' is none of yes, no",
+        f"{bad}:1: /secret/@privat: unknown attribute 'privat' (did you mean 'private'?)",
+        f"{bad}:2: /secret/usage/@type: 'volum' is none of volume, iscsi, ceph, tls, vtpm (did you mean 'volume'?)",
+    ]
+
+
+def test_validate_reads_standard_input(virengine):
+    assert virengine("validate", "-", input=GOOD.encode()).stdout == ""
+    assert virengine("validate", "-", input=b"<secret>", code=1).stdout.startswith("-:1: /: not well-formed XML")
+
+
+def test_validate_goes_on_after_what_can_not_be_read(virengine, folder):
+    result = virengine("validate", "/nowhere.xml", str(folder / "deep" / "bad.xml"), code=1)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "/nowhere.xml:1: /: no such file or directory"
+    assert len(lines) == 4
+
+
+def test_validate_for_programs(virengine, folder):
+    told = json.loads(virengine("validate", "--json", str(folder), code=1).stdout)
+    assert told[1] == {
+        "file": str(folder / "deep" / "bad.xml"),
+        "line": 1,
+        "xpath": "/secret/@privat",
+        "reason": "unknown attribute 'privat' (did you mean 'private'?)",
+        "value": "privat",
+        "allowed": ["ephemeral", "private"],
+        "severity": "error",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<nothing/>", "<nothing> is no kind of document that is known"),
+        ("<secrets/>", "(did you mean 'secret'?)"),
+        ("<!DOCTYPE x [<!ENTITY y 'z'>]><secret/>", "a document type declaration is not allowed"),
+    ],
+)
+def test_validate_refuses_what_is_no_document(virengine, tmp_path, text, reason):
+    (tmp_path / "x.xml").write_text(text)
+    assert reason in virengine("validate", str(tmp_path / "x.xml"), code=1).stdout
+
+
+def test_diff_tells_in_words_and_by_its_exit_code(virengine, folder):
+    other = folder / "other.xml"
+    other.write_text(GOOD.replace("'no'", "'yes'").replace("/a", "/b"))
+    result = virengine("diff", str(folder / "good.xml"), str(other), code=1)
+    assert result.stdout.splitlines() == [
+        "/secret/@ephemeral: 'no' became 'yes'",
+        "/secret/usage/volume: '/a' became '/b'",
+    ]
+    [first, _] = json.loads(virengine("diff", "--json", str(folder / "good.xml"), str(other), code=1).stdout)
+    assert first == {"xpath": "/secret/@ephemeral", "kind": "changed", "of": "value", "before": "no", "after": "yes"}
+
+
+def test_diff_of_the_same_in_another_layout_is_nothing(virengine, folder):
+    other = folder / "other.xml"
+    other.write_text('<secret ephemeral="no"><!-- x --><usage type="volume"> <volume>/a</volume></usage></secret>')
+    assert virengine("diff", str(folder / "good.xml"), str(other)).stdout == ""
+
+
+def test_schema_prints_what_editors_take(virengine):
+    schema = etree.XMLSchema(etree.fromstring(virengine("schema", "secret").stdout.encode()))
+    assert schema.validate(etree.fromstring(GOOD))
+    assert not schema.validate(etree.fromstring(BAD))
+
+
+def test_schema_of_what_is_none(virengine):
+    assert "did you mean 'secret'" in virengine("schema", "secrets", code=2).stderr
