@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain.device import Acpi, Device, UsbPort, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, Device, UsbPort, VirtioDriver, VirtioModel
 from engine.conf.kinds.values import OnOff, UInt8, UnsignedInt
 from engine.conf.nodes.node import Attr, Child, Node, Text
 
@@ -118,7 +118,7 @@ class VirtioSerialController(BaseController):
     """
 
     type_: Literal["virtio-serial"]
-    model: Literal["virtio", "virtio-transitional", "virtio-non-transitional"] | None = None
+    model: VirtioModel | None = None
     ports: UnsignedInt | None = None
     vectors: UnsignedInt | None = None
 

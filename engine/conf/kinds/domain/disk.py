@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver, VirtioModel
 from engine.conf.kinds.domain.storage import (
     Auth,
     BlockSource,
@@ -403,7 +403,7 @@ class BaseDisk(Device):
         boot: in which order the guest is booted from it.
     """
 
-    model: Literal["virtio", "virtio-transitional", "virtio-non-transitional"] | None = None
+    model: VirtioModel | None = None
     snapshot: Literal["no", "internal", "external", "manual"] | None = None
     driver: DiskDriver | None = None
     auth: Auth | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver, VirtioModel
 from engine.conf.kinds.storage_common import StorageFormat
 from engine.conf.kinds.values import (
     AbsDirPath,
@@ -171,7 +171,7 @@ class BaseFilesystem(Device):
             some time only.
     """
 
-    model: Literal["virtio", "virtio-transitional", "virtio-non-transitional"] | None = None
+    model: VirtioModel | None = None
     accessmode: Literal["passthrough", "mapped", "squash"] | None = None
     multidevs: Literal["default", "remap", "forbid", "warn"] | None = None
     fmode: CreateMode | None = None

@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from engine.conf.kinds.domain.device import Acpi, AliasName, Boot, Device, TwoDigits, UsbNumber
+from engine.conf.kinds.domain.device import Acpi, Boot, Device, Rom, Teaming, TwoDigits, UsbId, UsbNumber, VirtioModel
 from engine.conf.kinds.domain.storage import Auth, StartupPolicy
+from engine.conf.kinds.network_common import InterfaceIp, Route
 from engine.conf.kinds.storage_common import HostAdapter, HostPciAddress, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
-    IPAddress,
-    IPPrefix,
-    IPv4Address,
     OnOff,
     PortNumber,
-    UnsignedInt,
     Uuid,
     YesNo,
 )
-from engine.conf.nodes.node import Attr, Child, Flag, Node, Text, at_least_one, at_most_one, together
+from engine.conf.nodes.node import Attr, Child, Flag, Node, Text, at_least_one, together
 from engine.conf.nodes.values import Number, Pattern
 
-__all__ = ["BaseHostdev", "Hostdev", "Rom", "Teaming", "UsbId"]
+__all__ = ["BaseHostdev", "Hostdev"]
 
-UsbId = Annotated[
-    int,
-    Number(
-        "usbId",
-        0,
-        0xFFFF,
-        pattern="(0x)?[0-9a-fA-F]{1,4}",
-        plain="0|[1-9][0-9]{0,3}",
-        as_hex=4,
-        what="a USB ID such as 0x1d6b",
-    ),
-]
 ScsiTarget = Annotated[int, Number("scsiTarget", 0, plain="[0-9]{1,10}", what="a number of up to 10 digits")]
 ScsiUnit = Annotated[int, Number("scsiUnit", 0, plain="[0-9]{1,20}", what="a number of up to 20 digits")]
 VhostWwpn = Annotated[
@@ -44,38 +29,6 @@ VhostWwpn = Annotated[
 
 
 # ---------------------------------------------------------------------------- parts
-
-
-class PersistentTeaming(Node):
-    """The guest joins this network card with another, which may be unplugged: this one stays."""
-
-    type_: Literal["persistent"]
-
-
-class TransientTeaming(Node):
-    """The guest joins this network card with another that stays when this one is unplugged, as for a migration.
-
-    Attributes:
-        persistent: the alias of the one that stays.
-    """
-
-    type_: Literal["transient"]
-    persistent: AliasName
-
-
-Teaming: TypeAlias = PersistentTeaming | TransientTeaming
-
-
-class Rom(Node):
-    """What the guest sees of a PCI device's ROM.
-
-    Attributes:
-        enabled: no: nothing. bar: it is in the guest's memory; file: this one is there instead of the device's.
-    """
-
-    enabled: YesNo | None = None
-    bar: OnOff | None = None
-    file: AbsFilePath | None = None
 
 
 class PciHostdevDriver(Node):
@@ -276,7 +229,7 @@ class ScsiHostHostdev(SubsystemHostdev):
     """
 
     type_: Literal["scsi_host"]
-    model: Literal["virtio", "virtio-transitional", "virtio-non-transitional"] | None = None
+    model: VirtioModel | None = None
     source: VhostScsiSource
 
 
@@ -317,31 +270,6 @@ class NetHostdevSource(Node):
     interface: Annotated[DeviceName, Text]
 
 
-class HostdevIp(Node):
-    """An address that the interface has in the container.
-
-    Attributes:
-        peer: the address at the other end of a point-to-point link.
-    """
-
-    address: IPAddress
-    family: Literal["ipv4", "ipv6"] | None = None
-    prefix: IPPrefix | None = None
-    peer: IPAddress | None = None
-
-
-class HostdevRoute(Node):
-    """A route that the container has."""
-
-    family: Literal["ipv4", "ipv6"] | None = None
-    address: IPAddress
-    netmask: IPv4Address | None = None
-    prefix: IPPrefix | None = None
-    gateway: IPAddress
-    metric: UnsignedInt | None = None
-    rules = (at_most_one("netmask", "prefix"),)
-
-
 class NetHostdev(BaseHostdev):
     """A network interface, for a container.
 
@@ -352,8 +280,8 @@ class NetHostdev(BaseHostdev):
     mode: Literal["capabilities"]
     type_: Literal["net"]
     source: NetHostdevSource
-    ips: Annotated[tuple[HostdevIp, ...], Child("ip")] = ()
-    routes: Annotated[tuple[HostdevRoute, ...], Child("route")] = ()
+    ips: Annotated[tuple[InterfaceIp, ...], Child("ip")] = ()
+    routes: Annotated[tuple[Route, ...], Child("route")] = ()
 
 
 Hostdev: TypeAlias = (

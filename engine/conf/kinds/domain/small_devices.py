@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from engine.conf.kinds.domain.device import Acpi, Address, Device, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, Address, Device, VirtioDriver, VirtioModel
 from engine.conf.kinds.values import OnOff, PositiveInt, UInt8, UnsignedInt, YesNo
 from engine.conf.nodes.node import Attr, Node
 
 __all__ = ["Iommu", "MemBalloon", "Nvram", "Panic", "Vsock", "Watchdog"]
-
-#: Which virtio a device speaks: transitional: also that of old, as guests of old need it; non-transitional: only the
-#: one of today; virtio: what fits where it is plugged in.
-VirtioModel: TypeAlias = Literal["virtio", "virtio-transitional", "virtio-non-transitional"]
 
 
 class IommuDriver(Node):

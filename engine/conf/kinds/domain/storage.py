@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.domain.chardev import Reconnect
 from engine.conf.kinds.domain.device import DeviceSecLabel
 from engine.conf.kinds.storage_common import Encryption, HostPciAddress, Initiator
 from engine.conf.kinds.values import (
@@ -35,7 +36,6 @@ __all__ = [
     "NetworkHost",
     "NetworkSource",
     "NvmeSource",
-    "Reconnect",
     "Reservations",
     "StartupPolicy",
     "StorageSource",
@@ -46,7 +46,7 @@ __all__ = [
 VmwarePath = Annotated[str, Pattern("vmwarePath", r"\[[^\]]+\] .+", "a path of VMware such as [datastore] a/b.vmdk")]
 CookieName = Annotated[str, Pattern("cookieName", r"[!#$%&'*+\-.0-9A-Z\^_`a-z|~]+", "a cookie's name")]
 CookieValue = Annotated[
-    str, Pattern("cookieValue", r'"?[!#$%&\'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?', "a cookie's value")
+    str, Pattern("cookieValue", r""""?[!#$%&'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?""", "a cookie's value")
 ]
 
 #: What is done if it is missing when the domain starts: mandatory: that fails; optional: the disk is left out;
@@ -74,17 +74,6 @@ class Slices(Node):
     """Which part of the source is used."""
 
     slice: Slice
-
-
-class Reconnect(Node):
-    """Whether a lost connection is made again.
-
-    Attributes:
-        timeout: seconds until it is tried.
-    """
-
-    enabled: YesNo
-    timeout: UnsignedInt | None = None
 
 
 class ReservationsSource(Node):
