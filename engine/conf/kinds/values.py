@@ -15,6 +15,7 @@ __all__ = [
     "Arch",
     "CpuSet",
     "DeviceName",
+    "DiskTargetName",
     "DnsName",
     "FilePath",
     "GenericName",
@@ -22,6 +23,7 @@ __all__ = [
     "IPAddress",
     "IPPrefix",
     "IPv4Address",
+    "Integer",
     "LooseUnsignedInt",
     "LooseUnsignedLong",
     "MacAddress",
@@ -51,7 +53,6 @@ OnOff = Annotated[bool, Words("onOff", "on", "off")]
 UnsignedInt = Annotated[int, Number("unsignedInt", 0, 2**32 - 1)]
 UnsignedLong = Annotated[int, Number("unsignedLong", 0, 2**64 - 1)]
 PositiveInt = Annotated[int, Number("positiveInteger", 1)]
-UnsignedShort = Annotated[int, Number("unsignedShort", 0, 65535, plain="[+-]?[0-9]+")]
 LooseUnsignedInt = Annotated[int, Number("looseUnsignedInt", 0, 2**32 - 1, plain="[+-]?[0-9]+")]
 LooseUnsignedLong = Annotated[int, Number("looseUnsignedLong", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 HexNumber = Annotated[
@@ -59,6 +60,7 @@ HexNumber = Annotated[
 ]
 OctalMode = Annotated[int, Number("octalMode", 0, 2**32 - 1, plain="[0-7]+", base=8, what="an octal file mode")]
 PortNumber = Annotated[int, Number("portNumber", -1, 65535, plain="[+-]?[0-9]+", what="a port, or -1")]
+Integer = Annotated[int, Number("integer", -(2**63), plain="[+-]?[0-9]+", what="a whole number")]
 
 _DECIMAL = "[+-]?[0-9]+"
 UInt8 = Annotated[int, Number("uint8", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_DECIMAL, as_hex=2)]
@@ -68,6 +70,7 @@ UInt32 = Annotated[int, Number("uint32", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]
 PciDomain = Annotated[int, Number("pciDomain", 0, 2**32 - 1, pattern="(0x)?[0-9a-fA-F]{1,8}", plain=_DECIMAL, as_hex=4)]
 PciBus = UInt8
 PciSlot = Annotated[int, Number("pciSlot", 0, 31, pattern="(0x)?[0-1]?[0-9a-fA-F]", plain=_DECIMAL, as_hex=2)]
+UnsignedShort = Annotated[int, Number("unsignedShort", 0, 65535, plain=_DECIMAL)]
 PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", plain=_DECIMAL, as_hex=1)]
 
 Uuid = Annotated[
@@ -132,6 +135,10 @@ CpuSet = Annotated[
         r"([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*",
         "a set of CPUs such as 0-3,^2,8",
     ),
+]
+DiskTargetName = Annotated[
+    str,
+    Pattern("diskTargetName", "(ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+", "a disk's name such as vda, sdb or hdc"),
 ]
 Unit = Annotated[
     str,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.values import (
+    AbsFilePath,
     HexNumber,
     OnOff,
     PciBus,
@@ -15,15 +17,33 @@ from engine.conf.kinds.values import (
     UInt16,
     UInt32,
     UnsignedInt,
+    YesNo,
 )
-from engine.conf.nodes.node import Node, together
+from engine.conf.nodes.node import Node, Text, together
 from engine.conf.nodes.values import Number, Pattern
 
-__all__ = ["Acpi", "Address", "Alias", "Boot", "Device", "DriveAddress", "PciAddress", "VirtioDriver"]
+__all__ = [
+    "Acpi",
+    "Address",
+    "Alias",
+    "Boot",
+    "Device",
+    "DeviceSecLabel",
+    "DriveAddress",
+    "PciAddress",
+    "Rom",
+    "Teaming",
+    "VirtioDriver",
+    "VirtioModel",
+]
 
 TwoDigits = Annotated[int, Number("twoDigits", 0, 99, plain="[0-9]{1,2}")]
 DriveUnit = Annotated[int, Number("driveUnit", 0, 99999, plain="[0-9]{1,5}")]
 UsbNumber = Annotated[int, Number("usbNumber", 0, 0xFFF, pattern="(0x)?[0-9a-fA-F]{1,3}", plain="[0-9]{1,3}")]
+UsbId = Annotated[
+    int,
+    Number("usbId", pattern="(0x)?[0-9a-fA-F]{1,4}", plain="", as_hex=4, what="up to 4 hexadecimal digits after 0x"),
+]
 UsbPort = Annotated[
     str,
     Pattern("usbPort", r"((0x)?[0-9a-fA-F]{1,3}\.){0,3}(0x)?[0-9a-fA-F]{1,3}", "a port, or ports of hubs such as 1.2"),
@@ -43,6 +63,9 @@ IsaIrq = Annotated[
 ]
 AliasName = Annotated[str, Pattern("aliasName", r"[a-zA-Z0-9_\-.]+", "an alias (letters, digits and _ - .)")]
 Loadparm = Annotated[str, Pattern("loadparm", r"[a-zA-Z0-9.\s]{1,8}", "up to 8 letters, digits, dots and spaces")]
+
+#: Transitional devices are both of virtio 1.0 and of the older drafts, non-transitional ones of virtio 1.0 alone.
+VirtioModel: TypeAlias = Literal["virtio", "virtio-transitional", "virtio-non-transitional"]
 
 
 class Zpci(Node):
@@ -210,6 +233,64 @@ class Acpi(Node):
     """The index of a device in the ACPI tables, by which guests name network cards (``eno1``)."""
 
     index: UnsignedInt | None = None
+
+
+class Rom(Node):
+    """The option ROM of a PCI device.
+
+    Attributes:
+        enabled: no: it has none.
+        bar: it shows in the guest's memory.
+        file: its contents, instead of the device's own.
+    """
+
+    enabled: YesNo | None = None
+    bar: OnOff | None = None
+    file: AbsFilePath | None = None
+
+
+class PersistentTeaming(Node):
+    """The network device of a pair that stays when the guest is migrated: one of model virtio, with an alias."""
+
+    type_: Literal["persistent"]
+
+
+class TransientTeaming(Node):
+    """The network device of a pair that is unplugged while the guest is migrated: one of the host's.
+
+    Attributes:
+        persistent: the alias of the pair's other device.
+    """
+
+    type_: Literal["transient"]
+    persistent: AliasName
+
+
+Teaming: TypeAlias = PersistentTeaming | TransientTeaming
+
+
+class DeviceSecLabel(Node):
+    """How one file or socket of a device is labelled, where the domain's own label does not fit.
+
+    Attributes:
+        model: the security driver that it is for, such as selinux or dac.
+        relabel: no: it keeps the label it has.
+        labelskip: it could not be labelled; only libvirt says so.
+        labels: what it is labelled as.
+    """
+
+    model: str | None = None
+    relabel: YesNo | None = None
+    labelskip: Literal["yes"] | None = None
+    labels: Annotated[tuple[str, ...], Text("label")] = ()
+
+    def check(self) -> Iterator[str]:
+        if self.labelskip and (self.labels or self.relabel is not None):
+            yield "with 'labelskip' it may have neither 'relabel' nor <label>"
+        elif self.relabel is False and self.labels:
+            yield "with relabel='no' it may have no <label>"
+        elif not self.labelskip and self.relabel is not False and not self.labels:
+            yield "it lacks relabel='no', or a <label>"
 
 
 class Device(Node):

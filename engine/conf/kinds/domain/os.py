@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.domain.storage import (
+    BlockSource,
+    DirSource,
+    FileSource,
+    NetworkSource,
+    NvmeSource,
+    VhostUserSource,
+    VolumeSource,
+)
 from engine.conf.kinds.values import AbsFilePath, Arch, GenericName, UnsignedShort, YesNo
-from engine.conf.nodes.node import Attr, Body, Child, Node, Open, Text, at_most_one, together
+from engine.conf.nodes.node import Attr, Body, Child, Node, Text, at_most_one, together
 from engine.conf.nodes.values import Number, Pattern
 
 __all__ = [
@@ -110,26 +119,70 @@ class Loader(Node):
     path: Annotated[AbsFilePath | None, Body] = None
 
 
-class NvramSource(Node):
-    """Where the firmware's variables are, written as a disk's source is."""
-
-    content: Annotated[tuple[str, ...], Open("##any")] = ()
-
-
-class Nvram(Node):
-    """Where UEFI firmware keeps its variables: in a file, or (since 8.5.0) in a source as disks have.
+class BaseNvram(Node):
+    """Where UEFI firmware keeps its variables.
 
     Attributes:
-        template: the file that it is made from when the guest first starts; not for type network.
-        path: the file's.
-        type_: of the source.
+        template: the file that its content comes from when the guest first starts; not over the network.
+        path: (type file, also if it is left out) the file's, where there is no ``source``.
+        source: as a disk's. Since 8.5.0.
     """
 
     template: AbsFilePath | None = None
-    type_: Literal["file", "block", "dir", "network", "volume", "nvme", "vhostuser"] | None = None
+
+
+class FileNvram(BaseNvram):
+    """Firmware's variables in a file."""
+
+    type_: Literal["file"] | None = None
     path: Annotated[AbsFilePath | None, Body] = None
-    source: NvramSource | None = None
+    source: FileSource | None = None
     rules = (at_most_one("path", "type_"), at_most_one("path", "source"))
+
+
+class BlockNvram(BaseNvram):
+    """Firmware's variables on a block device."""
+
+    type_: Literal["block"]
+    source: BlockSource | None = None
+
+
+class DirNvram(BaseNvram):
+    """Firmware's variables in a directory; no hypervisor can."""
+
+    type_: Literal["dir"]
+    source: DirSource | None = None
+
+
+class NetworkNvram(BaseNvram):
+    """Firmware's variables somewhere on the network, where they are already."""
+
+    type_: Literal["network"]
+    source: NetworkSource
+
+
+class VolumeNvram(BaseNvram):
+    """Firmware's variables in a volume of a storage pool; no hypervisor can."""
+
+    type_: Literal["volume"]
+    source: VolumeSource | None = None
+
+
+class NvmeNvram(BaseNvram):
+    """Firmware's variables on an NVMe controller; no hypervisor can."""
+
+    type_: Literal["nvme"]
+    source: NvmeSource | None = None
+
+
+class VhostUserNvram(BaseNvram):
+    """Firmware's variables at another process; no hypervisor can."""
+
+    type_: Literal["vhostuser"]
+    source: VhostUserSource
+
+
+Nvram: TypeAlias = FileNvram | BlockNvram | DirNvram | NetworkNvram | VolumeNvram | NvmeNvram | VhostUserNvram
 
 
 class BootDevice(Node):

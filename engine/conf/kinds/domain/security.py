@@ -9,7 +9,6 @@ from engine.conf.kinds.values import HexNumber, LooseUnsignedInt, OnOff, Unsigne
 from engine.conf.nodes.node import Attr, Child, Node, Text
 
 __all__ = [
-    "DeviceSecLabel",
     "DynamicSecLabel",
     "IdMap",
     "IdRange",
@@ -88,31 +87,6 @@ class NoSecLabel(BaseSecLabel):
 
 
 SecLabel: TypeAlias = DynamicSecLabel | StaticSecLabel | NoSecLabel
-
-
-class DeviceSecLabel(Node):
-    """What differs for one file or device from the guest's label.
-
-    Attributes:
-        model: the security driver.
-        relabel: no: it keeps the label that it has; else there is a ``<label>`` for it.
-        labelskip: of a guest that runs: its file system has no labels.
-    """
-
-    model: str | None = None
-    relabel: YesNo | None = None
-    labelskip: Literal["yes"] | None = None
-    labels: Annotated[tuple[str, ...], Text("label")] = ()
-
-    def check(self) -> Iterator[str]:
-        if self.labelskip is not None and self.relabel is not None:
-            yield "'labelskip' and 'relabel' can't both be there"
-        elif self.labelskip is not None and self.labels:
-            yield "with 'labelskip' there can't be a <label>"
-        elif self.relabel is False and self.labels:
-            yield "with relabel='no' there can't be a <label>"
-        elif self.labelskip is None and self.relabel is not False and not self.labels:
-            yield "it lacks its element <label>, or relabel='no'"
 
 
 # ---------------------------------------------------------------------------- encryption

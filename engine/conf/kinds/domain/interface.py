@@ -1,0 +1,356 @@
+"""Network cards, by what they are connected to. Source: "Network interfaces" of libvirt's "Domain XML format"."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from engine.conf.kinds.domain.chardev import Reconnect
+from engine.conf.kinds.domain.device import UsbId, UsbNumber
+from engine.conf.kinds.domain.network_card import NetworkCard
+from engine.conf.kinds.network_common import InterfaceIp, MacTableManager, Route, VirtualPort
+from engine.conf.kinds.values import (
+    AbsFilePath,
+    DeviceName,
+    IPv4Address,
+    OnOff,
+    PciBus,
+    PciDomain,
+    PciFunction,
+    PciSlot,
+    PortNumber,
+    Uuid,
+    YesNo,
+)
+from engine.conf.nodes.node import Attr, Child, Node, Rule, needs
+from engine.conf.nodes.values import Number, Pattern
+
+__all__ = ["Interface", "PassedUsbAddress", "UsbIdentifier"]
+
+BridgeName = Annotated[
+    str, Pattern("bridgeName", r"[a-zA-Z0-9_\.\-\\:/ ]*", "a bridge's name (letters, digits and _ . - \\ : / or space)")
+]
+Long = Annotated[int, Number("long", -(2**63), 2**63 - 1, plain="[+-]?[0-9]+")]
+
+
+# ---------------------------------------------------------------------------- networks, bridges, devices
+
+
+class NetworkPlace(Node):
+    """Where in a virtual network a card is.
+
+    Attributes:
+        network: its name.
+        portgroup: of the network, whose settings the card gets.
+        portid: the network's port of it, where the guest runs.
+    """
+
+    network: str | None = None
+    portgroup: DeviceName | None = None
+    portid: Uuid | None = None
+    rules: ClassVar[tuple[Rule, ...]] = (needs("portgroup", "network"), needs("portid", "network"))
+
+
+class NetworkSource(NetworkPlace):
+    """A virtual network.
+
+    Attributes:
+        bridge: of the network, where the guest runs.
+        mac_table_manager: who keeps that bridge's table of addresses.
+    """
+
+    network: str
+    bridge: BridgeName | None = None
+    mac_table_manager: Annotated[MacTableManager | None, Attr("macTableManager")] = None
+    rules = (needs("mac_table_manager", "bridge"),)
+
+
+class BridgeSource(NetworkPlace):
+    """A bridge of the host, or of Open vSwitch.
+
+    Attributes:
+        mac_table_manager: who keeps its table of addresses.
+    """
+
+    bridge: BridgeName
+    mac_table_manager: Annotated[MacTableManager | None, Attr("macTableManager")] = None
+
+
+class DirectSource(NetworkPlace):
+    """A device of the host's, which the card shares.
+
+    Attributes:
+        mode: vepa (taken without one): all goes out, and the switch may send it back; bridge: guests on the device
+            reach each other directly; private: not at all; passthrough: the guest has the device to itself.
+    """
+
+    dev: DeviceName
+    mode: Literal["vepa", "bridge", "private", "passthrough"] | None = None
+
+
+class NetworkInterface(NetworkCard):
+    """A card in a virtual network: recommended where the host's own network changes."""
+
+    type_: Literal["network"]
+    source: NetworkSource
+    virtualport: VirtualPort | None = None
+
+
+class BridgeInterface(NetworkCard):
+    """A card on a bridge of the host's: recommended for hosts with a fixed, wired network."""
+
+    type_: Literal["bridge"]
+    source: BridgeSource | None = None
+    virtualport: VirtualPort | None = None
+
+
+class DirectInterface(NetworkCard):
+    """A card directly on a device of the host's, by macvtap; the host itself can't reach it."""
+
+    type_: Literal["direct"]
+    source: DirectSource
+    virtualport: VirtualPort | None = None
+
+
+class EthernetSource(Node):
+    """What the host's end is given."""
+
+    ips: Annotated[tuple[InterfaceIp, ...], Child("ip")] = ()
+    routes: Annotated[tuple[Route, ...], Child("route")] = ()
+
+
+class EthernetInterface(NetworkCard):
+    """A card whose other end is a device of the host's that something else connects."""
+
+    type_: Literal["ethernet"]
+    source: EthernetSource | None = None
+
+
+class PassedUsbAddress(Node):
+    """Where a USB device is on the host.
+
+    Attributes:
+        device: its number on the bus.
+    """
+
+    bus: UsbNumber
+    device: UsbNumber
+
+
+class PassedUsbCardAddress(PassedUsbAddress):
+    """Where a USB network device is on the host."""
+
+    type_: Literal["usb"]
+
+
+class PassedPciCardAddress(Node):
+    """Where a PCI network device, mostly a virtual function of one, is on the host."""
+
+    type_: Literal["pci"]
+    domain: PciDomain | None = None
+    bus: PciBus | None = None
+    slot: PciSlot | None = None
+    function: PciFunction | None = None
+    multifunction: OnOff | None = None
+
+
+class UsbIdentifier(Node):
+    """The vendor or product that a USB device is of."""
+
+    id_: UsbId
+
+
+class PassedCardSource(Node):
+    """A network device of the host's.
+
+    Attributes:
+        missing: (no effect)
+    """
+
+    missing: YesNo | None = None
+
+
+class PassedCardAtAddress(PassedCardSource):
+    """The one at an address."""
+
+    address: PassedPciCardAddress | PassedUsbCardAddress
+
+
+class PassedCardOfProduct(PassedCardSource):
+    """A USB device of a product.
+
+    Attributes:
+        address: which of them.
+    """
+
+    vendor: UsbIdentifier
+    product: UsbIdentifier
+    address: PassedUsbAddress | None = None
+
+
+class HostdevInterface(NetworkCard):
+    """A card of the host's that the guest has to itself, set up by the host first (address, VLAN, port of a switch).
+
+    Attributes:
+        managed: the host's driver lets go of it when the guest starts, and takes it back.
+    """
+
+    type_: Literal["hostdev"]
+    managed: YesNo | None = None
+    source: PassedCardAtAddress | PassedCardOfProduct
+    virtualport: VirtualPort | None = None
+
+
+class VhostUserSource(Node):
+    """A socket, where the process that moves the packets is.
+
+    Attributes:
+        mode: the hypervisor's: server: it waits for the process; client: it connects to it.
+        reconnect: for clients.
+    """
+
+    type_: Literal["unix"]
+    path: AbsFilePath
+    mode: Literal["server", "client"]
+    reconnect: Reconnect | None = None
+
+
+class VhostUserInterface(NetworkCard):
+    """A card whose packets a process of the host's moves, in the guest's memory, such as Open vSwitch with DPDK."""
+
+    type_: Literal["vhostuser"]
+    source: VhostUserSource
+
+
+class DeviceSource(Node):
+    """A device of the host's.
+
+    Attributes:
+        dev: its name: for passt, whose routes the guest gets; for vDPA, as /dev/vhost-vdpa-0.
+    """
+
+    dev: DeviceName
+
+
+class UserInterface(NetworkCard):
+    """A card that a process connects, without any privileges: SLIRP in the hypervisor, or passt."""
+
+    type_: Literal["user"]
+    source: DeviceSource | None = None
+
+
+class VdpaInterface(NetworkCard):
+    """A card whose packets a device of the host's moves, as virtio says (vDPA)."""
+
+    type_: Literal["vdpa"]
+    source: DeviceSource
+
+
+# ---------------------------------------------------------------------------- sockets
+
+
+class PeerSource(Node):
+    """Whom the card is connected to.
+
+    Attributes:
+        address: for multicast, one of a group.
+    """
+
+    address: IPv4Address
+    port: PortNumber
+
+
+class ServerSource(Node):
+    """Where the card waits for others; without an address, on all of the host."""
+
+    address: IPv4Address | None = None
+    port: PortNumber
+
+
+class LocalAddress(Node):
+    """Where packets come from."""
+
+    address: IPv4Address
+    port: PortNumber
+
+
+class UdpSource(PeerSource):
+    """Whom packets go to, and from where."""
+
+    local: LocalAddress
+
+
+class PeerInterface(NetworkCard):
+    """A card in a network of all that are in the same multicast group, or one connected to that of a server guest."""
+
+    type_: Literal["mcast", "client"]
+    source: PeerSource
+
+
+class ServerInterface(NetworkCard):
+    """A card that those of client guests are connected to."""
+
+    type_: Literal["server"]
+    source: ServerSource
+
+
+class UdpInterface(NetworkCard):
+    """A card that sends packets over UDP to another."""
+
+    type_: Literal["udp"]
+    source: UdpSource
+
+
+# ---------------------------------------------------------------------------- of other hypervisors
+
+
+class InternalSource(Node):
+    """A network of the hypervisor's own."""
+
+    name: DeviceName
+
+
+class InternalInterface(NetworkCard):
+    """(VirtualBox, Hyper-V) A card in a network that only guests are in."""
+
+    type_: Literal["internal"]
+    source: InternalSource
+
+
+class VdsSource(Node):
+    """A port of a distributed switch."""
+
+    switchid: Uuid
+    portid: Long
+    portgroupid: str
+    connectionid: Long
+
+
+class VdsInterface(NetworkCard):
+    """(VMware) A card on a distributed switch."""
+
+    type_: Literal["vds"]
+    source: VdsSource
+
+
+class NullInterface(NetworkCard):
+    """A card that is connected to nothing."""
+
+    type_: Literal["null"]
+
+
+Interface: TypeAlias = (
+    NetworkInterface
+    | BridgeInterface
+    | DirectInterface
+    | EthernetInterface
+    | HostdevInterface
+    | VhostUserInterface
+    | UserInterface
+    | VdpaInterface
+    | PeerInterface
+    | ServerInterface
+    | UdpInterface
+    | InternalInterface
+    | VdsInterface
+    | NullInterface
+)
