@@ -257,7 +257,8 @@ def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems:
 
 
 def _is_there(value: Any) -> bool:
-    return value is not None and value is not False and value != [] and value != ()
+    """``value``: as it was read, so False is one that was written, as ``no`` is."""
+    return value is not None and value != []
 
 
 def _broken(rule: Rule, there: list[str], plan: Plan) -> str:
