@@ -90,6 +90,7 @@ class NumaSibling(Node):
         id_: that cell's; value: 10 is as near as a cell is to itself, and what libvirt takes for that; 20 for others.
     """
 
+    known_by = ("id_",)
     id_: UnsignedInt
     value: Distance
 
@@ -114,6 +115,7 @@ class NumaCache(Node):
         size: of the whole; line_: of one line of it.
     """
 
+    known_by = ("level",)
     level: UnsignedInt
     associativity: Literal["none", "direct", "full"]
     policy: Literal["none", "writeback", "writethrough"]
@@ -132,6 +134,7 @@ class NumaCell(Node):
         discard: the memory's content is dropped when the guest ends.
     """
 
+    known_by = ("id_",)
     id_: UnsignedInt | None = None
     cpus: CpuSet | None = None
     memory: LooseUnsignedLong
@@ -152,6 +155,7 @@ class NumaLatency(Node):
         value: in nanoseconds.
     """
 
+    known_by = ("initiator target cache type_", "initiator target type_")
     initiator: UnsignedInt
     target: UnsignedInt
     cache: UnsignedInt | None = None
@@ -208,6 +212,7 @@ class CpuFeature(Node):
             guest starts only if the host does not have it.
     """
 
+    known_by = ("name",)
     policy: Literal["force", "require", "optional", "disable", "forbid"]
     name: FeatureName
 
@@ -294,12 +299,14 @@ class CpuCounter(Node):
 class HostCpuFeature(Node):
     """A feature that the host's CPU has beyond its model's."""
 
+    known_by = ("name",)
     name: HostFeatureName
 
 
 class HostPages(Node):
     """A size that pages of memory may have."""
 
+    known_by = ("size unit", "size")
     unit: Unit | None = None
     size: UnsignedInt
 

@@ -52,6 +52,7 @@ class BaseTimer(Node):
         present: whether the guest sees it.
     """
 
+    known_by = ("name",)
     present: YesNo | None = None
 
 
@@ -200,6 +201,7 @@ class PerfEvent(Node):
             others are as Linux' perf calls them.
     """
 
+    known_by = ("name",)
     name: Literal[
         "cmt", "mbmt", "mbml", "cpu_cycles", "instructions", "cache_references", "cache_misses",
         "branch_instructions", "branch_misses", "bus_cycles", "stalled_cycles_frontend", "stalled_cycles_backend",

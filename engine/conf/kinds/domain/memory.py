@@ -58,6 +58,7 @@ class HugePage(Node):
         size: in KiB unless there is a ``unit``; nodeset: for these of the guest's NUMA nodes, all if it is left out.
     """
 
+    known_by = ("size unit nodeset", "size unit", "size nodeset", "size")
     size: UnsignedLong
     unit: Unit | None = None
     nodeset: CpuSet | None = None
@@ -155,6 +156,7 @@ class NumaTuneNode(Node):
         cellid: the guest's node; nodeset: the host's.
     """
 
+    known_by = ("cellid",)
     cellid: UnsignedInt
     mode: NumaMode
     nodeset: CpuSet

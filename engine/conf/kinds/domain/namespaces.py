@@ -45,6 +45,7 @@ class CommandlineArgument(Node):
 class QemuVariable(Node):
     """A variable of the environment; without a value it is empty."""
 
+    known_by = ("name",)
     name: VariableName
     value: str | None = None
 
@@ -59,6 +60,7 @@ class QemuCommandline(Node):
 class QemuCapability(Node):
     """Something that QEMU can do, as libvirt calls it."""
 
+    known_by = ("capability",)
     capability: str
 
 
@@ -90,6 +92,7 @@ class QemuProperty(Node):
         type_: of the value; remove: it is not set at all, and has no value.
     """
 
+    known_by = ("name",)
     name: str
     type_: Literal["string", "signed", "unsigned", "bool", "remove"]
     value: str | None = None
@@ -108,6 +111,7 @@ class QemuDeviceOverride(Node):
         alias: the device's.
     """
 
+    known_by = ("alias",)
     alias: str
     frontend: Annotated[QemuFrontend | None, Child("frontend", namespace=QEMU)] = None
 

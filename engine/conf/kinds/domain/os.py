@@ -92,6 +92,7 @@ class FirmwareFeature(Node):
         name: secure-boot: it can check what it boots; enrolled-keys: and does, with the usual certificates.
     """
 
+    known_by = ("name",)
     enabled: YesNo
     name: Literal["enrolled-keys", "secure-boot"]
 
@@ -188,6 +189,7 @@ Nvram: TypeAlias = FileNvram | BlockNvram | DirNvram | NetworkNvram | VolumeNvra
 class BootDevice(Node):
     """A kind of device to boot from; the first that is listed is tried first."""
 
+    known_by = ("dev",)
     dev: Literal["hd", "fd", "cdrom", "network"]
 
 
@@ -231,6 +233,7 @@ class AcpiTable(Node):
         path: of a file that holds it.
     """
 
+    known_by = ("type_",)
     type_: Literal["slic"]
     path: Annotated[AbsFilePath, Body]
 
@@ -296,6 +299,7 @@ class ExeType(Node):
 class InitVariable(Node):
     """A variable of the environment of a container's first process."""
 
+    known_by = ("name",)
     name: VariableName
     value: Annotated[str, Body]
 

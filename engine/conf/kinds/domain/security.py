@@ -33,6 +33,7 @@ class BaseSecLabel(Node):
         model: the driver: selinux, apparmor or dac; the first that the host has if it is left out.
     """
 
+    known_by = ("model",)
     model: str | None = None
 
 
@@ -127,6 +128,7 @@ LaunchSecurity: TypeAlias = SevLaunchSecurity | S390PvLaunchSecurity
 class KeyWrapCipher(Node):
     """Whether an S/390 guest may protect keys with a wrapping key, by one algorithm."""
 
+    known_by = ("name",)
     name: Literal["aes", "dea"]
     state: OnOff
 
@@ -147,6 +149,7 @@ class IdRange(Node):
         start: the first in the container, 0; target: what it is on the host; count: how many there are.
     """
 
+    known_by = ("start",)
     start: UnsignedInt
     target: UnsignedInt
     count: UnsignedInt

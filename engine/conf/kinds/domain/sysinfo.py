@@ -27,6 +27,7 @@ class BiosEntry(Node):
         name: date: as mm/dd/yyyy; release: major and minor version with a dot between them.
     """
 
+    known_by = ("name",)
     name: Literal["vendor", "version", "date", "release"]
     value: Annotated[str, Body]
 
@@ -44,6 +45,7 @@ class SystemEntry(Node):
         name: uuid: the same as the domain's; sku: the number of its configuration.
     """
 
+    known_by = ("name",)
     name: Literal["manufacturer", "product", "version", "serial", "uuid", "sku", "family"]
     value: Annotated[str, Body]
 
@@ -61,6 +63,7 @@ class BaseBoardEntry(Node):
         name: asset: its number in an inventory; location: where in the chassis it is.
     """
 
+    known_by = ("name",)
     name: Literal["manufacturer", "product", "version", "serial", "asset", "location"]
     value: Annotated[str, Body]
 
@@ -78,6 +81,7 @@ class ChassisEntry(Node):
         name: asset: its number in an inventory; sku: the number of its configuration.
     """
 
+    known_by = ("name",)
     name: Literal["manufacturer", "version", "serial", "asset", "sku"]
     value: Annotated[str, Body]
 
@@ -97,6 +101,7 @@ class OemStrings(Node):
 class SmbiosInfo(Node):
     """What the guest finds in its SMBIOS tables, if its ``<os>`` has ``<smbios mode='sysinfo'/>``."""
 
+    known_by = ("type_",)
     type_: Literal["smbios"]
     bios: BiosInfo | None = None
     system: SystemInfo | None = None
@@ -113,6 +118,7 @@ class FirmwareConfigEntry(Node):
         file: where its value is; else it is the text.
     """
 
+    known_by = ("name",)
     name: str
     file: str | None = None
     value: Annotated[str | None, Body] = None
@@ -125,6 +131,7 @@ class FirmwareConfigEntry(Node):
 class FirmwareConfig(Node):
     """Blobs for the firmware, and for a guest that looks for them; there are only a few slots. Since 6.5.0."""
 
+    known_by = ("type_",)
     type_: Literal["fwcfg"]
     entries: Annotated[tuple[FirmwareConfigEntry, ...], Child("entry")] = ()
 

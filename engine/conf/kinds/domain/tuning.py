@@ -80,6 +80,7 @@ class VcpuState(Node):
         order: when it is plugged in; either all that are enabled have one, or none.
     """
 
+    known_by = ("id_",)
     id_: UnsignedInt
     enabled: YesNo
     hotpluggable: YesNo | None = None
@@ -110,6 +111,7 @@ class Iothread(DefaultIothread):
         id_: by which disks name it, counted from 1.
     """
 
+    known_by = ("id_",)
     id_: UnsignedInt
 
 
@@ -125,6 +127,7 @@ class IothreadIds(Node):
 class VcpuPin(Node):
     """Where on the host a CPU of the guest runs."""
 
+    known_by = ("vcpu",)
     vcpu: VcpuId
     cpuset: CpuSet
 
@@ -142,6 +145,7 @@ class IothreadPin(Node):
         iothread: its number.
     """
 
+    known_by = ("iothread",)
     iothread: UnsignedInt
     cpuset: CpuSet
 
@@ -171,6 +175,7 @@ class VcpuSched(Sched):
         vcpus: which; all others if it is left out.
     """
 
+    known_by = ("vcpus",)
     vcpus: CpuSet | None = None
 
 
@@ -181,6 +186,7 @@ class IothreadSched(Sched):
         iothreads: which; all others if it is left out.
     """
 
+    known_by = ("iothreads",)
     iothreads: CpuSet | None = None
 
 
@@ -195,6 +201,7 @@ class CachePart(Node):
         size: in bytes unless there is a ``unit``.
     """
 
+    known_by = ("level id_ type_",)
     id_: UnsignedInt
     level: UnsignedInt
     type_: Literal["both", "code", "data"]
@@ -205,6 +212,7 @@ class CachePart(Node):
 class CacheMonitor(Node):
     """Counts what some of the CPUs use of a cache. Since 4.10.0."""
 
+    known_by = ("level vcpus",)
     level: UnsignedInt
     vcpus: CpuSet
 
@@ -216,6 +224,7 @@ class CacheTune(Node):
         id_: of a guest that runs: what it is called there.
     """
 
+    known_by = ("vcpus",)
     vcpus: CpuSet
     id_: str | None = None
     caches: Annotated[tuple[CachePart, ...], Child("cache")] = ()
@@ -230,6 +239,7 @@ class MemoryBandwidth(Node):
         id_: of the host's node; bandwidth: usually in percent.
     """
 
+    known_by = ("id_",)
     id_: UnsignedInt
     bandwidth: UnsignedInt
 
@@ -237,12 +247,14 @@ class MemoryBandwidth(Node):
 class MemoryMonitor(Node):
     """Counts what some of the CPUs use of the memory bandwidth."""
 
+    known_by = ("vcpus",)
     vcpus: CpuSet
 
 
 class MemoryTune(Node):
     """Shares of the host's memory bandwidth for some of the guest's CPUs, by resctrl. Since 4.7.0."""
 
+    known_by = ("vcpus",)
     vcpus: CpuSet
     nodes: Annotated[tuple[MemoryBandwidth, ...], Child("node")] = ()
     monitors: Annotated[tuple[MemoryMonitor, ...], Child("monitor")] = ()
@@ -289,6 +301,7 @@ class BlkioDevice(Node):
         read_iops_sec, write_iops_sec: how many times a second; read_bytes_sec, write_bytes_sec: how much a second.
     """
 
+    known_by = ("path",)
     path: Annotated[AbsFilePath, Text]
     weight: Annotated[Weight | None, Text] = None
     read_iops_sec: Annotated[LooseUnsignedInt | None, Text] = None
