@@ -246,11 +246,23 @@ def _is_open(field: Field, tag: str) -> bool:
 
 
 def _raw(element: Element) -> str:
-    """As XML by itself: with the namespaces it uses, and no others that stood above it."""
+    """As XML by itself: with the namespaces it uses, and no others that stood above it, and without indentation."""
     alone = deepcopy(element)
     alone.tail = None
     etree.cleanup_namespaces(alone)
+    _dedent(alone)
     return etree.tostring(alone, encoding="unicode")
+
+
+def _dedent(element: Element) -> None:
+    """Takes away what writing puts there."""
+    if not len(element) or (element.text is not None and element.text.strip()):
+        return
+    element.text = None
+    for child in element:
+        _dedent(child)
+        if child.tail is not None and not child.tail.strip():
+            child.tail = None
 
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
