@@ -262,7 +262,7 @@ class GuestCpu(Definition):
 
 
 class HostExtensions(Node):
-    """What old versions told of a host's CPU."""
+    """What a Xen host tells of its CPU."""
 
     pae: Annotated[bool, Flag] = False
     nonpae: Annotated[bool, Flag] = False
@@ -316,7 +316,7 @@ class HostCpu(Definition):
 
     Attributes:
         model: the nearest that libvirt knows by name; features: what it has beyond that.
-        extensions: as old versions told.
+        extensions: (Xen) what else it can do.
     """
 
     kind: ClassVar[str] = "cpu"
