@@ -237,7 +237,7 @@ class GuestCpu(Definition):
             near to the host's as can be; host-passthrough: the host's own; maximum: all that the hypervisor can do.
         match: minimum: a better one will do; exact: this one (taken if it is left out); strict: the host's must be
             this one too.
-        check: how far it is made sure that the guest gets what is asked for; none: by the hypervisor only; partial:
+        check_: how far it is made sure that the guest gets what is asked for; none: by the hypervisor only; partial:
             before the guest starts; full: once it is there too.
         migratable: without (on) or with (off) features that keep a guest from migrating. For the modes that take the
             host's or the maximum.
@@ -247,7 +247,7 @@ class GuestCpu(Definition):
     kind: ClassVar[str] = "cpu"
     mode: Literal["custom", "host-model", "host-passthrough", "maximum"] | None = None
     match: Literal["minimum", "exact", "strict"] | None = None
-    check_: Annotated[Literal["none", "partial", "full"] | None, Attr("check")] = None
+    check_: Literal["none", "partial", "full"] | None = None
     migratable: OnOff | None = None
     model: CpuModel | None = None
     vendor: Annotated[str | None, Text] = None

@@ -273,8 +273,7 @@ def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems:
 
 
 def _is_there(value: Any) -> bool:
-    """``value``: as it was read, so False is one that was written, as ``no`` is."""
-    return value is not None and value != []
+    return value is not None and value != []  # a flag that is not there has no value here: False is a "no"
 
 
 def _broken(rule: Rule, there: list[str], plan: Plan) -> str:
