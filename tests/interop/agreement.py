@@ -95,7 +95,7 @@ class Part(Subject):
         super().__init__(tag)
 
     def _oracle(self) -> etree.RelaxNG:
-        href = (self._schemas / "domaincommon.rng").as_uri()
+        href = (self._schemas / "domainoverrides.rng").as_uri()
         start = f'<include href="{href}"/><start><ref name="{self._define}"/></start>'
         text = f'<grammar xmlns="http://relaxng.org/ns/structure/1.0">{start}</grammar>'
         return etree.RelaxNG(etree.fromstring(text))

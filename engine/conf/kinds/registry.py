@@ -12,6 +12,8 @@ __all__ = ["KINDS", "definition_classes"]
 
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
+    "cpu": ("engine.conf.kinds.cpu", "CpuDocument"),
+    "domain": ("engine.conf.kinds.domain.document", "DomainDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 

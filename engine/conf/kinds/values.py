@@ -15,6 +15,7 @@ __all__ = [
     "Arch",
     "CpuSet",
     "DeviceName",
+    "DiskTargetName",
     "DnsName",
     "FilePath",
     "GenericName",
@@ -22,6 +23,9 @@ __all__ = [
     "IPAddress",
     "IPPrefix",
     "IPv4Address",
+    "Integer",
+    "LooseUnsignedInt",
+    "LooseUnsignedLong",
     "MacAddress",
     "ObjectName",
     "OctalMode",
@@ -35,7 +39,9 @@ __all__ = [
     "Unit",
     "UnsignedInt",
     "UnsignedLong",
+    "UnsignedShort",
     "Uuid",
+    "UuidOrNothing",
     "VolumeName",
     "Wwn",
     "YesNo",
@@ -47,11 +53,14 @@ OnOff = Annotated[bool, Words("onOff", "on", "off")]
 UnsignedInt = Annotated[int, Number("unsignedInt", 0, 2**32 - 1)]
 UnsignedLong = Annotated[int, Number("unsignedLong", 0, 2**64 - 1)]
 PositiveInt = Annotated[int, Number("positiveInteger", 1)]
+LooseUnsignedInt = Annotated[int, Number("looseUnsignedInt", 0, 2**32 - 1, plain="[+-]?[0-9]+")]
+LooseUnsignedLong = Annotated[int, Number("looseUnsignedLong", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 HexNumber = Annotated[
     int, Number("hexNumber", pattern="(0x)?[0-9a-f]+", plain="", as_hex=1, what="a hexadecimal number")
 ]
 OctalMode = Annotated[int, Number("octalMode", 0, 2**32 - 1, plain="[0-7]+", base=8, what="an octal file mode")]
 PortNumber = Annotated[int, Number("portNumber", -1, 65535, plain="[+-]?[0-9]+", what="a port, or -1")]
+Integer = Annotated[int, Number("integer", -(2**63), plain="[+-]?[0-9]+", what="a whole number")]
 
 _DECIMAL = "[+-]?[0-9]+"
 UInt8 = Annotated[int, Number("uint8", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_DECIMAL, as_hex=2)]
@@ -67,6 +76,10 @@ PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", p
 Uuid = Annotated[
     str,
     Pattern("uuid", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}", "a UUID"),
+]
+UuidOrNothing = Annotated[
+    str,
+    Pattern("uuidOrNothing", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}|\s*", "a UUID"),
 ]
 MacAddress = Annotated[
     str, Pattern("macAddress", "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}", "a MAC address such as 52:54:00:12:34:56")
@@ -122,6 +135,10 @@ CpuSet = Annotated[
         r"([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*",
         "a set of CPUs such as 0-3,^2,8",
     ),
+]
+DiskTargetName = Annotated[
+    str,
+    Pattern("diskTargetName", "(ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+", "a disk's name such as vda, sdb or hdc"),
 ]
 Unit = Annotated[
     str,

@@ -1,0 +1,170 @@
+"""What storage has in common in domains, pools and volumes: formats, encryption, and how a host reaches it.
+
+Source: libvirt's "Storage volume encryption XML format" and "Storage pool and volume XML format".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from engine.conf.kinds.values import (
+    OnOff,
+    PciBus,
+    PciDomain,
+    PciFunction,
+    PciSlot,
+    PositiveInt,
+    UnsignedInt,
+    Uuid,
+    Wwn,
+    YesNo,
+)
+from engine.conf.nodes.node import Node, exactly_one, needs, together
+
+__all__ = [
+    "BackingFormat",
+    "Cipher",
+    "Encryption",
+    "EncryptionSecret",
+    "FcHostAdapter",
+    "HostAdapter",
+    "HostPciAddress",
+    "Initiator",
+    "IvGen",
+    "ScsiHostAdapter",
+    "StorageFormat",
+]
+
+#: Formats of images that know what they are based on.
+BackingFormat = Literal["cow", "qcow", "qcow2", "qed", "vmdk"]
+StorageFormat = Literal[
+    "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "luks",
+    "cow", "qcow", "qcow2", "qed", "vmdk",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- encryption
+
+
+class EncryptionSecret(Node):
+    """The secret that holds the passphrase, by its UUID or by what its ``usage`` calls it."""
+
+    type_: Literal["passphrase"]
+    uuid: Uuid | None = None
+    usage: str | None = None
+    rules = (exactly_one("uuid", "usage"),)
+
+
+class Cipher(Node):
+    """How a volume that is created is encrypted.
+
+    Attributes:
+        name: of the algorithm, such as aes, serpent or twofish; size: of its key, in bits.
+        mode: such as cbc or xts; hash: of the master key, such as sha256.
+    """
+
+    name: str
+    size: UnsignedInt
+    mode: str | None = None
+    hash: str | None = None
+    rules = (together("mode", "hash"),)
+
+
+class IvGen(Node):
+    """How the initialization vectors of a cipher are made.
+
+    Attributes:
+        name: of the algorithm, such as plain64 or essiv; hash: that it uses.
+    """
+
+    name: str
+    hash: str | None = None
+
+
+class Encryption(Node):
+    """How an image or a volume is encrypted.
+
+    Attributes:
+        format: luks; luks2 (of RBD images, by librbd); default and qcow are of old, and QEMU takes them no more.
+        engine: who decrypts it, qemu when it is left out.
+        secret: of its passphrase; cipher, ivgen: of a volume that is created.
+    """
+
+    format: Literal["default", "qcow", "luks", "luks2"]
+    engine: Literal["qemu", "librbd"] | None = None
+    secret: EncryptionSecret | None = None
+    cipher: Cipher | None = None
+    ivgen: IvGen | None = None
+    rules = (together("cipher", "ivgen"), needs("cipher", "secret"))
+
+
+# ---------------------------------------------------------------------------- how a host reaches it
+
+
+class HostPciAddress(Node):
+    """A PCI device of the host, numbered as ``lspci`` does."""
+
+    domain: PciDomain | None = None
+    bus: PciBus | None = None
+    slot: PciSlot | None = None
+    function: PciFunction | None = None
+    multifunction: OnOff | None = None
+
+
+class Iqn(Node):
+    """An iSCSI qualified name."""
+
+    name: str
+
+
+class Initiator(Node):
+    """Who the host is to an iSCSI server.
+
+    Attributes:
+        iqn: the name it gives itself.
+    """
+
+    iqn: Iqn
+
+
+class ParentAddress(Node):
+    """The PCI device that a SCSI host belongs to.
+
+    Attributes:
+        unique_id: which of its SCSI hosts, as in sysfs; a ``scsi_hostN`` may be another after each boot, this is not.
+    """
+
+    unique_id: PositiveInt | None = None
+    address: HostPciAddress
+
+
+class ScsiHostAdapter(Node):
+    """A SCSI host, by its name (``scsi_host2``) or by the PCI device it belongs to."""
+
+    type_: Literal["scsi_host"] | None = None
+    name: str | None = None
+    parentaddr: ParentAddress | None = None
+    rules = (exactly_one("name", "parentaddr"),)
+
+
+class FcHostAdapter(Node):
+    """A Fibre Channel host; if there is none of these names, a virtual one is created.
+
+    Attributes:
+        wwnn, wwpn: its node's name and its port's.
+        parent: the host that a virtual one is created on, by name; parent_wwnn, parent_wwpn: by those of its own;
+            parent_fabric_wwn: any that is on this fabric.
+        managed: yes: a virtual one that was created goes with the pool.
+    """
+
+    type_: Literal["fc_host"]
+    wwnn: Wwn
+    wwpn: Wwn
+    parent: str | None = None
+    parent_wwnn: Wwn | None = None
+    parent_wwpn: Wwn | None = None
+    parent_fabric_wwn: Wwn | None = None
+    managed: YesNo | None = None
+
+
+HostAdapter: TypeAlias = ScsiHostAdapter | FcHostAdapter
