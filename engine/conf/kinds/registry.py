@@ -12,6 +12,7 @@ __all__ = ["KINDS", "definition_classes"]
 
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
+    "pool": ("engine.conf.kinds.storage_pool", "Pool"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 
