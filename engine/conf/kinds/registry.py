@@ -13,6 +13,8 @@ __all__ = ["KINDS", "definition_classes"]
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
     "pool": ("engine.conf.kinds.storage_pool", "Pool"),
+    "volume": ("engine.conf.kinds.storage_volume", "VolumeDocument"),
+    "storagepoolCapabilities": ("engine.conf.kinds.storage_pool_capabilities", "StoragePoolCapabilitiesDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 

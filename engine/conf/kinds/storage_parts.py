@@ -28,6 +28,7 @@ __all__ = [
     "DeviceSeclabel",
     "DiskTargetName",
     "Encryption",
+    "FileSystem",
     "HostName",
     "ImageFormat",
     "Initiator",
@@ -54,6 +55,10 @@ BackingFormat: TypeAlias = Literal["cow", "qcow", "qcow2", "qed", "vmdk"]
 ImageFormat: TypeAlias = (
     Literal["raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "luks"] | BackingFormat
 )
+#: File systems on devices.
+FileSystem: TypeAlias = Literal[
+    "auto", "ext2", "ext3", "ext4", "ufs", "iso9660", "udf", "gfs", "gfs2", "vfat", "hfs+", "xfs", "ocfs2", "vmfs"
+]
 
 
 class Permissions(Node):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.storage_parts import HostName, Initiator, Permissions
+from engine.conf.kinds.storage_parts import FileSystem, HostName, Initiator, Permissions
 from engine.conf.kinds.values import (
     AbsDirPath,
     AbsFilePath,
@@ -218,9 +218,7 @@ class FcHostAdapter(Node):
 class FsFormat(Node):
     """The file system on the device; ``auto`` if nothing is said."""
 
-    type_: Literal[
-        "auto", "ext2", "ext3", "ext4", "ufs", "iso9660", "udf", "gfs", "gfs2", "vfat", "hfs+", "xfs", "ocfs2", "vmfs"
-    ]
+    type_: FileSystem
 
 
 class NfsFormat(Node):
