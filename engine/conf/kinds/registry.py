@@ -13,6 +13,7 @@ __all__ = ["KINDS", "definition_classes"]
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
     "capabilities": ("engine.conf.kinds.capabilities", "CapabilitiesDocument"),
+    "domainCapabilities": ("engine.conf.kinds.domain_capabilities", "DomainCapabilitiesDocument"),
     "pool": ("engine.conf.kinds.storage_pool", "Pool"),
     "volume": ("engine.conf.kinds.storage_volume", "VolumeDocument"),
     "storagepoolCapabilities": ("engine.conf.kinds.storage_pool_capabilities", "StoragePoolCapabilitiesDocument"),
