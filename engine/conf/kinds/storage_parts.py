@@ -47,7 +47,8 @@ DiskTargetName = Annotated[
 OwnerId = Annotated[int, Number("ownerId", -1, 2**32 - 1, plain="[0-9]+|-1", what="a user's or group's number, or -1")]
 CookieName = Annotated[str, Pattern("cookieName", r"[!#$%&'*+\-.0-9A-Z\^_`a-z|~]+", "the name of a cookie")]
 CookieValue = Annotated[
-    str, Pattern("cookieValue", r'"?[!#$%&\'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?', "the value of a cookie")
+    str,
+    Pattern("cookieValue", r""""?[!#$%&'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?""", "the value of a cookie"),
 ]
 
 #: Formats of images that may have a backing image.
