@@ -119,7 +119,7 @@ class PushBlockDisk(BackupDisk):
     target: BackupDevice | None = None
 
 
-PushDisk: TypeAlias = PushSkippedDisk | PushFileDisk | PushBlockDisk
+PushDisk: TypeAlias = PushFileDisk | PushBlockDisk | PushSkippedDisk
 
 
 class PushDisks(Node):
@@ -176,7 +176,7 @@ class PullBlockDisk(ExportedDisk):
     scratch: BackupDevice
 
 
-PullDisk: TypeAlias = PullSkippedDisk | PullFileDisk | PullBlockDisk
+PullDisk: TypeAlias = PullFileDisk | PullBlockDisk | PullSkippedDisk
 
 
 class PullDisks(Node):
