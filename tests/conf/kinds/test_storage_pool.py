@@ -6,18 +6,8 @@ import pytest
 
 from engine.conf.documents import format, parse, validate
 from engine.conf.kinds.storage_parts import Permissions
-from engine.conf.kinds.storage_pool import (
-    DirPool,
-    FcHostAdapter,
-    FsPool,
-    NetfsPool,
-    NfsSource,
-    RbdPool,
-    ScsiHostAdapter,
-    ScsiPool,
-    ShareSource,
-    Target,
-)
+from engine.conf.kinds.storage_pool import DirPool, FsPool, NetfsPool, RbdPool, ScsiPool, Target
+from engine.conf.kinds.storage_pool_sources import FcHostAdapter, NfsSource, ScsiHostAdapter, ShareSource
 
 
 def pool(type_: str, source: str, rest: str = "<target><path>/pools/a</path></target>") -> str:
