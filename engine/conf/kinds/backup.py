@@ -79,6 +79,7 @@ class BackupDisk(Node):
         incremental: the checkpoint that it starts from, instead of the backup's own.
     """
 
+    known_by = ("name",)
     name: DiskTargetName
     backupmode: Literal["full", "incremental"] | None = None
     incremental: str | None = None

@@ -94,6 +94,7 @@ class MaxPhysAddr(Node):
 class HostCpuFeature(Node):
     """Something the CPU can do besides what its model can."""
 
+    known_by = ("name",)
     name: HostFeatureName
 
 
@@ -104,6 +105,7 @@ class PageSize(Node):
         size: in KiB if no unit is given.
     """
 
+    known_by = ("size",)
     size: UnsignedInt
     unit: Unit | None = None
 
@@ -136,6 +138,7 @@ class Sibling(Node):
         id: of the node; value: 10 to itself, 20 where it takes twice as long.
     """
 
+    known_by = ("id",)
     id: UnsignedInt
     value: NumaDistance
 
@@ -156,6 +159,7 @@ class SizeOfCache(Node):
 class NumaCache(Node):
     """A cache before a NUMA node's memory."""
 
+    known_by = ("level",)
     level: UnsignedInt
     associativity: Literal["none", "direct", "full"]
     policy: Literal["none", "writeback", "writethrough"]
@@ -235,6 +239,7 @@ class MigrationFeatures(Node):
 class Pages(Node):
     """How many memory pages of a size a NUMA node has."""
 
+    known_by = ("size",)
     count: Annotated[UnsignedInt, Body]
     size: UnsignedInt
     unit: Unit | None = None
@@ -247,6 +252,7 @@ class NumaCpu(Node):
         siblings: the CPUs that are threads of the same core.
     """
 
+    known_by = ("id",)
     id: UnsignedInt
     socket_id: UnsignedInt | None = None
     die_id: UnsignedInt | None = None
@@ -269,6 +275,7 @@ class NumaCell(Node):
         memory: in KiB if no unit is given.
     """
 
+    known_by = ("id",)
     id: UnsignedInt
     memory: ScaledInteger | None = None
     pages: tuple[Pages, ...] = ()
@@ -294,6 +301,7 @@ class HostTopology(Node):
 class MonitoredFeature(Node):
     """One thing that can be watched."""
 
+    known_by = ("name",)
     name: MonitorFeature
 
 
@@ -333,6 +341,7 @@ class CacheBank(Node):
         cpus: that it serves.
     """
 
+    known_by = ("id",)
     id: UnsignedInt
     level: UnsignedInt
     type_: Literal["both", "code", "data"]
@@ -364,6 +373,7 @@ class BandwidthControl(Node):
 class BandwidthNode(Node):
     """CPUs that reach memory by the same way."""
 
+    known_by = ("id",)
     id: UnsignedInt
     cpus: CpuSet
     controls: Annotated[tuple[BandwidthControl, ...], Child("control")] = ()
@@ -379,6 +389,7 @@ class MemoryBandwidth(Node):
 class BaseLabel(Node):
     """The label that guests of a type have unless told otherwise."""
 
+    known_by = ("type_",)
     label: Annotated[str, Body]
     type_: str
 
@@ -390,6 +401,7 @@ class SecurityModel(Node):
         model: such as ``selinux`` or ``dac``; doi: the domain of interpretation of its labels.
     """
 
+    known_by = ("model",)
     model: Annotated[str, Text]
     doi: Annotated[str, Text]
     base_labels: Annotated[tuple[BaseLabel, ...], Child("baselabel")] = ()
@@ -437,6 +449,7 @@ class GuestDomain(Node):
         emulator, machines: where they are others than those of the architecture.
     """
 
+    known_by = ("type_",)
     type_: Literal["qemu", "kqemu", "kvm", "xen", "uml", "lxc", "openvz", "test"]
     emulator: Annotated[AbsFilePath | None, Text] = None
     machines: Annotated[tuple[Machine, ...], Child("machine")] = ()
@@ -497,6 +510,7 @@ class GuestCapabilities(Node):
             ``exe``: a container.
     """
 
+    known_by = ("os_type arch.name",)
     os_type: Annotated[Literal["xen", "linux", "hvm", "exe", "uml"], Text]
     arch: GuestArch
     features: GuestFeatures | None = None

@@ -25,6 +25,7 @@ class DiskOfCheckpoint(Node):
         name: its target's, as ``vda``, or the path of its image.
     """
 
+    known_by = ("name",)
     name: DiskTargetName | AbsFilePath
 
 

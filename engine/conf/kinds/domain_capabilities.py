@@ -32,6 +32,7 @@ class Choices(Node):
         name: the attribute's, with the element's before it where it would not be clear, as ``diskDevice``.
     """
 
+    known_by = ("name",)
     name: str
     values: Annotated[tuple[str, ...], Text("value")] = ()
 
@@ -91,6 +92,7 @@ class CpuModel(Node):
 class CpuFeature(Node):
     """Something that a CPU must have, or must not."""
 
+    known_by = ("name",)
     policy: Literal["force", "require", "optional", "disable", "forbid"]
     name: CpuFeatureName
 
@@ -102,12 +104,14 @@ class HostCpuMode(Support):
         enums: whether such a domain may be ``migratable``.
     """
 
+    known_by = ("name",)
     name: Literal["host-passthrough", "maximum"]
 
 
 class HostModelMode(Supported):
     """The guest sees a CPU that is much like the host's: this one."""
 
+    known_by = ("name",)
     name: Literal["host-model"]
     model: CpuModel | None = None
     vendor: Annotated[str | None, Text] = None
@@ -132,6 +136,7 @@ class KnownModel(Node):
 class CustomMode(Supported):
     """The guest sees the CPU that its document asks for: one of these."""
 
+    known_by = ("name",)
     name: Literal["custom"]
     models: Annotated[tuple[KnownModel, ...], Child("model")] = ()
 
@@ -196,6 +201,7 @@ class SgxSize(Node):
 class SgxSection(Node):
     """The part of the enclave page cache that a NUMA node has."""
 
+    known_by = ("node",)
     node: PlainInt
     size: PlainLong
     unit: Literal["KiB"]

@@ -93,6 +93,7 @@ class DiskOfSnapshot(Node):
         name: its target's, as ``vda``, or the path of its image.
     """
 
+    known_by = ("name",)
     name: DiskTargetName | AbsFilePath
 
 

@@ -145,6 +145,7 @@ class KeptLabel(Node):
         model: the security driver that this is for, each if there are several.
     """
 
+    known_by = ("model",)
     relabel: Literal["no"]
     model: str | None = None
 
@@ -152,6 +153,7 @@ class KeptLabel(Node):
 class SkippedLabel(Node):
     """(told by libvirt) The file could not be given a label."""
 
+    known_by = ("model",)
     labelskip: Literal["yes"]
     model: str | None = None
 
@@ -159,6 +161,7 @@ class SkippedLabel(Node):
 class GivenLabel(Node):
     """The file is given a label of its own."""
 
+    known_by = ("model",)
     relabel: Literal["yes"] | None = None
     model: str | None = None
     labels: Annotated[tuple[str, ...], Text("label")]
@@ -219,6 +222,7 @@ class HostAddress(Node):
         transport: ``tcp`` if nothing is said.
     """
 
+    known_by = ("name port", "name")
     name: HostName
     port: UnsignedInt | None = None
     transport: Literal["tcp", "rdma"] | None = None
@@ -227,6 +231,7 @@ class HostAddress(Node):
 class HostSocket(Node):
     """A server behind a UNIX socket."""
 
+    known_by = ("socket",)
     transport: Literal["unix"]
     socket: AbsFilePath
 
@@ -340,6 +345,7 @@ class Timeout(Node):
 class Cookie(Node):
     """A cookie that is sent."""
 
+    known_by = ("name",)
     name: CookieName
     value: Annotated[CookieValue, Body]
 

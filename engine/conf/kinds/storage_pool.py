@@ -88,6 +88,7 @@ class PoolFeatures(Node):
 class MountOption(Node):
     """One option for mount; not looked at."""
 
+    known_by = ("name",)
     name: str
 
 
@@ -100,6 +101,7 @@ class MountOptions(Node):
 class ConfigOption(Node):
     """One setting of librados; not looked at."""
 
+    known_by = ("name",)
     name: str
     value: str
 

@@ -17,6 +17,7 @@ class Choices(Node):
         name: of what: ``sourceFormatType``, ``targetFormatType``, ``requiredSourceElements``.
     """
 
+    known_by = ("name",)
     name: str
     values: Annotated[tuple[str, ...], Text("value")] = ()
 
@@ -44,6 +45,7 @@ class VolumeOptions(Node):
 class PoolCapabilities(Node):
     """One type of pool, and whether the host can have such pools."""
 
+    known_by = ("type_",)
     type_: str
     supported: YesNo
     pool_options: Annotated[PoolOptions | None, Child("poolOptions")] = None

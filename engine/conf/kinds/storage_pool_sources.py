@@ -81,6 +81,7 @@ class Host(Node):
         port: that of the protocol if nothing is said.
     """
 
+    known_by = ("name port", "name")
     name: HostName
     port: PortNumber | None = None
 
@@ -113,6 +114,7 @@ class SourceDevice(Node):
         free_extents: where there is room, in pools that can tell.
     """
 
+    known_by = ("path",)
     path: AbsFilePath | GenericName | IscsiName
     part_separator: YesNo | None = None
     free_extents: Annotated[tuple[FreeExtent, ...], Child("freeExtent")] = ()

@@ -118,6 +118,7 @@ class VolumeDevice(Node):
         extents: on which parts of it.
     """
 
+    known_by = ("path",)
     path: AbsFilePath
     extents: Annotated[tuple[Extent, ...], Child("extent")] = ()
 
