@@ -14,6 +14,14 @@ __all__ = ["KINDS", "definition_classes"]
 KINDS = {
     "cpu": ("engine.conf.kinds.cpu", "CpuDocument"),
     "domain": ("engine.conf.kinds.domain.document", "DomainDocument"),
+    "capabilities": ("engine.conf.kinds.capabilities", "CapabilitiesDocument"),
+    "domainCapabilities": ("engine.conf.kinds.domain_capabilities", "DomainCapabilitiesDocument"),
+    "domainsnapshot": ("engine.conf.kinds.snapshot", "SnapshotDocument"),
+    "domaincheckpoint": ("engine.conf.kinds.checkpoint", "CheckpointDocument"),
+    "domainbackup": ("engine.conf.kinds.backup", "Backup"),
+    "pool": ("engine.conf.kinds.storage_pool", "Pool"),
+    "volume": ("engine.conf.kinds.storage_volume", "VolumeDocument"),
+    "storagepoolCapabilities": ("engine.conf.kinds.storage_pool_capabilities", "StoragePoolCapabilitiesDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 

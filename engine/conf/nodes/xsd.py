@@ -102,11 +102,12 @@ class _Schema:
             else:
                 parts.append(self._element(tag, same, said))
         namespaces = dict.fromkeys((*foreign, *opens))
-        if "##any" in namespaces or "##other" in namespaces:
-            # in a schema without a namespace, ##other is every namespace; one ##any alone would let text in (xmlschema)
-            local = "##any" in namespaces and not by_tag
-            wide = ("##local", "##other") if local else ("##other",)
-            parts += [f'<xs:any namespace="{each}" processContents="skip"/>' for each in wide]
+        if "##any" in namespaces:
+            # beside these, no element may be named; one ##any alone would let text in (xmlschema)
+            parts = [f'<xs:any namespace="{each}" processContents="skip"/>' for each in ("##local", "##other")]
+        elif "##other" in namespaces:
+            # in a schema without a namespace, ##other is every namespace
+            parts.append('<xs:any namespace="##other" processContents="skip"/>')
         elif namespaces:
             parts.append(f'<xs:any namespace="{" ".join(namespaces)}" processContents="skip"/>')
         return f'<xs:choice minOccurs="0" maxOccurs="unbounded">{"".join(parts)}</xs:choice>' if parts else ""
