@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.conf.document import line_of, parse_document, suggest
-from engine.conf.kinds.registry import KINDS, definition_class
+from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.node import Definition, Node
 from engine.conf.nodes.reading import Found, read_node, told
 from engine.conf.nodes.writing import write_document
@@ -52,19 +52,20 @@ def format(definition: Definition) -> str:
 
 
 def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
-    cls = definition_class(str(root.tag))
-    if cls is None:
-        reason = f"<{root.tag}> is no kind of document that is known{suggest(str(root.tag), tuple(KINDS))}"
+    kind = str(root.tag)
+    classes = definition_classes(kind)
+    if not classes:
+        reason = f"<{root.tag}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
-    definition = read_node((cls,), root, found)
+    definition = read_node(classes, root, found)
     if definition is not None:
         assert isinstance(definition, Definition)
         for node, reason, severity in definition.problems():
             found.append(Found(element=_element_of(root, node), reason=reason, severity=severity))
     problems = told(found)
-    if strict and not schema_for(cls.kind).validate(root):
-        problems = _explained(root, cls.kind, problems)
+    if strict and not schema_for(kind).validate(root):
+        problems = _explained(root, kind, problems)
     return definition, problems
 
 

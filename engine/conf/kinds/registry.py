@@ -6,20 +6,20 @@ from functools import cache
 from importlib import import_module
 
 from engine.conf.nodes.node import Definition
+from engine.conf.nodes.plan import nodes_of
 
-__all__ = ["KINDS", "definition_class"]
+__all__ = ["KINDS", "definition_classes"]
 
-#: Module and class, by the root's tag.
+#: Module and class, or union of classes, by the root's tag.
 KINDS = {
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 
 
 @cache
-def definition_class(kind: str) -> type[Definition] | None:
-    """None: there is no such kind."""
+def definition_classes(kind: str) -> tuple[type[Definition], ...]:
+    """The shapes that documents of this kind have; none: there is no such kind."""
     if kind not in KINDS:
-        return None
+        return ()
     module, name = KINDS[kind]
-    cls: type[Definition] = getattr(import_module(module), name)
-    return cls
+    return tuple(cls for cls in nodes_of(getattr(import_module(module), name)) if issubclass(cls, Definition))

@@ -216,10 +216,8 @@ class Words:
 class OneOf:
     """What any of these allow; the first that does says what it means."""
 
-    name = ""
-
-    def __init__(self, types: Sequence[ValueType]) -> None:
-        self.types = tuple(types)
+    def __init__(self, types: Sequence[ValueType], *, name: str = "") -> None:
+        self.name, self.types = name, tuple(types)
         self.what = ", or ".join(type_.what for type_ in self.types)
 
     def read(self, text: str) -> Any:

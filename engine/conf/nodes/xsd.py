@@ -160,6 +160,8 @@ class _Schema:
 
 def _merged(values: Sequence[ValueType]) -> ValueType:
     """The type of what any of these allow."""
+    if len(values) == 1:
+        return values[0]
     different: dict[str, ValueType] = {}
     for value in values:
         for each in value.types if isinstance(value, OneOf) else (value,):
