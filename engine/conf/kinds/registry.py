@@ -12,6 +12,12 @@ __all__ = ["KINDS", "definition_classes"]
 
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
+    "device": ("engine.conf.kinds.node_device", "NodeDeviceDocument"),
+    "filter": ("engine.conf.kinds.nwfilter", "NwfilterDocument"),
+    "filterbinding": ("engine.conf.kinds.nwfilter_binding", "NwfilterBindingDocument"),
+    "interface": ("engine.conf.kinds.host_interface", "HostInterface"),
+    "network": ("engine.conf.kinds.network", "NetworkDocument"),
+    "networkport": ("engine.conf.kinds.network_port", "NetworkPortDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 
