@@ -168,6 +168,9 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "line")
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # msgspec's own would compare identities
+
     def __hash__(self) -> int:
         return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name != "line")))
 
