@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -234,7 +235,13 @@ def _is_open(field: Field, tag: str) -> bool:
 
 
 def _raw(element: Element) -> str:
-    return etree.tostring(element, encoding="unicode", with_tail=False)
+    """It as text, without those namespaces that are declared around it and that it doesn't use."""
+    parent = element.getparent()
+    around = parent.nsmap if parent is not None else {}
+    own = [prefix for prefix, uri in element.nsmap.items() if prefix and around.get(prefix) != uri]
+    alone = copy(element)
+    etree.cleanup_namespaces(alone, keep_ns_prefixes=own)
+    return etree.tostring(alone, encoding="unicode", with_tail=False)
 
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
