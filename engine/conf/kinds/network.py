@@ -145,8 +145,8 @@ class Forward(Node):
             addresses; open: as route, without firewall rules; bridge: to a bridge of the host, or to its cards;
             private, vepa, passthrough: to the host's cards by macvtap; hostdev: each guest is given a card.
         managed: (hostdev) libvirt takes the card from the host's driver, and gives it back.
-        interfaces: the cards to choose from; addresses: (hostdev) the same by their place on the PCI bus; only one of
-            both.
+        interfaces: the cards to choose from.
+        addresses: (hostdev) the same by their places on the PCI bus; in place of ``interfaces``.
         pf: all virtual functions of this card are chosen from.
         driver: (hostdev) what the card is given with.
     """

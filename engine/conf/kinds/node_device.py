@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.domain.device import CcwCssid, CcwDevno, CcwSsid
 from engine.conf.kinds.network_parts import Link
-from engine.conf.kinds.values import HexNumber, MacAddress, UInt8, UnsignedInt, UnsignedLong, Uuid, Wwn
-from engine.conf.nodes.node import Attr, Body, Child, Definition, Node, Text, at_most_one, together
+from engine.conf.kinds.node_device_pci import Identity, MdevTypes, PciCapability, only_once
+from engine.conf.kinds.values import MacAddress, UInt8, UnsignedInt, UnsignedLong, Uuid, Wwn
+from engine.conf.nodes.node import Body, Child, Definition, Node, Text, at_most_one, together
 from engine.conf.nodes.values import Number, Pattern
 
 __all__ = ["Capability", "NodeDeviceDocument"]
 
-PciClass = Annotated[
-    int, Number("pciClass", pattern="0x[0-9a-fA-F]{6}", plain="", as_hex=6, what="0x and 6 hexadecimal digits")
-]
-NumaNode = Annotated[int, Number("numaNode", -(2**31), 2**31 - 1, plain="[+-]?[0-9]+")]
-LinkSpeed = Annotated[str, Pattern("linkSpeed", "[0-9]+(.[0-9]+)?", "a number such as 8 or 2.5")]
 HostPath = Annotated[
     str, Pattern("hostPath", r"/[a-zA-Z0-9_+\-/%]+", "an absolute path of letters, digits and _ + - / %")
 ]
 FeatureName = Annotated[str, Pattern("featureName", r"[a-zA-Z\-_]+", "a feature's name (letters, - and _)")]
 ApDomain = Annotated[int, Number("apDomain", 0, 255, pattern="0x[0-9a-fA-F]{1,4}", plain="[+-]?[0-9]+", as_hex=4)]
-VpdText = Annotated[str, Pattern("vpdText", "[ -_a-z]{0,255}", "up to 255 letters, digits and signs")]
-VendorIndex = Annotated[str, Pattern("vpdVendorIndex", "[0-9A-Z]", "a digit or a capital letter")]
-SystemIndex = Annotated[str, Pattern("vpdSystemIndex", "[0-9B-Z]", "a digit or a capital letter but A")]
-
-
-def _only_once(what: Iterable[str], tag: str, name: str) -> Iterator[str]:
-    for value, count in Counter(what).items():
-        if count > 1:
-            yield f"there may be only one <{tag}> whose {name} is '{value}'"
-
-
-# ---------------------------------------------------------------------------- parts of several capabilities
-
-
-class Identity(Node):
-    """A vendor or a product.
-
-    Attributes:
-        name: as the host's lists of hardware have it.
-    """
-
-    id_: HexNumber
-    name: Annotated[str | None, Body] = None
-
-
-class HostPciAddress(Node):
-    """The place of a PCI device."""
-
-    domain: HexNumber
-    bus: HexNumber
-    slot: HexNumber
-    function: HexNumber
-
-
-class MdevType(Node):
-    """A kind of mediated device that the device can be divided into.
-
-    Attributes:
-        id_: the vendor's name of it; name: for people.
-        device_api: what it is to a guest.
-        available_instances: how many more there may be.
-    """
-
-    id_: str
-    name: Annotated[str | None, Text] = None
-    device_api: Annotated[Literal["vfio-pci", "vfio-ccw", "vfio-ap"], Text("deviceAPI")]
-    available_instances: Annotated[UnsignedInt, Text("availableInstances")]
-
-
-class MdevTypes(Node):
-    """The device can be divided into mediated devices."""
-
-    type_: Literal["mdev_types"]
-    types: Annotated[tuple[MdevType, ...], Child("type")]
 
 
 # ---------------------------------------------------------------------------- the host
@@ -107,163 +48,6 @@ class SystemCapability(Node):
     product: Annotated[str | None, Text] = None
     hardware: Hardware
     firmware: Firmware
-
-
-# ---------------------------------------------------------------------------- PCI
-
-
-class PhysicalFunctionOf(Node):
-    """The device is a virtual function.
-
-    Attributes:
-        address: of the physical one.
-    """
-
-    type_: Literal["phys_function"]
-    address: HostPciAddress | None = None
-
-
-class VirtualFunctions(Node):
-    """The device has virtual functions, or may have some.
-
-    Attributes:
-        max_count: how many there may be.
-    """
-
-    type_: Literal["virt_functions"]
-    max_count: Annotated[UnsignedInt | None, Attr("maxCount")] = None
-    addresses: Annotated[tuple[HostPciAddress, ...], Child("address")] = ()
-
-
-class PciBridge(Node):
-    """The device is a bridge, which is rarely given to a guest."""
-
-    type_: Literal["pci-bridge", "cardbus-bridge"]
-
-
-class VpdVendorField(Node):
-    """A field whose meaning the vendor knows."""
-
-    index: VendorIndex
-    value: Annotated[VpdText | None, Body] = None
-
-
-class VpdSystemField(Node):
-    """A field for the system that the device is in."""
-
-    index: SystemIndex
-    value: Annotated[VpdText | None, Body] = None
-
-
-class VpdReadOnly(Node):
-    """What the maker wrote into the device."""
-
-    access: Literal["readonly"]
-    change_level: Annotated[VpdText | None, Text] = None
-    manufacture_id: Annotated[VpdText | None, Text] = None
-    part_number: Annotated[VpdText | None, Text] = None
-    serial_number: Annotated[VpdText | None, Text] = None
-    vendor_fields: Annotated[tuple[VpdVendorField, ...], Child("vendor_field")] = ()
-
-
-class VpdReadWrite(Node):
-    """What may be written into the device.
-
-    Attributes:
-        asset_tag: by the device's owner.
-    """
-
-    access: Literal["readwrite"]
-    asset_tag: Annotated[VpdText | None, Text] = None
-    vendor_fields: Annotated[tuple[VpdVendorField, ...], Child("vendor_field")] = ()
-    system_fields: Annotated[tuple[VpdSystemField, ...], Child("system_field")] = ()
-
-
-class Vpd(Node):
-    """Vital product data, which the device itself keeps.
-
-    Attributes:
-        name: of the product.
-        fields: one of each kind of access at most.
-    """
-
-    type_: Literal["vpd"]
-    name: Annotated[VpdText, Text]
-    fields: tuple[VpdReadOnly | VpdReadWrite, ...] = ()
-
-    def check(self) -> Iterator[str]:
-        yield from _only_once((each.access for each in self.fields), "fields", "access")
-
-
-class IommuGroup(Node):
-    """The devices that can only be given to a guest together.
-
-    Attributes:
-        addresses: of all of them, this one too.
-    """
-
-    number: UnsignedInt
-    addresses: Annotated[tuple[HostPciAddress, ...], Child("address")]
-
-
-class HostNuma(Node):
-    """Where the device is in the host.
-
-    Attributes:
-        node: the NUMA node that it is nearest to.
-    """
-
-    node: NumaNode | None = None
-
-
-class PcieLink(Node):
-    """The PCI Express link of the device.
-
-    Attributes:
-        validity: cap: as it could be; sta: as it is.
-        port: which port of the device.
-        speed: in gigatransfers a second.
-        width: lanes.
-    """
-
-    validity: Literal["cap", "sta"]
-    port: UnsignedInt | None = None
-    speed: LinkSpeed | None = None
-    width: UnsignedInt
-
-
-class PciExpress(Node):
-    """The device speaks PCI Express."""
-
-    links: Annotated[tuple[PcieLink, ...], Child("link")] = ()
-
-
-class PciCapability(Node):
-    """A PCI device.
-
-    Attributes:
-        class_: class, subclass and programming interface, two digits each.
-        capabilities: what else it is, each only once.
-    """
-
-    type_: Literal["pci"]
-    class_: Annotated[PciClass | None, Text] = None
-    domain: Annotated[UnsignedLong, Text]
-    bus: Annotated[UnsignedLong, Text]
-    slot: Annotated[UnsignedLong, Text]
-    function: Annotated[UnsignedLong, Text]
-    product: Identity
-    vendor: Identity
-    capabilities: Annotated[
-        tuple[PhysicalFunctionOf | VirtualFunctions | PciBridge | MdevTypes | Vpd, ...], Child("capability")
-    ] = ()
-    iommu_group: Annotated[IommuGroup | None, Child("iommuGroup")] = None
-    numa: HostNuma | None = None
-    pci_express: Annotated[PciExpress | None, Child("pci-express")] = None
-
-    def check(self) -> Iterator[str]:
-        types = ("pci-bridge" if isinstance(each, PciBridge) else each.type_ for each in self.capabilities)
-        yield from _only_once(types, "capability", "type")
 
 
 # ---------------------------------------------------------------------------- USB
@@ -318,7 +102,8 @@ class NetCapability(Node):
     """A network interface.
 
     Attributes:
-        interface: its name; address: its MAC address.
+        interface: its name.
+        address: its MAC address.
     """
 
     type_: Literal["net"]
@@ -361,7 +146,8 @@ class VportOperations(Node):
     """The SCSI host can have virtual ports.
 
     Attributes:
-        max_vports: how many; vports: how many there are.
+        max_vports: how many.
+        vports: how many there are.
     """
 
     type_: Literal["vport_ops"]
@@ -373,7 +159,8 @@ class ScsiHostCapability(Node):
     """A SCSI host.
 
     Attributes:
-        host: its number; unique_id: which stays the same where numbers change.
+        host: its number.
+        unique_id: a number that stays the same where others change.
     """
 
     type_: Literal["scsi_host"]
@@ -386,7 +173,8 @@ class FcRemotePort(Node):
     """The SCSI target is reached over Fibre Channel.
 
     Attributes:
-        rport: its name; wwpn: world wide name of its port.
+        rport: its name.
+        wwpn: world wide name of its port.
     """
 
     type_: Literal["fc_remote_port"]
@@ -436,8 +224,11 @@ class RemovableMedium(Node):
     """The drive's medium can be taken out.
 
     Attributes:
-        media_available: "1": there is one in it; media_size: in bytes; media_label: its name.
-        logical_block_size: in bytes; num_blocks: how many there are.
+        media_available: 1: there is one in the drive.
+        media_size: in bytes.
+        media_label: its name.
+        logical_block_size: in bytes.
+        num_blocks: how many blocks there are.
     """
 
     type_: Literal["removable"]
@@ -463,7 +254,8 @@ class StorageCapability(Node):
         bus: that it is on.
         drive_type: such as disk or cdrom.
         size: in bytes, of a drive whose medium stays in it; one of another drive is in its capability "removable".
-        logical_block_size: in bytes; num_blocks: how many there are.
+        logical_block_size: in bytes.
+        num_blocks: how many blocks there are.
         capabilities: each only once.
     """
 
@@ -481,7 +273,7 @@ class StorageCapability(Node):
     rules = (together("logical_block_size", "num_blocks"),)
 
     def check(self) -> Iterator[str]:
-        yield from _only_once((each.type_ for each in self.capabilities), "capability", "type")
+        yield from only_once((each.type_ for each in self.capabilities), "capability", "type")
         removable = any(isinstance(each, RemovableMedium) for each in self.capabilities)
         if removable and (self.size is not None or self.num_blocks is not None):
             yield "the size and blocks of a removable medium are in its <capability>"
@@ -587,7 +379,8 @@ class ApQueueCapability(Node):
     """(S/390) A domain of a cryptographic card.
 
     Attributes:
-        ap_adapter: the card's number; ap_domain: its own.
+        ap_adapter: the card's number.
+        ap_domain: its own.
     """
 
     type_: Literal["ap_queue"]
@@ -665,7 +458,7 @@ class NodeDeviceDocument(Definition):
 
     Attributes:
         name: that libvirt gave it, such as pci_0000_00_1f_2.
-        path: in ``/sys``.
+        path: its directory in ``/sys``.
         devnodes: its file in ``/dev``, one at most, and links to it.
         capabilities: what it is.
     """
@@ -679,4 +472,4 @@ class NodeDeviceDocument(Definition):
     capabilities: Annotated[tuple[Capability, ...], Child("capability")] = ()
 
     def check(self) -> Iterator[str]:
-        yield from _only_once((each.type_ for each in self.devnodes if each.type_ == "dev"), "devnode", "type")
+        yield from only_once((each.type_ for each in self.devnodes if each.type_ == "dev"), "devnode", "type")

@@ -179,7 +179,7 @@ class ArpLikeMatch(EthernetMatch):
     gratuitous: Boolean | None = None
 
 
-class IPv4Match(SourceMacMatch):
+class OverIPv4(SourceMacMatch):
     """IPv4 packets, followed by connection.
 
     Attributes:
@@ -214,7 +214,7 @@ class IPv4Match(SourceMacMatch):
     rules = (together("ipset", "ipsetflags"),)
 
 
-class IPv4PortMatch(IPv4Match):
+class PortsOverIPv4(OverIPv4):
     """IPv4 packets of a protocol with ports.
 
     Attributes:
@@ -230,7 +230,7 @@ class IPv4PortMatch(IPv4Match):
     dstportend: FilterUInt16 | None = None
 
 
-class IPv6Match(SourceMacMatch):
+class OverIPv6(SourceMacMatch):
     """IPv6 packets, followed by connection.
 
     Attributes:
@@ -256,7 +256,7 @@ class IPv6Match(SourceMacMatch):
     dscp: Dscp | None = None
 
 
-class IPv6PortMatch(IPv6Match):
+class PortsOverIPv6(OverIPv6):
     """IPv6 packets of a protocol with ports.
 
     Attributes:
@@ -419,7 +419,7 @@ class Ipv6Match(EthernetMatch):
     codeend: Byte | None = None
 
 
-class TcpMatch(IPv4PortMatch):
+class TcpMatch(PortsOverIPv4):
     """TCP over IPv4.
 
     Attributes:
@@ -429,15 +429,15 @@ class TcpMatch(IPv4PortMatch):
     flags: TcpFlags | None = None
 
 
-class UdpMatch(IPv4PortMatch):
+class UdpMatch(PortsOverIPv4):
     """UDP over IPv4."""
 
 
-class SctpMatch(IPv4PortMatch):
+class SctpMatch(PortsOverIPv4):
     """SCTP over IPv4."""
 
 
-class IcmpMatch(IPv4Match):
+class IcmpMatch(OverIPv4):
     """ICMP.
 
     Attributes:
@@ -449,27 +449,27 @@ class IcmpMatch(IPv4Match):
     code: Byte | None = None
 
 
-class IgmpMatch(IPv4Match):
+class IgmpMatch(OverIPv4):
     """IGMP, with which groups of receivers are joined."""
 
 
-class AllMatch(IPv4Match):
+class AllMatch(OverIPv4):
     """Any protocol over IPv4."""
 
 
-class EspMatch(IPv4Match):
+class EspMatch(OverIPv4):
     """ESP over IPv4, which is encrypted IPsec traffic."""
 
 
-class AhMatch(IPv4Match):
+class AhMatch(OverIPv4):
     """AH over IPv4, which is authenticated IPsec traffic."""
 
 
-class UdpliteMatch(IPv4Match):
+class UdpliteMatch(OverIPv4):
     """UDP-Lite over IPv4."""
 
 
-class TcpIpv6Match(IPv6PortMatch):
+class TcpIpv6Match(PortsOverIPv6):
     """TCP over IPv6.
 
     Attributes:
@@ -479,15 +479,15 @@ class TcpIpv6Match(IPv6PortMatch):
     flags: TcpFlags | None = None
 
 
-class UdpIpv6Match(IPv6PortMatch):
+class UdpIpv6Match(PortsOverIPv6):
     """UDP over IPv6."""
 
 
-class SctpIpv6Match(IPv6PortMatch):
+class SctpIpv6Match(PortsOverIPv6):
     """SCTP over IPv6."""
 
 
-class Icmpv6Match(IPv6Match):
+class Icmpv6Match(OverIPv6):
     """ICMPv6.
 
     Attributes:
@@ -499,19 +499,19 @@ class Icmpv6Match(IPv6Match):
     code: Byte | None = None
 
 
-class AllIpv6Match(IPv6Match):
+class AllIpv6Match(OverIPv6):
     """Any protocol over IPv6."""
 
 
-class EspIpv6Match(IPv6Match):
+class EspIpv6Match(OverIPv6):
     """ESP over IPv6, which is encrypted IPsec traffic."""
 
 
-class AhIpv6Match(IPv6Match):
+class AhIpv6Match(OverIPv6):
     """AH over IPv6, which is authenticated IPsec traffic."""
 
 
-class UdpliteIpv6Match(IPv6Match):
+class UdpliteIpv6Match(OverIPv6):
     """UDP-Lite over IPv6."""
 
 
