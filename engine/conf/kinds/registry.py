@@ -22,6 +22,12 @@ KINDS = {
     "pool": ("engine.conf.kinds.storage_pool", "Pool"),
     "volume": ("engine.conf.kinds.storage_volume", "VolumeDocument"),
     "storagepoolCapabilities": ("engine.conf.kinds.storage_pool_capabilities", "StoragePoolCapabilitiesDocument"),
+    "device": ("engine.conf.kinds.node_device", "NodeDeviceDocument"),
+    "filter": ("engine.conf.kinds.nwfilter", "NwfilterDocument"),
+    "filterbinding": ("engine.conf.kinds.nwfilter_binding", "NwfilterBindingDocument"),
+    "interface": ("engine.conf.kinds.host_interface", "HostInterface"),
+    "network": ("engine.conf.kinds.network", "NetworkDocument"),
+    "networkport": ("engine.conf.kinds.network_port", "NetworkPortDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
 }
 

@@ -246,10 +246,13 @@ def _is_open(field: Field, tag: str) -> bool:
 
 
 def _raw(element: Element) -> str:
-    """As XML by itself: with the namespaces it uses, and no others that stood above it, and without indentation."""
+    """As XML by itself: with its own namespaces and those it uses, and without indentation."""
+    parent = element.getparent()
+    around = parent.nsmap if parent is not None else {}
+    own: Any = [prefix for prefix, uri in element.nsmap.items() if prefix and around.get(prefix) != uri]
     alone = deepcopy(element)
     alone.tail = None
-    etree.cleanup_namespaces(alone)
+    etree.cleanup_namespaces(alone, keep_ns_prefixes=own)
     _dedent(alone)
     return etree.tostring(alone, encoding="unicode")
 
