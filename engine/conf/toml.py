@@ -7,7 +7,7 @@ scan over the same text, which ``tomllib`` has accepted by then, notes where eac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from engine.errors import ConfigError
@@ -24,7 +24,8 @@ _Lexeme: TypeAlias = "tuple[str, str, int]"
 _TOKEN = re.compile(
     r"""
     (?P<comment>\#[^\n]*)
-  | (?P<text>\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*')
+  | (?P<text>\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|"(?!"")(?:\\.|[^"\\\n])*+"|'(?!'')[^'\n]*+')
+  | (?P<open>["'])
   | (?P<mark>[\[\]{}=,.\n])
   | (?P<word>[^\s\[\]{}=,."'\#]+)
     """,
@@ -43,8 +44,8 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
     """
     import tomllib  # most engines never read a policy
 
-    tokens = _tokens(text)
-    _check_keys(tokens, source)
+    text = text.removeprefix("\ufeff")
+    _check_keys(text, source)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -57,7 +58,7 @@ def parse_toml(text: str, *, source: str | None = None) -> tuple[dict[str, Any],
         raise ConfigError(f"not a sound TOML document: {exc}", source=source) from exc
     except RecursionError as exc:
         raise ConfigError("not well-formed TOML: nested too deeply", source=source) from exc
-    return data, _Scanner(tokens).lines
+    return data, _Scanner(list(_tokens(text))).lines
 
 
 def line_at(lines: Lines, path: Path) -> int | None:
@@ -69,22 +70,22 @@ def line_at(lines: Lines, path: Path) -> int | None:
     return None
 
 
-def _tokens(text: str) -> list[_Lexeme]:
-    """What the text consists of, its comments aside; of text that is no TOML, something."""
-    tokens: list[_Lexeme] = []
+def _tokens(text: str) -> Iterator[_Lexeme]:
+    """What the text consists of, its comments aside, up to a string without an end: what has one is no TOML."""
     line = 1
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or ""
+        if kind == "open":  # and to look for an end from each quote that follows would take the square of their number
+            return
         if kind != "comment":
-            tokens.append((kind, match[0], line))
+            yield kind, match[0], line
         line += match[0].count("\n")
-    return tokens
 
 
-def _check_keys(tokens: list[_Lexeme], source: str | None) -> None:
+def _check_keys(text: str, source: str | None) -> None:
     dots = 0
-    for kind, text, line in tokens:
-        if text == ".":
+    for kind, mark, line in _tokens(text):
+        if mark == ".":
             dots += 1
             if dots == _MOST_PARTS:
                 raise ConfigError(f"a key may have {_MOST_PARTS} parts", source=source, line=line)

@@ -22,6 +22,8 @@ def to_kib(number: str, unit: str | None) -> int:
     text = number.strip()
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"'{number}' is not a whole number")
+    if len(text) > 40:
+        raise ValueError(f"'{text[:12]}...' is too much")
     if unit is None:
         return _bounded(int(text), number)
     try:

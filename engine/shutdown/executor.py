@@ -11,6 +11,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from math import inf
 from typing import ClassVar
 
 import anyio
@@ -320,7 +321,7 @@ class Down(_Run):
             self._cut_short[step.key] = climb
             self._lengthen()
         try:
-            entry.outcome = await climb.run(now + seconds, keep)
+            entry.outcome = await climb.run(now + seconds, keep, inf if self._deadline is None else self._deadline)
         finally:
             entry.method = climb.method
             self._ends.pop(step.key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 import anyio
@@ -30,6 +31,7 @@ _ENDINGS: dict[str, Outcome] = {
     "crashed": "crashed",
     "failed": "crashed",
 }
+_NEAR = "the deadline is near"
 # less is not worth asking for
 _LEAST = 0.01
 
@@ -63,7 +65,7 @@ class Climb:
         if self._trying is not None:
             self._trying.deadline = min(until, self._at_most)
 
-    async def run(self, until: float, keep: float) -> Outcome:
+    async def run(self, until: float, keep: float, deadline: float = inf) -> Outcome:
         """Climb until the domain is gone or the ladder ends.
 
         A domain that stops while it is waited for is done with, whyever it did; one whose guest dies is not waited for
@@ -72,6 +74,7 @@ class Climb:
 
         Args:
             until: when it must be done, in the clock of the event loop; keep: seconds of that kept for the last step.
+            deadline: when everything must be: a ``destroy``, of which a second is planned, may take until then.
 
         Returns:
             ``stopped``, ``saved``, ``destroyed``, ``crashed`` (it is gone, and did not power off), or ``failed``: it
@@ -80,10 +83,24 @@ class Climb:
         if not self._controls.is_active(self._key):
             return "already"
         self._until = max(self._until, until)
+        cut: list[StopStep] = []
         for step in self._ladder:
             last = step is self._last()
             left = (self._until if last else until - keep) - anyio.current_time()
-            await self._step(step, min(step.timeout, max(left, keep if last else 0.0)))
+            seconds = max(left, keep if last else 0.0)
+            if step.method == "destroy":
+                seconds = max(seconds, deadline - anyio.current_time())
+            await self._step(step, min(step.timeout, seconds))
+            if not self._controls.is_active(self._key):
+                return ending(self._controls, self._key)
+            tried = self.tries[-1]
+            if seconds < step.timeout and (tried.result == f"skipped: {_NEAR}" or tried.seconds >= seconds):
+                cut.append(step)
+        for step in cut:  # for the sake of a last step, which failed before its time: it is theirs again
+            left = self._until - anyio.current_time()
+            if left < _LEAST:
+                break
+            await self._step(step, min(step.timeout, left))
             if not self._controls.is_active(self._key):
                 return ending(self._controls, self._key)
         return "failed"
@@ -101,7 +118,7 @@ class Climb:
         reason = self._refuses(step)
         until = anyio.current_time() + seconds
         if not reason and seconds < min(_LEAST, step.timeout):
-            reason = "the deadline is near"
+            reason = _NEAR
         if not reason and step.method == "agent":
             reason = await self._silent_agent(min(AGENT_ANSWERS, seconds / 2))
         if not self._controls.is_active(self._key):

@@ -94,20 +94,15 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(step for step in self.ladder if step.method not in skipped)
 
 
-# what killing a guest takes: where time is short, it is the steps before which may save the guest from it
+# what killing a guest takes, hung ones aside: where time is short, it is the steps before which may save it from that
 _DESTROYS = 1.0
-
-
-def _last_seconds(step: StopStep) -> float:
-    """The seconds that are kept for a last step where time is short."""
-    return min(step.timeout, _DESTROYS) if step.method == "destroy" else step.timeout
 
 
 class Share(msgspec.Struct, frozen=True):
     """A domain's part of the time, and the part of those that can only follow it (on the longest way).
 
     Attributes:
-        full, last: seconds of its whole ladder, and what its last step needs of them.
+        full, last: seconds of its whole ladder, and of the last step alone; of a ``destroy`` what it is sure to need.
         full_after, last_after: the same, summed over what follows.
     """
 
@@ -214,8 +209,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         shares: dict[str, Share] = {}
         for step in reversed(self.steps):
             full_after, last_after = after.get(step.key, (0.0, 0.0))
-            last = _last_seconds(step.possible[-1]) if step.possible else step.seconds
-            share = shares[step.key] = Share(step.seconds, last, full_after, last_after)
+            full, last = step.seconds, step.possible[-1].timeout if step.possible else step.seconds
+            if step.possible and step.possible[-1].method == "destroy" and last > _DESTROYS:
+                full, last = full - last + _DESTROYS, _DESTROYS
+            share = shares[step.key] = Share(full, last, full_after, last_after)
             behind = (share.full + full_after, share.last + last_after)
             for wait in step.waits_for:
                 after[wait.key] = max(after.get(wait.key, behind), behind)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -133,3 +134,17 @@ def test_a_key_without_end_is_refused_before_it_takes_a_minute() -> None:
         assert (failure.value.source, failure.value.line) == ("order.toml", 2)
     data, _ = parse_toml(f"a = '{long}'\n" + ".".join("b" * 64) + f" = 1.5 # {long}\n")
     assert data["a"] == long
+
+
+def test_strings_without_an_end_are_refused_as_soon_as_they_are_seen() -> None:
+    """tomllib does so; our own scan before it must not look for an end from each quote."""
+    for text in ('"\\' * 40_000, '"""\n\\' * 16_000, "'''\n" * 30_001, "'" * 100_001, 'x = """' + '\\"""' * 30_000):
+        begin = time.process_time()
+        with pytest.raises(ConfigError):
+            parse_toml(text)
+        assert time.process_time() - begin < 5  # it was minutes
+
+
+def test_a_byte_order_mark_is_no_statement() -> None:
+    data, lines = parse_toml("\ufeff[budget]\nseconds = 3\n")
+    assert (data, lines["budget", "seconds"]) == ({"budget": {"seconds": 3}}, 2)

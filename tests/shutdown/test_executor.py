@@ -404,14 +404,43 @@ def test_as_the_deadline_nears_ladders_skip_to_their_last_step(backend: str) -> 
     assert not report.late
 
 
+DESTROY = StopStep(method="destroy", timeout=30.0)
+
+
 def test_a_guest_is_not_destroyed_while_there_is_time_to_stop_it(backend: str) -> None:
     """What its ladder gives to a destroy is more than that takes: all but a second goes to the steps before."""
-    ladder = (ACPI, StopStep(method="destroy", timeout=30.0))
+    ladder = (ACPI, DESTROY)
     report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(acpi=20.0)}, deadline=32.0)
     assert report["a"].outcome == "stopped"
     report, world = down(backend, [member("a", ladder=ladder)], {"a": Guest(acpi=NEVER)}, deadline=32.0)
     assert report["a"].outcome == "destroyed"
     assert world.times("ask destroy")["a"] == pytest.approx(31.0)
+
+
+def test_the_time_of_a_destroy_counts_for_nobody_else(backend: str) -> None:
+    """Both have what they can use: 20 s for acpi and a second for each destroy are less than 100 s."""
+    acpi = StopStep(method="acpi", timeout=20.0)
+    front = member("front", "back", ladder=(acpi, StopStep(method="destroy", timeout=5.0)))
+    back = member("back", ladder=(acpi, StopStep(method="destroy", timeout=120.0)))
+    report, _ = down(backend, [front, back], {"front": Guest(acpi=16.0), "back": Guest(acpi=1.0)}, deadline=100.0)
+    assert [entry.outcome for entry in (report["front"], report["back"])] == ["stopped", "stopped"]
+
+
+def test_a_destroy_that_takes_long_is_not_given_up_while_there_is_time(backend: str) -> None:
+    members = [member("base", ladder=(ACPI, DESTROY)), member("leaf", "base", ladder=(ACPI, DESTROY))]
+    guests = {"base": Guest(acpi=1.0), "leaf": Guest(acpi=NEVER, destroy=11.0)}
+    report, _ = down(backend, members, guests, deadline=72.0)
+    assert [report[key].outcome for key in ("leaf", "base")] == ["destroyed", "stopped"]
+
+
+def test_when_a_last_step_fails_at_once_its_time_goes_back(backend: str) -> None:
+    """The steps before were skipped for the sake of a save, for which there is no room."""
+    ladder = (StopStep(method="acpi", timeout=15.0), StopStep(method="save", timeout=30.0))
+    members = [member("d", ladder=ladder), member("a", "d", ladder=ladder), member("w", "a", ladder=ladder)]
+    guests = {key: Guest(acpi=1.0, no_room=True) for key in "daw"}
+    report, world = down(backend, members, guests, deadline=20.0)
+    assert report.ok
+    assert world.asked("w") == ["ask save", "ask acpi"]
 
 
 def test_a_chain_leaves_time_for_those_that_follow(backend: str) -> None:

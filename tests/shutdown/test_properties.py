@@ -354,7 +354,10 @@ def test_whatever_guests_do_the_deadline_is_kept_and_nobody_is_destroyed(
     assert not any(what == "ask destroy" for _, what, _ in world.log)
     for entry in report.entries:
         assert (entry.outcome in DONE) == (not world.is_active(entry.key))
-        assert [attempt.method for attempt in entry.tries] == [step.method for step in ladder][: len(entry.tries)]
+        methods, once = [attempt.method for attempt in entry.tries], [step.method for step in ladder]
+        assert methods[: len(once)] == once[: len(methods)]
+        rest = iter(once)  # those that were cut short for a last step that failed before its time, again
+        assert all(method in rest for method in methods[len(once) :])
 
 
 @backends

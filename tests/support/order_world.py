@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import anyio
 
-from engine.errors import AgentError, ConnectionBroken, EngineError, GateFailed, InvalidState, StartFailed
+from engine.errors import AgentError, ConnectionBroken, EngineError, GateFailed, HostError, InvalidState, StartFailed
 from engine.shutdown.gates import Console
 
 NEVER = math.inf
@@ -27,6 +27,7 @@ class Guest:
         start, boot: until it runs, until it is ready then; breaks: its start fails; never_ready: its gate fails after
             ``boot``; going_on: and its order says to go on.
         paused: only save and destroy are possible; crashed: it is dead, and was kept.
+        no_room: its save fails at once.
         unreached: seconds from the beginning for which the driver can't reach it; but destroy works.
         started_at: names its run.
     """
@@ -45,6 +46,7 @@ class Guest:
     never_ready: bool = False
     going_on: bool = False
     paused: bool = False
+    no_room: bool = False
     crashed: bool = False
     unreached: float = 0.0
     started_at: float = 1.0
@@ -192,6 +194,8 @@ class World:
             raise InvalidState(method, "shut off", (), domain=key)
         if method != "destroy":
             await self.reach(key)
+        if method == "save" and guest.no_room:
+            raise HostError("no space left on device")
         if method in ("save", "destroy"):
             await anyio.sleep(getattr(guest, method))
             self.stop(key, "saved" if method == "save" else "destroyed")

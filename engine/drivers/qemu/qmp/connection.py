@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from engine.drivers.qemu.qmp.protocol import Failure, Greeting, Notice, Protocol, Success, command
-from engine.errors import CommandTimeout, ConnectionBroken, DriverError
+from engine.errors import CommandTimeout, ConnectionBroken, DriverError, HostError
 from engine.util.unix import UnixStream
 
 __all__ = ["COMMAND_TIMEOUT", "QmpConnection", "QmpError"]
@@ -42,9 +42,9 @@ class _Pending:
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.answer: Success | Failure | ConnectionBroken | None = None
+        self.answer: Success | Failure | ConnectionBroken | HostError | None = None
 
-    def settle(self, answer: Success | Failure | ConnectionBroken) -> None:
+    def settle(self, answer: Success | Failure | ConnectionBroken | HostError) -> None:
         self.answer = answer
         self.done.set()
 
@@ -70,7 +70,7 @@ class QmpConnection:
         self._next = 1
         self._closed: ConnectionBroken | None = None
         # a writer of its own: a command cancelled half-way through a send would cut the conversation's line in two
-        self._outgoing, self._queue = anyio.create_memory_object_stream[tuple[bytes, int]](16)
+        self._outgoing, self._queue = anyio.create_memory_object_stream[tuple[bytes, int, _Pending]](16)
         self.version = (0, 0, 0)
         #: The other side went away, rather than that it talked nonsense.
         self.left = False
@@ -125,7 +125,7 @@ class QmpConnection:
                 raise ConnectionBroken(f"QEMU did not understand the engine: {message.description}")
 
     async def _write(self) -> None:
-        async for data, fd in self._queue:
+        async for data, fd, pending in self._queue:
             try:
                 if fd >= 0:
                     assert isinstance(self._stream, UnixStream)
@@ -134,6 +134,9 @@ class QmpConnection:
                     await self._stream.send(data)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # the reader, which may have more to read, will see the end
+            except OSError as exc:  # it can't take the descriptor along; nothing was sent
+                reason = (exc.strerror or str(exc)).lower()
+                pending.settle(HostError(f"a descriptor can't be passed to QEMU: {reason}"))
             finally:
                 if fd >= 0:
                     os.close(fd)
@@ -143,7 +146,7 @@ class QmpConnection:
         self._outgoing.close()
         while True:
             try:
-                _, fd = self._queue.receive_nowait()
+                _, fd, _ = self._queue.receive_nowait()
             except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
                 break
             if fd >= 0:
@@ -179,14 +182,14 @@ class QmpConnection:
             timeout: seconds; None: the connection's.
 
         Raises:
-            QmpError: QEMU refused it. CommandTimeout. ConnectionBroken.
+            QmpError: QEMU refused it. HostError: the descriptor can't be passed. CommandTimeout. ConnectionBroken.
         """
         identifier, self._next = self._next, self._next + 1
         seconds = self._timeout if timeout is None else timeout
         pending = self._pending[identifier] = _Pending()
         try:
             with anyio.move_on_after(seconds):
-                await self._send(command(name, arguments or {}, identifier), fd)
+                await self._send(command(name, arguments or {}, identifier), fd, pending)
                 await pending.done.wait()
         finally:
             self._pending.pop(identifier, None)
@@ -195,16 +198,16 @@ class QmpConnection:
                 return value
             case Failure(kind=kind, description=description):
                 raise QmpError(name, kind, description)
-            case ConnectionBroken():
-                raise ConnectionBroken(str(pending.answer)) from pending.answer
+            case ConnectionBroken() | HostError():
+                raise type(pending.answer)(str(pending.answer)) from pending.answer
         raise CommandTimeout(f"QEMU's command {name}", seconds)
 
-    async def _send(self, data: bytes, fd: int) -> None:
+    async def _send(self, data: bytes, fd: int, pending: _Pending) -> None:
         if self._closed is not None:
             raise ConnectionBroken(str(self._closed)) from self._closed
         own = os.dup(fd) if fd >= 0 else -1  # the caller may be gone before it is sent
         try:
-            await self._outgoing.send((data, own))
+            await self._outgoing.send((data, own, pending))
         except BaseException as exc:
             if own >= 0:
                 os.close(own)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +18,7 @@ from anyio.abc import UNIXSocketStream
 
 from engine.drivers.qemu.qmp.connection import QmpConnection, QmpError
 from engine.drivers.qemu.qmp.protocol import Notice
-from engine.errors import CommandTimeout, ConnectionBroken
+from engine.errors import CommandTimeout, ConnectionBroken, HostError
 from engine.util.unix import UnixStream
 
 GREETING: dict[str, Any] = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}
@@ -207,6 +209,26 @@ async def test_a_descriptor_goes_along_and_the_callers_own_stays_open() -> None:
         assert os.read(read, 100) == b"through it"
         assert os.read(read, 100) == b""  # no copy was left open
         os.close(read)
+
+
+async def test_a_descriptor_that_can_not_be_passed_fails_its_command_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: object) -> int:
+        raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+    async with conversation() as (qmp, peer), anyio.create_task_group() as tasks:
+
+        async def answer() -> None:
+            asked = await peer.hear()
+            await peer.say({"return": {}, "id": asked["id"]})
+
+        with monkeypatch.context() as patched, Path(os.devnull).open() as file:
+            patched.setattr(socket, "send_fds", refuse)
+            with pytest.raises(HostError, match="a descriptor can't be passed to QEMU: too many references"):
+                await qmp.execute("getfd", {"fdname": "saved"}, fd=file.fileno())
+        tasks.start_soon(answer)
+        assert await qmp.execute("cont") == {}
 
 
 async def test_an_event_before_nonsense_is_told_and_the_nonsense_is_noticed_at_once() -> None:
