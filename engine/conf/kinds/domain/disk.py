@@ -44,7 +44,7 @@ DiskSerial = Annotated[
 ]
 DiskVendor = Annotated[str, Pattern("diskVendor", "[ -~]{0,8}", "up to 8 printable characters")]
 DiskProduct = Annotated[str, Pattern("diskProduct", "[ -~]{0,16}", "up to 16 printable characters")]
-IoLimit = Annotated[int, Number("ioLimit", 0, 2**64 - 1, plain="[+]?[0-9]+")]
+IoLimit = Annotated[int, Number("ioLimit", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 
 
 # ---------------------------------------------------------------------------- images
