@@ -13,7 +13,9 @@ __all__ = ["MemoryDevice"]
 
 
 class MemorySource(Node):
-    """Where the memory is: in the host's, or in a file or device (nvdimm, virtio-pmem). Sizes are in KiB without a unit.
+    """Where the memory is: in the host's, or in a file or device (nvdimm, virtio-pmem).
+
+    Sizes are in KiB without a unit.
 
     Attributes:
         pagesize: of the host's memory.
