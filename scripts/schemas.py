@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.conf.kinds.registry import KINDS, definition_class
+from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.xsd import schema_of
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
@@ -15,10 +15,8 @@ SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 def main(*, check: bool) -> int:
     stale = []
     for kind in KINDS:
-        cls = definition_class(kind)
-        assert cls is not None
         about = f" Made by scripts/schemas.py from {KINDS[kind][0].replace('.', '/')}. "
-        file, text = SCHEMAS / f"{kind}.xsd", schema_of(kind, (cls,), about=about)
+        file, text = SCHEMAS / f"{kind}.xsd", schema_of(kind, definition_classes(kind), about=about)
         if not file.exists() or file.read_text() != text:
             stale.append(file.name)
             if not check:

@@ -59,15 +59,15 @@ def read_document(path: str) -> tuple[bytes, str]:
     Raises:
         ConfigError: it can't be read.
     """
-    from engine.conf.document import MAX_DOCUMENT
+    from engine.conf.document import LIMITS
     from engine.errors import ConfigError
 
     source = "standard input" if path == "-" else path
     try:
         # one byte more than a document may have: it is refused as too large then, and nothing endless is read
         if path == "-":
-            return sys.stdin.buffer.read(MAX_DOCUMENT + 1), source
+            return sys.stdin.buffer.read(LIMITS.size + 1), source
         with Path(path).open("rb") as file:
-            return file.read(MAX_DOCUMENT + 1), source
+            return file.read(LIMITS.size + 1), source
     except OSError as exc:
         raise ConfigError((exc.strerror or str(exc)).lower(), source=source) from exc

@@ -1,9 +1,11 @@
-"""XML text in, elements out, hardened: no DTD, no entities, no network, a limit on size and depth."""
+"""XML text in, elements out, hardened: no DTD, no entities, no network, limits on size, depth and width."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from lxml import etree
 
 from engine.errors import ConfigError
@@ -11,23 +13,51 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["MAX_DOCUMENT", "attribute", "child_text", "line_of", "local_name", "parse_document", "suggest", "to_text"]
+__all__ = [
+    "LIMITS",
+    "Limits",
+    "attribute",
+    "child_text",
+    "line_of",
+    "local_name",
+    "parse_document",
+    "suggest",
+    "to_text",
+]
 
-#: Bytes.
-MAX_DOCUMENT = 16 * 1024 * 1024
+# what libxml2 refuses itself, unless it is told to take anything
+_MOST_DEPTH = 256
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a document is taken.
+
+    Attributes:
+        size: bytes. depth: elements in elements, 256 at most. attributes: of one element.
+    """
+
+    size: int = 16 * 1024 * 1024
+    depth: int = _MOST_DEPTH
+    attributes: int = 500
+
+
+#: Those that hold where no others are given.
+LIMITS = Limits()
 
 # libxml2 itself refuses a depth over 256 and text nodes over 10 MB unless huge_tree is set
 _OPTIONS = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
 _BYTES_PARSER = etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
+# bytes; with at most some thousand attributes
+_HARMLESS = 16 * 1024
 # a str is decoded already: whatever encoding its declaration names no longer holds
 _TEXT_PARSER = etree.XMLParser(encoding="utf-8", **_OPTIONS)  # type: ignore[arg-type]
 
 
-def parse_document(text: str | bytes, *, source: str | None = None) -> Element:
+def parse_document(text: str | bytes, *, source: str | None = None, limits: Limits = LIMITS) -> Element:
     """The root element of ``text``.
 
     Raises:
-        ConfigError: not well-formed, too large, or it has a document type declaration; with the line.
+        ConfigError: not well-formed, larger than ``limits``, or it has a document type declaration; with the line.
     """
     parser = _BYTES_PARSER
     if isinstance(text, str):
@@ -35,16 +65,44 @@ def parse_document(text: str | bytes, *, source: str | None = None) -> Element:
             text, parser = text.encode(), _TEXT_PARSER
         except UnicodeEncodeError as exc:
             raise ConfigError("the text holds half a surrogate pair, so it is no text", source=source) from exc
-    if len(text) > MAX_DOCUMENT:
-        raise ConfigError(f"the document is larger than {MAX_DOCUMENT // 1024 // 1024} MiB", source=source)
+    if len(text) > limits.size:
+        raise ConfigError(f"the document is larger than {_shown_size(limits.size)}", source=source)
     try:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as exc:
         reason = (exc.msg or "not well-formed").split(", line ")[0]
+        if "XML_PARSE_HUGE" in reason:  # which is libxml2's advice to programmers
+            too = "nested too deeply" if "depth" in reason else "a text in it is too long"
+            raise ConfigError(f"the document is too much to take: {too}", source=source, line=exc.lineno) from exc
         raise ConfigError(f"not well-formed XML: {reason}", source=source, line=exc.lineno or 1) from exc
     if b"<!DOCTYPE" in text and root.getroottree().docinfo.internalDTD is not None:
         raise ConfigError("a document type declaration is not allowed", source=source)
+    _check_shape(root, len(text), limits, source)
     return root
+
+
+def _check_shape(root: Element, size: int, limits: Limits, source: str | None) -> None:
+    # lxml takes the square of their number to tell an element's attributes; a small document can't have many
+    if size > _HARMLESS and (wide := _too_wide(limits.attributes)(root)):
+        raise ConfigError(
+            f"an element has more than {limits.attributes} attributes", source=source, line=line_of(wide[0])
+        )
+    if limits.depth < _MOST_DEPTH and (deep := _too_deep(limits.depth)(root)):
+        raise ConfigError(f"elements are nested more than {limits.depth} deep", source=source, line=line_of(deep[0]))
+
+
+@cache
+def _too_wide(most: int) -> Any:
+    return etree.XPath(f"(//*[count(@*) > {most:d}])[1]")
+
+
+@cache
+def _too_deep(most: int) -> Any:
+    return etree.XPath(f"({'/*' * (most + 1)})[1]")
+
+
+def _shown_size(size: int) -> str:
+    return f"{size // 1024**2} MiB" if size % 1024**2 == 0 else f"{size} bytes"
 
 
 def to_text(root: Element) -> str:

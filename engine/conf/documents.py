@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.conf.document import line_of, parse_document, suggest
-from engine.conf.kinds.registry import KINDS, definition_class
+from engine.conf.document import LIMITS, Limits, line_of, parse_document, suggest
+from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.differences import Difference, differences
 from engine.conf.nodes.node import Definition, Node
 from engine.conf.nodes.reading import Found, read_node, told
@@ -21,30 +21,33 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "diff", "format", "parse", "validate"]
 
 
-def parse(text: str | bytes, *, source: str | None = None, validate: bool = True) -> Definition:
+def parse(
+    text: str | bytes, *, source: str | None = None, validate: bool = True, limits: Limits = LIMITS
+) -> Definition:
     """A document as a definition; its kind follows from its root.
 
     Args:
         source: the file it came from, for messages.
         validate: refuse what is not declared; else it is kept, and only what can't be understood is refused.
+        limits: how much of a document is taken.
 
     Raises:
         ConfigError: it is no XML, or of no known kind.
         InvalidDocument: it breaks the rules of its kind; ``problems`` has all of them.
     """
-    definition, problems = _examine(parse_document(text, source=source), source, strict=validate)
+    definition, problems = _examine(parse_document(text, source=source, limits=limits), source, strict=validate)
     if definition is None or (validate and any(problem.severity == "error" for problem in problems)):
         raise InvalidDocument(problems, source=source)
     return definition if source is None else msgspec.structs.replace(definition, source=source)
 
 
-def validate(text: str | bytes, *, source: str | None = None) -> list[Problem]:
+def validate(text: str | bytes, *, source: str | None = None, limits: Limits = LIMITS) -> list[Problem]:
     """All that is wrong with a document, by line; empty: nothing.
 
     Raises:
         ConfigError: it is no XML, or of no known kind.
     """
-    return _examine(parse_document(text, source=source), source, strict=True)[1]
+    return _examine(parse_document(text, source=source, limits=limits), source, strict=True)[1]
 
 
 def format(definition: Definition) -> str:
@@ -64,19 +67,20 @@ def diff(before: Definition, after: Definition) -> list[Difference]:
 
 
 def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
-    cls = definition_class(str(root.tag))
-    if cls is None:
-        reason = f"<{root.tag}> is no kind of document that is known{suggest(str(root.tag), tuple(KINDS))}"
+    kind = str(root.tag)
+    classes = definition_classes(kind)
+    if not classes:
+        reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
-    definition = read_node((cls,), root, found)
+    definition = read_node(classes, root, found)
     if definition is not None:
         assert isinstance(definition, Definition)
         for node, reason, severity in definition.problems():
             found.append(Found(element=_element_of(root, node), reason=reason, severity=severity))
     problems = told(found)
-    if strict and not schema_for(cls.kind).validate(root):
-        problems = _explained(root, cls.kind, problems)
+    if strict and not schema_for(kind).validate(root):
+        problems = _explained(root, kind, problems)
     return definition, problems
 
 
@@ -90,11 +94,12 @@ def _element_of(root: Element, node: Node) -> Element:
 
 
 def _explained(root: Element, kind: str, problems: list[Problem]) -> list[Problem]:
-    """What the schema refuses, and the definitions did not tell of."""
+    """With what the schema refuses where the definitions told of nothing; of all the rest they say it better."""
     from engine.conf.explaining import explain
 
-    told_at = {problem.xpath.split("/@")[0] for problem in problems}
-    return sorted(
-        [*problems, *(problem for problem in explain(root, kind) if problem.xpath.split("/@")[0] not in told_at)],
-        key=lambda problem: problem.line,
-    )
+    told_at = {problem.xpath.partition("/@")[0] for problem in problems}
+    more = [problem for problem in explain(root, kind) if problem.xpath not in told_at]
+    if not problems and not more:
+        log: Any = schema_for(kind).error_log
+        more = [Problem(line=log[0].line, xpath=f"/{kind}", reason=log[0].message)]
+    return sorted([*problems, *more], key=lambda problem: problem.line)

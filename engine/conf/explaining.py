@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine.conf.document import line_of
@@ -15,9 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 
+#: It takes some 50 µs an element, and for each error as long as its element has attributes.
+MOST_ELEMENTS = 5_000
+MOST_ERRORS = 100
+
+
 def explain(root: Element, kind: str) -> list[Problem]:
-    """All that the schema of ``kind`` refuses of a document."""
-    return [_problem(root, error) for error in _schema(kind).iter_errors(root)]
+    """What the schema of ``kind`` refuses of a document, ``MOST_ERRORS`` at most; nothing of a very large one."""
+    size: Any = root.xpath("count(descendant::*) + count(descendant-or-self::*/@*)")
+    if size > MOST_ELEMENTS:
+        return []
+    return [_problem(root, error) for error in islice(_schema(kind).iter_errors(root), MOST_ERRORS)]
 
 
 @cache

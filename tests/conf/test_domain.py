@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.conf import parse_domain
-from engine.conf.document import MAX_DOCUMENT
+from engine.conf.document import LIMITS
 from engine.conf.units import to_kib
 from engine.errors import ConfigError
 
@@ -76,7 +76,7 @@ def test_a_wrong_document_is_refused_with_its_line(text: str, line: int | None, 
 
 def test_a_document_over_the_limit_is_refused() -> None:
     with pytest.raises(ConfigError, match="larger than 16 MiB"):
-        parse_domain(MINIMAL.format("x" * MAX_DOCUMENT))
+        parse_domain(MINIMAL.format("x" * LIMITS.size))
 
 
 def test_a_billion_laughs_is_refused_at_once() -> None:

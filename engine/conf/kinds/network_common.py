@@ -41,7 +41,7 @@ MacTableManager: TypeAlias = Literal["kernel", "libvirt"]
 
 Rate = Annotated[int, Number("rate", 1, 2**32 - 1)]
 VlanId = Annotated[int, Number("vlanId", 0, 4095, plain="[+]?[0-9]+")]
-ProfileId = Annotated[str, Pattern("profileId", "[\\s\\S]{0,39}", "a name of at most 39 characters")]
+ProfileId = Annotated[str, Pattern("profileId", ".{0,39}", "a name of at most 39 characters")]
 _LETTER = "A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u3001-\ud7ff"
 FilterName = Annotated[
     str,

@@ -24,6 +24,8 @@ __all__ = [
     "IPPrefix",
     "IPv4Address",
     "Integer",
+    "LooseUnsignedInt",
+    "LooseUnsignedLong",
     "MacAddress",
     "ObjectName",
     "OctalMode",
@@ -37,7 +39,9 @@ __all__ = [
     "Unit",
     "UnsignedInt",
     "UnsignedLong",
+    "UnsignedShort",
     "Uuid",
+    "UuidOrNothing",
     "VolumeName",
     "Wwn",
     "YesNo",
@@ -49,6 +53,8 @@ OnOff = Annotated[bool, Words("onOff", "on", "off")]
 UnsignedInt = Annotated[int, Number("unsignedInt", 0, 2**32 - 1)]
 UnsignedLong = Annotated[int, Number("unsignedLong", 0, 2**64 - 1)]
 PositiveInt = Annotated[int, Number("positiveInteger", 1)]
+LooseUnsignedInt = Annotated[int, Number("looseUnsignedInt", 0, 2**32 - 1, plain="[+-]?[0-9]+")]
+LooseUnsignedLong = Annotated[int, Number("looseUnsignedLong", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 HexNumber = Annotated[
     int, Number("hexNumber", pattern="(0x)?[0-9a-f]+", plain="", as_hex=1, what="a hexadecimal number")
 ]
@@ -70,6 +76,10 @@ PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", p
 Uuid = Annotated[
     str,
     Pattern("uuid", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}", "a UUID"),
+]
+UuidOrNothing = Annotated[
+    str,
+    Pattern("uuidOrNothing", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}|\s*", "a UUID"),
 ]
 MacAddress = Annotated[
     str, Pattern("macAddress", "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}", "a MAC address such as 52:54:00:12:34:56")

@@ -26,7 +26,8 @@
 A field that may be missing has None (or False, or an empty tuple) for "it is not there", never the value that libvirt
 would take then: so what was not written is not written again. Where an element has several shapes, the annotation is a
 union of nodes, ``source: FileSource | BlockSource``, or ``tuple[FileDisk | BlockDisk, ...]``: the shape is the one
-whose attributes with ``Literal`` values fit, and if that fits several, the first that has no problem.
+whose attributes with ``Literal`` values fit, and the texts of such values in children that it must have; if that fits
+several, it is the first that has no problem.
 """
 
 from __future__ import annotations

@@ -57,46 +57,73 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shapes:
-    """The shapes that one element may have, told apart by their attributes with literal values."""
+    """The shapes that one element may have, told apart by attributes, and children it must have, with literal values.
+
+    Attributes:
+        told_by: the names of these; a child's begins with ``./``.
+    """
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes = nodes
-        words: list[dict[str, tuple[tuple[str, ...], bool]]] = []
-        for node in nodes:
-            fields = plan_of(node).attributes
-            words.append(
-                {n: (tuple(f.value.words), f.required) for n, f in fields.items() if isinstance(f.value, Choice)}
-            )
+        words = [_literals(plan_of(node)) for node in nodes]
         names = {name for each in words for name in each}
         self.told_by = tuple(sorted(name for name in names if len({each.get(name) for each in words}) > 1))
+        self._by_children = any(name.startswith("./") for name in self.told_by)
         self._words = words
         self._fitting: dict[tuple[str | None, ...], Nodes] = {}
 
+    def values(self, element: Any) -> tuple[str | None, ...]:
+        """What ``told_by`` are in an element."""
+        if not self._by_children:
+            return tuple(map(element.get, self.told_by))
+        return tuple(_text(element, name) if name.startswith("./") else element.get(name) for name in self.told_by)
+
     def fitting(self, values: tuple[str | None, ...]) -> Nodes:
-        """Those whose literal attributes fit ``values`` (of ``told_by``); none may."""
+        """Those whose literals fit ``values`` (of ``told_by``); none may."""
         found = self._fitting.get(values)
         if found is None:
-            shapes = zip(self.nodes, self._words, strict=True)
-            found = tuple(node for node, words in shapes if self._fits(node, words, values))
+            found = tuple(node for node in self.nodes if self._fits(node, values, others=False))
             if len(self._fitting) < 1000:  # who makes values up does not fill the memory
                 self._fitting[values] = found
         return found
 
-    def _fits(
-        self, node: type[Node], words: dict[str, tuple[tuple[str, ...], bool]], values: tuple[str | None, ...]
-    ) -> bool:
+    def nearest(self, values: tuple[str | None, ...]) -> Nodes:
+        """Those whose own literals fit, whatever there is that they don't have; all if none do."""
+        return tuple(node for node in self.nodes if self._fits(node, values, others=True)) or self.nodes
+
+    def _fits(self, node: type[Node], values: tuple[str | None, ...], *, others: bool) -> bool:
+        plan, literals = plan_of(node), self._words[self.nodes.index(node)]
         for name, value in zip(self.told_by, values, strict=True):
-            allowed, required = words.get(name, (None, False))
+            allowed, required = literals.get(name, (None, False))
             if value is None:
                 if required:
                     return False
-            elif name not in plan_of(node).attributes or (allowed is not None and value.strip() not in allowed):
+            elif allowed is not None:
+                if value.strip() not in allowed:
+                    return False
+            elif not others and name not in plan.attributes and name.removeprefix("./") not in plan.children:
                 return False
         return True
 
     def known(self, name: str) -> tuple[str, ...]:
-        """All words that an attribute may be, in any shape."""
+        """All words that an attribute or child may be, in any shape."""
         return tuple(dict.fromkeys(word for each in self._words for word in each.get(name, ((), False))[0]))
+
+
+def _text(element: Any, name: str) -> str | None:
+    child = element.find(name)
+    return None if child is None else (child.text or "") + "".join(each.tail or "" for each in child)  # of comments
+
+
+def _literals(plan: Plan) -> dict[str, tuple[tuple[str, ...], bool]]:
+    """The words of each attribute with literal values, and whether it is required; of children those that are."""
+    found = {n: (tuple(f.value.words), f.required) for n, f in plan.attributes.items() if isinstance(f.value, Choice)}
+    for tag, field in plan.children.items():
+        body = plan_of(field.nodes[0]).body if field.place is Child and len(field.nodes) == 1 else None
+        value = body.value if body is not None else field.value
+        if field.required and not field.many and isinstance(value, Choice):
+            found[f"./{tag}"] = (tuple(value.words), True)
+    return found
 
 
 @cache

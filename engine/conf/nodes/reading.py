@@ -64,7 +64,7 @@ def _read(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]
     if len(nodes) == 1:
         return _read_as(plan_of(nodes[0]), element, problems)
     shapes = shapes_of(nodes)
-    fitting = shapes.fitting(tuple(map(element.get, shapes.told_by)))
+    fitting = shapes.fitting(shapes.values(element))
     if len(fitting) == 1:
         return _read_as(plan_of(fitting[0]), element, problems)
     best: list[Found] | None = None
@@ -85,13 +85,17 @@ def _read(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]
 def _read_unfitting(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]) -> Node | None:
     """None of the shapes fits: say which of the words that tell them apart is wrong, and read what can be read."""
     shapes = shapes_of(nodes)
-    for name in shapes.told_by:
-        value, known = element.get(name), shapes.known(name)
-        if value is not None and value.strip() not in known:
-            problems.append(_wrong_value(element, f"/@{name}", name, value, known))
+    values = shapes.values(element)
+    there = {name: value for name, value in zip(shapes.told_by, values, strict=True) if value is not None}
+    for name, value in there.items():
+        known = shapes.known(name)
+        if value.strip() not in known:
+            child = element.find(name) if name.startswith("./") else None
+            at, below = (element, f"/@{name}") if child is None else (child, "")
+            problems.append(_wrong_value(at, below, name, value, known))
             return None
     best: list[Found] | None = None
-    for node in nodes:
+    for node in shapes.nearest(values):
         tried: list[Found] = []
         _read_as(plan_of(node), element, tried)
         if best is None or len(tried) < len(best):
@@ -99,8 +103,8 @@ def _read_unfitting(nodes: tuple[type[Node], ...], element: Element, problems: l
     if best:
         problems += best
     else:
-        shown = ", ".join(f"{name}='{element.get(name)}'" for name in shapes.told_by if element.get(name) is not None)
-        lacking = " and ".join(name for name in shapes.told_by if element.get(name) is None)
+        shown = ", ".join(f"{name.removeprefix('./')}='{value}'" for name, value in there.items())
+        lacking = " and ".join(name for name in shapes.told_by if name not in there)
         reason = f"{shown} don't go together" if shown else f"it lacks its attribute {lacking}"
         problems.append(_problem(element, "", reason))
     return None
@@ -242,11 +246,26 @@ def _is_open(field: Field, tag: str) -> bool:
 
 
 def _raw(element: Element) -> str:
-    """As XML by itself: with the namespaces it uses, and no others that stood above it."""
+    """As XML by itself: with its own namespaces and those it uses, and without indentation."""
+    parent = element.getparent()
+    around = parent.nsmap if parent is not None else {}
+    own: Any = [prefix for prefix, uri in element.nsmap.items() if prefix and around.get(prefix) != uri]
     alone = deepcopy(element)
     alone.tail = None
-    etree.cleanup_namespaces(alone)
+    etree.cleanup_namespaces(alone, keep_ns_prefixes=own)
+    _dedent(alone)
     return etree.tostring(alone, encoding="unicode")
+
+
+def _dedent(element: Element) -> None:
+    """Takes away what writing puts there."""
+    if not len(element) or (element.text is not None and element.text.strip()):
+        return
+    element.text = None
+    for child in element:
+        _dedent(child)
+        if child.tail is not None and not child.tail.strip():
+            child.tail = None
 
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
@@ -257,7 +276,7 @@ def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems:
 
 
 def _is_there(value: Any) -> bool:
-    return value is not None and value is not False and value != [] and value != ()
+    return value is not None and value != []  # a flag that is not there has no value here: False is a "no"
 
 
 def _broken(rule: Rule, there: list[str], plan: Plan) -> str:

@@ -141,6 +141,8 @@ class Number:
     def write(self, value: int) -> str:
         if type(value) is Written:
             return value.text
+        if self._base == 8:
+            return f"0{value:o}"
         return f"0x{value:0{self._hex}x}" if self._hex else str(value)
 
     def xsd(self) -> str:
@@ -216,10 +218,8 @@ class Words:
 class OneOf:
     """What any of these allow; the first that does says what it means."""
 
-    name = ""
-
-    def __init__(self, types: Sequence[ValueType]) -> None:
-        self.types = tuple(types)
+    def __init__(self, types: Sequence[ValueType], *, name: str = "") -> None:
+        self.name, self.types = name, tuple(types)
         self.what = ", or ".join(type_.what for type_ in self.types)
 
     def read(self, text: str) -> Any:

@@ -20,6 +20,7 @@ PREFIXES = {
     "http://libvirt.org/schemas/domain/lxc/1.0": "lxc",
     "http://libvirt.org/schemas/domain/xen/1.0": "xen",
     "http://libvirt.org/schemas/domain/bhyve/1.0": "bhyve",
+    "http://libvirt.org/schemas/domain/vmware/1.0": "vmware",
     "http://libvirt.org/schemas/network/dnsmasq/1.0": "dnsmasq",
     "http://libvirt.org/schemas/storagepool/fs/1.0": "fs",
     "http://libvirt.org/schemas/storagepool/rbd/1.0": "rbd",
@@ -87,11 +88,10 @@ def _put(element: Element, field: Field, value: Any) -> None:
 
 def _indent(element: Element, depth: int) -> None:
     """As ``etree.indent``, but where there is text it stays as it is."""
-    if not len(element) or (element.text is not None and element.text.strip()):
+    texts = (element.text, *(child.tail for child in element))
+    if not len(element) or any(text is not None and text.strip() for text in texts):
         return
     element.text = "\n" + "  " * (depth + 1)
     for child in element:
         _indent(child, depth + 1)
-        if child.tail is not None and child.tail.strip():
-            continue
         child.tail = "\n" + "  " * (depth + (1 if child.getnext() is not None else 0))

@@ -25,15 +25,18 @@ def schema_of(kind: str, nodes: Nodes, *, about: str = "") -> str:
 
 
 class _Type(msgspec.Struct, kw_only=True):
+    """``bare``: it may also be a text without attributes."""
+
     name: str
     nodes: Nodes
+    bare: bool
 
 
 class _Schema:
     def __init__(self, kind: str, nodes: Nodes, about: str) -> None:
         self._kind, self._nodes = kind, nodes
         self._about = about
-        self._types: dict[Nodes, _Type] = {}
+        self._types: dict[tuple[Nodes, bool], _Type] = {}
         self._names: set[str] = set()
         self._values: dict[str, str] = {}
         self._todo: list[_Type] = []
@@ -50,16 +53,16 @@ class _Schema:
         text = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">\n{body}\n</xs:schema>'
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{about}{_indented(text)}'
 
-    def _type(self, nodes: Nodes) -> str:
+    def _type(self, nodes: Nodes, *, bare: bool = False) -> str:
         """The name of the type that an element of these shapes has."""
-        found = self._types.get(nodes)
+        found = self._types.get((nodes, bare))
         if found is None:
             name = _common_name(nodes)
             number = 1
             while (unique := name if number == 1 else f"{name}{number}") in self._names:
                 number += 1
             self._names.add(unique)
-            found = self._types[nodes] = _Type(name=unique, nodes=nodes)
+            found = self._types[nodes, bare] = _Type(name=unique, nodes=nodes, bare=bare)
             self._todo.append(found)
         return found.name
 
@@ -69,18 +72,19 @@ class _Schema:
         said = {name: text for _, fields in reversed(notes) for name, text in fields.items()}
         head = f'<xs:complexType name="{type_.name}"'
         about = _note(notes[0][0] if len(notes) == 1 else _about_of_all(type_.nodes))
+        shapes = len(plans) + type_.bare
         attributes = "".join(
-            self._attribute(name, [p.attributes[name] for p in plans if name in p.attributes], len(plans), said)
+            self._attribute(name, [p.attributes[name] for p in plans if name in p.attributes], shapes, said)
             for name in dict.fromkeys(name for plan in plans for name in plan.attributes)
         )
         bodies = [plan.body for plan in plans if plan.body is not None]
         children = self._content([plan.fields for plan in plans], said)
-        if bodies and not children:
+        if bodies and not children and not type_.bare:
             optional = len(bodies) < len(plans) or not all(body.required for body in bodies)
             base = self._simple([body.value for body in bodies if body.value is not None], or_empty=optional)
             content = f'<xs:simpleContent><xs:extension base="{base}">{attributes}</xs:extension></xs:simpleContent>'
             return f"{head}>{about}{content}</xs:complexType>"
-        mixed = ' mixed="true"' if bodies else ""
+        mixed = ' mixed="true"' if bodies or type_.bare else ""
         return f"{head}{mixed}>{about}{children}{attributes}</xs:complexType>"
 
     def _content(self, fields: Sequence[Sequence[Field]], said: dict[str, str]) -> str:
@@ -102,11 +106,12 @@ class _Schema:
             else:
                 parts.append(self._element(tag, same, said))
         namespaces = dict.fromkeys((*foreign, *opens))
-        if "##any" in namespaces or "##other" in namespaces:
-            # in a schema without a namespace, ##other is every namespace; one ##any alone would let text in (xmlschema)
-            local = "##any" in namespaces and not by_tag
-            wide = ("##local", "##other") if local else ("##other",)
-            parts += [f'<xs:any namespace="{each}" processContents="skip"/>' for each in wide]
+        if "##any" in namespaces:
+            # beside these, no element may be named; one ##any alone would let text in (xmlschema)
+            parts = [f'<xs:any namespace="{each}" processContents="skip"/>' for each in ("##local", "##other")]
+        elif "##other" in namespaces:
+            # in a schema without a namespace, ##other is every namespace
+            parts.append('<xs:any namespace="##other" processContents="skip"/>')
         elif namespaces:
             parts.append(f'<xs:any namespace="{" ".join(namespaces)}" processContents="skip"/>')
         return f'<xs:choice minOccurs="0" maxOccurs="unbounded">{"".join(parts)}</xs:choice>' if parts else ""
@@ -118,8 +123,8 @@ class _Schema:
         elif all(field.place is Text for field in fields):
             type_ = self._simple([field.value for field in fields if field.value is not None])
         else:
-            assert all(field.nodes for field in fields), f"<{tag}> is a text here and a node there"
-            type_ = self._type(tuple(dict.fromkeys(node for field in fields for node in field.nodes)))
+            nodes = tuple(dict.fromkeys(node for field in fields for node in field.nodes))
+            type_ = self._type(nodes, bare=not all(field.nodes for field in fields))
         head = f'<xs:element name="{tag}" type="{type_}"'
         return f"{head}>{note}</xs:element>" if note else f"{head}/>"
 
@@ -162,6 +167,8 @@ class _Schema:
 
 def _merged(values: Sequence[ValueType]) -> ValueType:
     """The type of what any of these allow."""
+    if len(values) == 1:
+        return values[0]
     different: dict[str, ValueType] = {}
     for value in values:
         for each in value.types if isinstance(value, OneOf) else (value,):

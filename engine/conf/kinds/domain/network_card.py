@@ -36,12 +36,12 @@ class Mac(Node):
     Attributes:
         address: made up when it is left out.
         type_: (ESXi) static: it is kept, even of the range that VMware gives addresses from; generated: it is of that.
-        check: (ESXi) no: VMware does not look whether it is of its range.
+        check_: (ESXi) no: VMware does not look whether it is of its range.
     """
 
     address: UnicastMac
     type_: Literal["generated", "static"] | None = None
-    check_: Annotated[YesNo | None, Attr("check")] = None
+    check_: YesNo | None = None
 
 
 class Link(Node):

@@ -1,0 +1,81 @@
+"""``<domaincheckpoint>``: a point in time that backups can start from. Source: libvirt's "Checkpoint XML format"."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from engine.conf.kinds.domain_standin import DomainStandIn
+from engine.conf.kinds.storage_parts import DiskTargetName
+from engine.conf.kinds.values import AbsFilePath, UnsignedLong
+from engine.conf.nodes.node import Child, Definition, Node, Text
+from engine.conf.nodes.values import Pattern
+
+__all__ = ["CheckpointDisk", "CheckpointDocument"]
+
+CheckpointName = Annotated[
+    str,
+    Pattern("checkpointName", r"[a-zA-Z0-9_\-][a-zA-Z0-9_\-.]*", "a name of letters, digits and _ - . (not first)"),
+]
+
+
+class DiskOfCheckpoint(Node):
+    """A disk of the domain.
+
+    Attributes:
+        name: its target's, as ``vda``, or the path of its image.
+    """
+
+    known_by = ("name",)
+    name: DiskTargetName | AbsFilePath
+
+
+class SkippedDisk(DiskOfCheckpoint):
+    """A disk of which nothing is noted."""
+
+    checkpoint: Literal["no"]
+
+
+class BitmapDisk(DiskOfCheckpoint):
+    """A disk of which it is noted what is written to it from then on.
+
+    Attributes:
+        bitmap: where that is noted in the image; named as the checkpoint if nothing is said.
+        size: (told by libvirt) how much has been written, in bytes.
+    """
+
+    checkpoint: Literal["bitmap"] | None = None
+    bitmap: str | None = None
+    size: UnsignedLong | None = None
+
+
+CheckpointDisk: TypeAlias = SkippedDisk | BitmapDisk
+
+
+class CheckpointDisks(Node):
+    """Of which disks it is noted what is written to them; of those not named it is not."""
+
+    disks: Annotated[tuple[CheckpointDisk, ...], Child("disk")]
+
+
+class CheckpointParent(Node):
+    """(told by libvirt) The checkpoint that this one came after."""
+
+    name: Annotated[CheckpointName, Text]
+
+
+class CheckpointDocument(Definition):
+    """A checkpoint: from then on it is noted what a domain writes to its disks.
+
+    Attributes:
+        name: made of the time if there is none.
+        creation_time: (told by libvirt) in seconds since 1970.
+        domain: (told by libvirt) as it was then.
+    """
+
+    kind: ClassVar[str] = "domaincheckpoint"
+    name: Annotated[CheckpointName | None, Text] = None
+    description: Annotated[str | None, Text] = None
+    parent: CheckpointParent | None = None
+    creation_time: Annotated[UnsignedLong | None, Text("creationTime")] = None
+    disks: CheckpointDisks | None = None
+    domain: DomainStandIn | None = None
