@@ -59,8 +59,10 @@ class Cipher(Node):
     """How a volume that is created is encrypted.
 
     Attributes:
-        name: of the algorithm, such as aes, serpent or twofish; size: of its key, in bits.
-        mode: such as cbc or xts; hash: of the master key, such as sha256.
+        name: of the algorithm, such as aes, serpent or twofish.
+        size: of its key, in bits.
+        mode: such as cbc or xts.
+        hash: of the master key, such as sha256.
     """
 
     name: str
@@ -74,7 +76,8 @@ class IvGen(Node):
     """How the initialization vectors of a cipher are made.
 
     Attributes:
-        name: of the algorithm, such as plain64 or essiv; hash: that it uses.
+        name: of the algorithm, such as plain64 or essiv.
+        hash: that it uses.
     """
 
     name: str
@@ -87,7 +90,8 @@ class Encryption(Node):
     Attributes:
         format: luks; luks2 (of RBD images, by librbd); default and qcow are of old, and QEMU takes them no more.
         engine: who decrypts it, qemu when it is left out.
-        secret: of its passphrase; cipher, ivgen: of a volume that is created.
+        secret: of its passphrase.
+        cipher, ivgen: of a volume that is created.
     """
 
     format: Literal["default", "qcow", "luks", "luks2"]
@@ -152,8 +156,9 @@ class FcHostAdapter(Node):
 
     Attributes:
         wwnn, wwpn: its node's name and its port's.
-        parent: the host that a virtual one is created on, by name; parent_wwnn, parent_wwpn: by those of its own;
-            parent_fabric_wwn: any that is on this fabric.
+        parent: the host that a virtual one is created on.
+        parent_wwnn, parent_wwpn: its names, instead of ``parent``.
+        parent_fabric_wwn: the fabric that it is on, instead of either.
         managed: yes: a virtual one that was created goes with the pool.
     """
 

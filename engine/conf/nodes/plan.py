@@ -82,21 +82,27 @@ class Shapes:
         """Those whose literals fit ``values`` (of ``told_by``); none may."""
         found = self._fitting.get(values)
         if found is None:
-            found = tuple(node for node in self.nodes if self._fits(node, values, others=False))
+            found = tuple(node for node in self.nodes if self._fits(node, values))
             if len(self._fitting) < 1000:  # who makes values up does not fill the memory
                 self._fitting[values] = found
         return found
 
     def nearest(self, values: tuple[str | None, ...]) -> Nodes:
-        """Those whose own literals fit, whatever there is that they don't have; all if none do."""
-        return tuple(node for node in self.nodes if self._fits(node, values, others=True)) or self.nodes
+        """Those whose own literals fit, whatever there is that they don't have; else those that lack some; else all."""
+        for lacking in (False, True):
+            found = tuple(node for node in self.nodes if self._fits(node, values, others=True, lacking=lacking))
+            if found:
+                return found
+        return self.nodes
 
-    def _fits(self, node: type[Node], values: tuple[str | None, ...], *, others: bool) -> bool:
+    def _fits(
+        self, node: type[Node], values: tuple[str | None, ...], *, others: bool = False, lacking: bool = False
+    ) -> bool:
         plan, literals = plan_of(node), self._words[self.nodes.index(node)]
         for name, value in zip(self.told_by, values, strict=True):
             allowed, required = literals.get(name, (None, False))
             if value is None:
-                if required:
+                if required and not lacking:
                     return False
             elif allowed is not None:
                 if value.strip() not in allowed:

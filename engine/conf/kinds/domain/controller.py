@@ -22,7 +22,8 @@ class ControllerDriver(VirtioDriver):
         queues: of requests; as many as there are virtual CPUs is best.
         cmd_per_lun: commands that may wait for one of its devices.
         max_sectors: of 512 bytes, that one command may transfer.
-        ioeventfd: by a thread of its own; iothread: the number of the thread that serves it (virtio-scsi).
+        ioeventfd: by a thread of its own.
+        iothread: the number of the thread that serves it (virtio-scsi).
     """
 
     queues: UnsignedInt | None = None
@@ -114,7 +115,8 @@ class VirtioSerialController(BaseController):
     """A controller for serial ports and channels of virtio.
 
     Attributes:
-        ports: how many there are; vectors: of interrupts.
+        ports: how many there are.
+        vectors: of interrupts.
     """
 
     type_: Literal["virtio-serial"]

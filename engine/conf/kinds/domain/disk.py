@@ -44,7 +44,7 @@ DiskSerial = Annotated[
 ]
 DiskVendor = Annotated[str, Pattern("diskVendor", "[ -~]{0,8}", "up to 8 printable characters")]
 DiskProduct = Annotated[str, Pattern("diskProduct", "[ -~]{0,16}", "up to 16 printable characters")]
-IoLimit = Annotated[int, Number("ioLimit", 0, 2**64 - 1, plain="[+]?[0-9]+")]
+IoLimit = Annotated[int, Number("ioLimit", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 
 
 # ---------------------------------------------------------------------------- images
@@ -169,7 +169,9 @@ class BaseMirror(Node):
     Attributes:
         job: copy: to another image; active-commit: to one that the disk is based on.
         ready: yes: both are the same now; abort, pivot: the job is ending, with the old image or the new one.
-        format: of the new image; source: where it is; backing_store: what it is based on.
+        format: of the new image.
+        source: where it is.
+        backing_store: what it is based on.
         file, format_name: the path and format of a file, as they were told of old, and are still, beside ``source``.
     """
 
@@ -258,12 +260,18 @@ class DiskDriver(VirtioDriver):
         name: who does: qemu for QEMU; tap, tap2, phy or file for Xen.
         type_: the format of the image (Xen's aio is raw).
         cache: how the host caches writes: unsafe ignores the guest's requests to write them out.
-        error_policy: what happens on an error of the disk: stop: the guest is paused; report: it is told; ignore: it
-            is not; enospace: it is paused if there is no room, else told. rerror_policy: on one of reading.
-        io: how it is read and written. ioeventfd: by a thread of its own. event_idx: with fewer interrupts.
-        copy_on_read: what is read from a backing store is written to the image. discard: unmap: what the guest no
-            longer needs is given back. detect_zeroes: writes of zeroes are found, and stored as such or as unmapped.
-        iothread: the number of the thread that serves it. queues, queue_size: of a virtio disk.
+        error_policy: what happens on an error of the disk: stop: the guest is paused; report: it is told; ignore: it is
+            not; enospace: it is paused if there is no room, else told.
+        rerror_policy: the same on an error of reading; as ``error_policy`` when it is left out.
+        io: how the host reads and writes the image.
+        ioeventfd: requests are served by a thread of their own.
+        event_idx: the guest and the hypervisor interrupt each other less.
+        copy_on_read: what is read from a backing store is written to the image.
+        discard: unmap: what the guest no longer needs is given back to the host.
+        iothread: the number of the thread that serves the disk.
+        detect_zeroes: on: writes of zeroes take no room; unmap: and give back what was there, with ``discard``.
+        queues: of requests (virtio).
+        queue_size: how many requests may wait in each (virtio). Since 7.8.0.
         metadata_cache: how much of the image's own tables is kept in memory.
     """
 
@@ -351,7 +359,8 @@ class Geometry(Node):
     """The geometry that the guest is told.
 
     Attributes:
-        cyls, heads, secs: cylinders, heads, and sectors of a track; trans: how the BIOS translates them.
+        cyls, heads, secs: cylinders, heads, and sectors of a track.
+        trans: how the BIOS translates them.
     """
 
     cyls: Integer
@@ -364,7 +373,8 @@ class BlockIo(Node):
     """The block sizes that the guest is told, in bytes.
 
     Attributes:
-        logical_block_size: the smallest unit that can be written; physical_block_size: the one the hardware has.
+        logical_block_size: the smallest unit that can be written.
+        physical_block_size: the one the hardware has.
     """
 
     logical_block_size: Integer | None = None
@@ -393,13 +403,17 @@ class BaseDisk(Device):
     Attributes:
         device: what the guest sees: a disk when it is left out; lun: a disk that takes the guest's own SCSI commands.
         model: of a virtio disk.
-        snapshot: whether snapshots of the domain take it along: external: in a new image; internal: in its own;
-            manual: who makes the snapshot sees to it.
-        rawio, sgio: (lun) it may send any command; commands are not filtered for unprivileged users.
+        snapshot: whether snapshots of the domain take it along: external: in a new image; internal: in its own; manual:
+            who makes the snapshot sees to it.
+        rawio: (lun) the guest may send it any command.
+        sgio: (lun) unfiltered: the guest's own SCSI commands are not filtered.
         source: where its data is.
         auth, encryption: of the source, which is where they are preferred to be.
-        serial: its serial number; wwn: its world wide name; vendor, product: what it says of itself (SCSI).
-        shareable: other domains use it at the same time. readonly: the guest can't write to it.
+        serial: its serial number.
+        wwn: its world wide name.
+        vendor, product: what it says of itself (SCSI).
+        readonly: the guest can't write to it.
+        shareable: other domains use it at the same time, so the host caches nothing.
         boot: in which order the guest is booted from it.
     """
 

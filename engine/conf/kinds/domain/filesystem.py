@@ -87,7 +87,8 @@ class VirtiofsBinary(Node):
     """The virtiofs daemon that is started.
 
     Attributes:
-        path: of its program; xattr: extended attributes of files are served.
+        path: of its program.
+        xattr: extended attributes of files are served.
     """
 
     path: AbsFilePath | None = None

@@ -45,8 +45,10 @@ class BaseHostdev(Device):
             starts the guest sees to that.
         source: which device of the host it is.
         address: where the guest sees it.
-        boot: in which order the guest is booted from it; rom: what it sees of its ROM.
-        readonly, shareable: (SCSI) the guest can't write to it; other domains use it at the same time.
+        boot: in which order the guest is booted from it.
+        rom: what it sees of its ROM.
+        readonly: (SCSI) the guest can't write to it.
+        shareable: (SCSI) other domains use it at the same time.
     """
 
     boot: Boot | None = None
@@ -146,7 +148,8 @@ class MdevHostdev(SubsystemHostdev):
 
     Attributes:
         model: what it is for the guest: a PCI device, a CCW device, or one for cryptography (S/390).
-        display: it has a screen, to be seen with the guest's graphics; ramfb: also while the guest boots.
+        display: it has a screen, to be seen with the guest's graphics.
+        ramfb: also while the guest boots.
     """
 
     type_: Literal["mdev"]
@@ -171,7 +174,8 @@ class AdapterSource(Node):
     """A SCSI device of the host.
 
     Attributes:
-        adapter: what it is plugged into; address: where on it.
+        adapter: what it is plugged into.
+        address: where on it.
     """
 
     protocol: Literal["adapter"] | None = None
@@ -191,7 +195,8 @@ class IscsiHostdevSource(Node):
 
     Attributes:
         name: of the target, with ``/`` and the unit's number.
-        auth: as whom to log in; initiator: who the host is to the server.
+        auth: as whom to log in.
+        initiator: who the host is to the server.
     """
 
     protocol: Literal["iscsi"]
@@ -205,7 +210,8 @@ class ScsiHostdev(SubsystemHostdev):
     """A SCSI device.
 
     Attributes:
-        sgio: unfiltered: the guest's own commands are not filtered; rawio: it may send any command.
+        sgio: unfiltered: the guest's own commands are not filtered.
+        rawio: it may send any command.
     """
 
     type_: Literal["scsi"]
@@ -274,7 +280,8 @@ class NetHostdev(BaseHostdev):
     """A network interface, for a container.
 
     Attributes:
-        ips: the addresses it has there; routes: the routes.
+        ips: the addresses it has there.
+        routes: the routes.
     """
 
     mode: Literal["capabilities"]

@@ -25,7 +25,9 @@ class Lease(Node):
     """A lease of a lock manager: the domain does not start unless it is granted.
 
     Attributes:
-        lockspace: where the key is held; key: which lease it is; target: where the lock manager keeps it.
+        lockspace: where the key is held.
+        key: which lease it is.
+        target: where the lock manager keeps it.
     """
 
     lockspace: Annotated[str, Text]

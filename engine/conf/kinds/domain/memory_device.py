@@ -15,10 +15,14 @@ __all__ = ["MemoryDevice"]
 class MemorySource(Node):
     """Where the memory is: in the host's, or in a file or device (nvdimm, virtio-pmem).
 
+    Sizes are in KiB without a unit.
+
     Attributes:
-        pagesize: of the host's memory; nodemask: which of its NUMA nodes it is taken from.
-        path: of the file or device; alignsize: how it is aligned when it is mapped; pmem: what is written to it is kept
-            for sure. Sizes are in KiB without a unit.
+        pagesize: of the host's memory.
+        nodemask: which of its NUMA nodes it is taken from.
+        path: of the file or device.
+        alignsize: how it is aligned when it is mapped.
+        pmem: what is written to it is kept for sure.
     """
 
     pagesize: ScaledInteger | None = None
@@ -50,9 +54,11 @@ class MemoryTarget(Node):
     Attributes:
         size: all of it, or (virtio-mem) what it may become.
         node: the guest's NUMA node that it belongs to.
-        block: (virtio-mem) the unit it grows in; requested: how much the guest should have; current: (told, never set)
-            how much it has.
-        label: (nvdimm) the part for labels; readonly: the guest can't write to it.
+        block: (virtio-mem) the unit it grows in.
+        requested: how much the guest should have.
+        current: (told, never set) how much it has.
+        label: (nvdimm) the part for labels.
+        readonly: the guest can't write to it.
     """
 
     size: ScaledInteger
@@ -73,7 +79,8 @@ class MemoryDevice(Device):
         access: shared: with the host, as a DAX device and virtio-pmem need it.
         discard: (dimm) the host forgets what it held as soon as the guest ends.
         uuid: (nvdimm of a pSeries guest) which module it is; made up when it is left out.
-        source: where it is; target: what the guest sees of it.
+        source: where it is.
+        target: what the guest sees of it.
     """
 
     model: Literal["dimm", "nvdimm", "virtio-pmem", "virtio-mem", "sgx-epc"]

@@ -49,7 +49,8 @@ class UsbFilterRule(Node):
 
     Attributes:
         class_: of the device, such as 0x08 for storage.
-        vendor, product: its IDs; version: of the device, not of USB.
+        vendor, product: its IDs.
+        version: of the device, not of USB.
         allow: whether it may be plugged in.
     """
 

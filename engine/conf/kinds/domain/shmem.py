@@ -40,7 +40,8 @@ class ShmemMsi(Node):
     """Guests can interrupt each other by messages.
 
     Attributes:
-        vectors: of interrupts; ioeventfd: they go past the hypervisor.
+        vectors: of interrupts.
+        ioeventfd: they go past the hypervisor.
     """
 
     ioeventfd: OnOff | None = None
@@ -55,7 +56,8 @@ class Shmem(Device):
         role: master: it goes with this guest on a migration; peer: the guest can't be migrated with it. Since 6.6.0.
         model: which device it is.
         size: a power of 2, at least 1 MiB; in bytes without a unit.
-        server: who brings the guests together; msi: how they interrupt each other.
+        server: who brings the guests together.
+        msi: how they interrupt each other.
     """
 
     name: ShmemName

@@ -45,7 +45,8 @@ class VsockCid(Node):
     """The number by which the host reaches the guest.
 
     Attributes:
-        auto: yes: one that is free when the guest starts; address: this one, from 3.
+        auto: yes: one that is free when the guest starts.
+        address: this one, from 3.
     """
 
     auto: YesNo | None = None
@@ -119,8 +120,8 @@ class Watchdog(Device):
 
     Attributes:
         model: i6300esb: a PCI device; ib700: an ISA device; diag288: of S/390.
-        action: what it does: reset when it is left out; dump: the guest's memory is written to a file;
-            inject-nmi: the guest gets an interrupt that it can't mask.
+        action: what it does: reset when it is left out; dump: the guest's memory is written to a file; inject-nmi: the
+            guest gets an interrupt that it can't mask.
     """
 
     model: Literal["i6300esb", "ib700", "diag288"]

@@ -113,7 +113,8 @@ class Auth(Node):
     """As whom to log in at the server.
 
     Attributes:
-        username: the user; secret: the secret of the password.
+        username: the user.
+        secret: the secret of the password.
     """
 
     username: GenericName
@@ -310,11 +311,14 @@ class NetworkStorageSource(StorageSource):
 
     Attributes:
         name: of the volume, image or file at the server.
-        host: the server; hosts: one or more of them.
+        host: the server.
+        hosts: one or more of them.
         tls: whether the connection is encrypted; as the hypervisor's settings say when it is left out.
         auth: as whom to log in.
-        readahead: how much is read ahead; timeout: when a connection fails.
-        query: the part of the URL after ``?``; ssl: how the server's certificate is treated.
+        readahead: how much is read ahead.
+        timeout: when a connection fails.
+        query: the part of the URL after ``?``.
+        ssl: how the server's certificate is treated.
     """
 
 
