@@ -15,6 +15,7 @@ from engine.conf.kinds.domain.clock import (
     Perf,
     PowerManagement,
 )
+from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.features import Features
 from engine.conf.kinds.domain.memory import MaxMemory, Memory, MemoryBacking, MemTune, NumaTune
 from engine.conf.kinds.domain.namespaces import (
@@ -44,15 +45,9 @@ from engine.conf.kinds.domain.tuning import (
     Vcpus,
 )
 from engine.conf.kinds.values import ObjectNameWithSlash, UnsignedInt, Uuid, UuidOrNothing
-from engine.conf.nodes.node import Child, Definition, Node, Open, Text
+from engine.conf.nodes.node import Child, Definition, Text
 
-__all__ = ["Devices", "DomainDocument"]
-
-
-class Devices(Node):
-    """What is plugged into the guest."""
-
-    content: Annotated[tuple[str, ...], Open("##any")] = ()
+__all__ = ["DomainDocument"]
 
 
 class DomainDocument(Definition):
