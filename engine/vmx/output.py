@@ -1,0 +1,44 @@
+"""The entries of a .vmx as they are written, with an account of what of the domain they don't hold."""
+
+from __future__ import annotations
+
+from engine.conf.nodes.node import Node
+from engine.errors import Problem
+from engine.vmx.document import Entry, format_vmx
+
+__all__ = ["Output"]
+
+
+class Output:
+    """A .vmx in the making."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._skipped: dict[int, str] = {}
+        self._warnings: list[Problem] = []
+
+    @property
+    def text(self) -> str:
+        return format_vmx(self._entries)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Of what is written, but not quite as it was."""
+        return self._warnings
+
+    def put(self, key: str, value: str | int) -> None:
+        """One more entry; true and false are written as words."""
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        self._entries.append(Entry(key, str(value)))
+
+    def skip(self, node: Node, reason: str = "") -> None:
+        """Nothing of the node is written; without a reason, because it goes without saying."""
+        self._skipped[id(node)] = reason
+
+    def skipped(self, node: Node) -> str | None:
+        """Why it is not written; None: it is, as far as a .vmx can hold it."""
+        return self._skipped.get(id(node))
+
+    def warn(self, node: Node, place: str, reason: str) -> None:
+        self._warnings.append(Problem(line=node.line, xpath=place, reason=reason, severity="warning"))

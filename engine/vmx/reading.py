@@ -1,0 +1,226 @@
+"""A .vmx as a domain: what ``virsh domxml-from-native vmware-vmx`` does.
+
+Sources: libvirt's "VMware ESX hypervisor driver" and "Domain XML format"; VMware's public lists of .vmx parameters. What
+is the same for all of VMware's machines is said as libvirt says it: a clock in UTC, a graphics card, what follows when
+the guest stops.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.cpu import CpuTopology, GuestCpu
+from engine.conf.kinds.domain.clock import UtcClock
+from engine.conf.kinds.domain.devices import Devices
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.memory import Memory, MemTune
+from engine.conf.kinds.domain.os import HvmOs, HvmType
+from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
+from engine.errors import ConfigError
+from engine.vmx.conversion import Conversion
+from engine.vmx.document import parse_vmx
+from engine.vmx.files import FileNames
+from engine.vmx.reading_cards import interfaces
+from engine.vmx.reading_display import filesystems, graphics, video
+from engine.vmx.reading_drives import controllers, disks
+from engine.vmx.reading_ports import console, parallels, serials
+from engine.vmx.settings import Settings
+
+__all__ = ["read_vmx"]
+
+_CONFIG_VERSION = 8
+_HARDWARE_VERSION = 4  # the oldest whose .vmx is of today's form
+_MEMORY = 32  # MiB, if nothing is said
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
+#: The shares of each CPU of a machine, by the word for them.
+SHARES = {"low": 500, "normal": 1000, "high": 2000}
+
+
+def read_vmx(
+    text: str | bytes,
+    *,
+    source: str | None = None,
+    files: FileNames | None = None,
+    datacenter_path: str | None = None,
+) -> Conversion:
+    """The domain that a .vmx describes, and warnings of all that a domain can't say.
+
+    Bytes are decoded as the text's own ``.encoding`` says.
+
+    Args:
+        source: the file it came from, for messages.
+        files: where it is, and which datastores there are; without it, names of files are left as they are.
+        datacenter_path: where the machine is in vCenter's inventory, which the .vmx does not know.
+
+    Raises:
+        ConfigError: it is no .vmx, or a value in it is none that its key can have.
+    """
+    settings = Settings(parse_vmx(text, source=source), source)
+    _versions(settings)
+    cpus = _cpus(settings)
+    megabytes = _memory(settings)
+    definition = DomainDocument(
+        source=source,
+        type_="vmware",
+        name=_name(settings),
+        uuid=settings.uuid("uuid.bios") or _NO_UUID,
+        genid=_genid(settings),
+        description=settings.text("annotation"),
+        memory=Memory(value=megabytes * 1024, unit="KiB"),
+        current_memory=ScaledInteger(value=_balloon(settings, megabytes) * 1024, unit="KiB"),
+        memtune=_guarantee(settings, megabytes),
+        vcpu=Vcpu(placement="static", cpuset=_affinity(settings), count=cpus),
+        cputune=_shares(settings, cpus),
+        os=_os(settings),
+        cpu=_topology(settings, cpus),
+        clock=UtcClock(offset="utc"),
+        on_poweroff="destroy",
+        on_reboot="restart",
+        on_crash="destroy",
+        devices=_devices(settings, files or FileNames()),
+        datacenterpath=datacenter_path,
+    )
+    return Conversion(definition=definition, warnings=settings.warnings())
+
+
+# ---------------------------------------------------------------------------- what it is
+
+
+def _versions(settings: Settings) -> None:
+    for key, least in (("config.version", _CONFIG_VERSION), ("virtualHW.version", _HARDWARE_VERSION)):
+        found = settings.number(key)
+        if found is None:
+            raise ConfigError(f"it has no '{key}', so it is no .vmx", source=settings.source)
+        if found < least or (key == "config.version" and found > least):
+            settings.refuse(key, f"is not {least}{'' if key == 'config.version' else ' or more'}")
+
+
+def _name(settings: Settings) -> str:
+    """In names VMware writes ``/``, ``\\`` and ``%`` as ``%`` and their code."""
+    name = settings.text("displayName")
+    if not name:
+        raise ConfigError("it has no 'displayName'", source=settings.source)
+    name = _PERCENT.sub(lambda match: chr(int(match[1], 16)), name)
+    if not name.isprintable():
+        settings.refuse("displayName", "has a control character")
+    return name
+
+
+def _genid(settings: Settings) -> str | None:
+    """The two halves, which VMware has as signed numbers, one after the other, as libvirt takes them."""
+    halves = [settings.number(key) or 0 for key in ("vm.genid", "vm.genidX")]
+    if not any(halves):
+        return None
+    digits = "".join(f"{half % 2**64:016x}" for half in halves)
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _os(settings: Settings) -> HvmOs:
+    """Of the guest's system, a domain says only whether it is of 64 bits."""
+    arch: Literal["x86_64", "i686"] = "x86_64" if settings.glance("guestOS").lower().endswith("-64") else "i686"
+    firmware = settings.word("firmware")
+    if firmware not in ("", "bios", "efi"):
+        settings.warn("firmware", "it is taken for a BIOS")
+    return HvmOs(firmware="efi" if firmware == "efi" else None, type_=HvmType(arch=arch, value="hvm"))
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def _memory(settings: Settings) -> int:
+    """In MiB."""
+    size = settings.number("memsize")
+    if size is None:
+        return _MEMORY
+    if size <= 0 or size % 4:
+        settings.refuse("memsize", "is no multiple of 4")
+    if size >= 2**32:
+        settings.refuse("memsize", "is too much")
+    return size
+
+
+def _balloon(settings: Settings, megabytes: int) -> int:
+    """What the guest may have of the host's memory."""
+    most = settings.number("sched.mem.max")
+    return megabytes if most is None or most < 0 else min(most, megabytes)
+
+
+def _guarantee(settings: Settings, megabytes: int) -> MemTune | None:
+    least = min(settings.number("sched.mem.minsize") or 0, megabytes)
+    if settings.number("sched.mem.min") not in (None, 0, least):
+        settings.warn("sched.mem.min", "it is not the same as sched.mem.minsize, which is taken")
+    return MemTune(min_guarantee=ScaledInteger(value=least * 1024, unit="KiB")) if least > 0 else None
+
+
+# ---------------------------------------------------------------------------- CPUs
+
+
+def _cpus(settings: Settings) -> int:
+    count = settings.number("numvcpus")
+    if count is not None and not 0 < count < 65536:
+        settings.refuse("numvcpus", "is no number of CPUs")
+    return count or 1
+
+
+def _topology(settings: Settings, cpus: int) -> GuestCpu | None:
+    cores = settings.number("cpuid.coresPerSocket") or 1
+    if cores < 0 or cpus % cores:
+        settings.refuse("cpuid.coresPerSocket", f"does not divide the {cpus} CPUs")
+    if cores == 1:
+        return None
+    return GuestCpu(topology=CpuTopology(sockets=cpus // cores, dies=1, cores=cores, threads=1))
+
+
+def _affinity(settings: Settings) -> str | None:
+    word = settings.word("sched.cpu.affinity")
+    if not word or word == "all":
+        return None
+    numbers = [part.strip() for part in word.split(",")]
+    if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+        settings.refuse("sched.cpu.affinity", "is no list of CPUs")
+    return _as_set(sorted({int(number) for number in numbers}))
+
+
+def _as_set(numbers: list[int]) -> str:
+    """As libvirt writes it: 0-2,5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
+
+
+def _shares(settings: Settings, cpus: int) -> CpuTune | None:
+    word = settings.word("sched.cpu.shares")
+    if not word:
+        return None
+    if word in SHARES:
+        return CpuTune(shares=SHARES[word] * cpus)
+    number = settings.number("sched.cpu.shares")
+    if number is None or not 0 <= number < 2**32:
+        settings.refuse("sched.cpu.shares", "is no number of shares")
+    return CpuTune(shares=number)
+
+
+# ---------------------------------------------------------------------------- devices
+
+
+def _devices(settings: Settings, files: FileNames) -> Devices:
+    found = tuple(disks(settings, files))
+    ports = tuple(serials(settings, files))
+    return Devices(
+        disks=found,
+        controllers=tuple(controllers(settings, found)),
+        filesystems=tuple(filesystems(settings)),
+        interfaces=tuple(interfaces(settings)),
+        serials=ports,
+        parallels=tuple(parallels(settings, files)),
+        consoles=tuple(console(port) for port in ports[:1]),
+        graphics=tuple(graphics(settings)),
+        videos=(video(settings),),
+    )

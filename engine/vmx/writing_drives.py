@@ -1,0 +1,198 @@
+"""Disks, drives and their controllers, to a .vmx. Sources: as for reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from engine.conf.kinds.domain.controller import Controller, IdeController, PlainController, ScsiController
+from engine.conf.kinds.domain.device import DriveAddress
+from engine.conf.kinds.domain.devices import Devices
+from engine.conf.kinds.domain.disk import BlockDisk, Disk, FileDisk
+from engine.errors import UnsupportedConfig
+from engine.vmx.buses import BUSES, SCSI_MODELS, Slot, slot_at, slot_named
+from engine.vmx.files import FileNames
+from engine.vmx.output import Output
+
+__all__ = ["put_drives"]
+
+#: The disks that have a place, with it.
+Placed: TypeAlias = "list[tuple[Disk, Slot]]"
+
+_VMX_MODELS: dict[str, str] = {name: word for word, name in SCSI_MODELS.items()}
+_CDROMS_OF_ESX = "/vmfs/devices/cdrom/"
+_BUS_OF_NAME = {"sd": "scsi", "hd": "ide", "fd": "fdc"}
+
+
+def put_drives(output: Output, devices: Devices, files: FileNames, adapters: Mapping[str, str]) -> bool:
+    """Controllers first, then disks; whether there is a SCSI controller.
+
+    Raises:
+        UnsupportedConfig: the disks of a SCSI controller want it to be of several models.
+    """
+    placed = _placed(output, devices.disks)
+    scsi = _scsi_models(output, devices.controllers, placed, adapters)
+    for index, model in sorted(scsi.items()):
+        output.put(f"scsi{index}.present", True)
+        if model:
+            output.put(f"scsi{index}.virtualDev", _VMX_MODELS[model])
+    for index in sorted({slot.controller for _, slot in placed if slot.bus.name == "sata"}):
+        output.put(f"sata{index}.present", True)
+    for disk, slot in placed:
+        _put_disk(output, disk, slot, files)
+    used = {slot.device for _, slot in placed}
+    for device in ("floppy0", "floppy1"):
+        if device not in used:
+            output.put(f"{device}.present", False)  # VMware takes the first for present if nothing is said
+    return bool(scsi)
+
+
+def _placed(output: Output, disks: Sequence[Disk]) -> Placed:
+    found: Placed = []
+    taken: set[str] = set()
+    for disk in disks:
+        slot = _slot(disk)
+        reason = _obstacle(disk, slot)
+        if slot is not None and slot.device in taken:
+            reason = f"another disk is at VMware's {slot.device} already, so it is left out"
+        if slot is None or reason:
+            output.skip(disk, reason)
+            continue
+        taken.add(slot.device)
+        found.append((disk, slot))
+    return found
+
+
+def _slot(disk: Disk) -> Slot | None:
+    name = disk.target.bus or _BUS_OF_NAME.get(disk.target.dev[:2], "")
+    bus = BUSES.get(name)
+    if bus is None:
+        return None
+    if isinstance(disk.address, DriveAddress):
+        return slot_at(bus, disk.address)
+    return slot_named(bus, disk.target.dev)
+
+
+def _obstacle(disk: Disk, slot: Slot | None) -> str:
+    """Why the disk can't be in a .vmx."""
+    if slot is None:
+        return "VMware's machines have no such place for a disk, so it is left out"
+    if not isinstance(disk, FileDisk | BlockDisk):
+        return f"a .vmx has no disks of type='{disk.type_}', so it is left out"
+    if (slot.bus.name == "fdc") is not (disk.device == "floppy"):
+        return "floppy disks, and only these, are on bus='fdc', so it is left out"
+    if disk.device in (None, "disk"):
+        name = disk.source.file if isinstance(disk, FileDisk) and disk.source is not None else None
+        if name is None or not name.lower().endswith(".vmdk"):
+            return "VMware's hard disks are .vmdk files, so it is left out"
+    return ""
+
+
+# ---------------------------------------------------------------------------- controllers
+
+
+def _scsi_models(
+    output: Output, controllers: Sequence[Controller], placed: Placed, adapters: Mapping[str, str]
+) -> dict[int, str]:
+    """The model of each SCSI controller; empty: as VMware likes."""
+    models: dict[int, str] = {slot.controller: "" for _, slot in placed if slot.bus.name == "scsi"}
+    for number, controller in enumerate(controllers):
+        if isinstance(controller, ScsiController):
+            _add_controller(output, controller, number, models)
+        elif not isinstance(controller, IdeController | PlainController):
+            output.skip(controller, "a .vmx has no place for such a controller, so it is left out")
+    for disk, slot in placed:
+        if slot.bus.name == "scsi" and disk.driver is not None and disk.driver.name is not None:
+            _add_model(disk.driver.name, slot.controller, models, adapters)
+    for index, model in models.items():
+        if model == "auto":
+            models[index] = _detected(output, index, placed, adapters)
+    return models
+
+
+def _add_controller(output: Output, controller: ScsiController, number: int, models: dict[int, str]) -> None:
+    index = number if controller.index is None else int(controller.index)
+    model = controller.model or ""
+    if index >= BUSES["scsi"].controllers:
+        output.skip(controller, "VMware's machines have no more than 4 SCSI controllers, so it is left out")
+    elif model and model not in ("auto", *_VMX_MODELS):
+        raise UnsupportedConfig(f"<controller type='scsi' model='{model}'>", "VMware has no such SCSI controller")
+    else:
+        models[index] = model or models.get(index, "")
+
+
+def _add_model(name: str, index: int, models: dict[int, str], adapters: Mapping[str, str]) -> None:
+    """The model that a disk's driver names, which is how it was said before there were controllers."""
+    name = name.lower()
+    if name not in ("auto", *_VMX_MODELS):
+        return
+    if models[index] not in ("", "auto", name) and name != "auto":
+        what = f"<driver name='{name}'>"
+        raise UnsupportedConfig(what, f"SCSI controller {index} is a {models[index]} already")
+    models[index] = models[index] if name == "auto" and models[index] else name
+
+
+def _detected(output: Output, index: int, placed: Placed, adapters: Mapping[str, str]) -> str:
+    """The model that the images were made for."""
+    disks = [disk for disk, slot in placed if slot.bus.name == "scsi" and slot.controller == index]
+    names = [disk.source.file for disk in disks if isinstance(disk, FileDisk) and disk.source is not None]
+    found = {SCSI_MODELS.get(adapters[name].lower(), adapters[name]) for name in names if name and name in adapters}
+    if len(found) > 1 or not found <= set(_VMX_MODELS):
+        models = ", ".join(sorted(found))
+        raise UnsupportedConfig(f"SCSI controller {index}", f"its disks are made for: {models}")
+    if found:
+        return found.pop()
+    at = disks[0] if disks else None
+    if at is not None:
+        output.warn(at, f"scsi{index}.virtualDev", "what its disks are made for is not known; lsilogic is taken")
+    return "lsilogic"
+
+
+# ---------------------------------------------------------------------------- disks
+
+
+def _put_disk(output: Output, disk: Disk, slot: Slot, files: FileNames) -> None:
+    output.put(f"{slot.device}.present", True)
+    if isinstance(disk, FileDisk):
+        _put_file(output, disk, slot, files)
+    elif isinstance(disk, BlockDisk):
+        _put_block(output, disk, slot)
+    if disk.device in (None, "disk"):
+        _put_policy(output, disk, slot.device)
+
+
+def _put_file(output: Output, disk: FileDisk, slot: Slot, files: FileNames) -> None:
+    name = disk.source.file if disk.source is not None else None
+    if slot.bus.name == "fdc":
+        output.put(f"{slot.device}.fileType", "file")
+    else:
+        output.put(f"{slot.device}.deviceType", "cdrom-image" if disk.device == "cdrom" else slot.bus.hard_disk)
+    output.put(f"{slot.device}.fileName", files.to_vmx(name) if name else "emptyBackingString")
+
+
+def _put_block(output: Output, disk: BlockDisk, slot: Slot) -> None:
+    name = (disk.source.dev if disk.source is not None else None) or ""
+    detects = not name and disk.source is not None and disk.source.startup_policy == "optional"
+    if slot.bus.name == "fdc":
+        output.put(f"{slot.device}.fileType", "device")
+    else:
+        output.put(f"{slot.device}.deviceType", _block_type(disk, slot, name))
+    if detects:
+        output.put(f"{slot.device}.autodetect", True)
+    output.put(f"{slot.device}.fileName", name or ("auto detect" if detects else "emptyBackingString"))
+
+
+def _block_type(disk: BlockDisk, slot: Slot, name: str) -> str:
+    if disk.device != "lun":
+        return "atapi-cdrom"
+    return "scsi-passthru" if slot.bus.name == "scsi" and name.startswith(_CDROMS_OF_ESX) else "cdrom-raw"
+
+
+def _put_policy(output: Output, disk: Disk, device: str) -> None:
+    cache = disk.driver.cache if disk.driver is not None else None
+    if cache == "writethrough":
+        output.put(f"{device}.writeThrough", True)
+    elif cache not in (None, "default"):
+        output.warn(disk, f"{device}.writeThrough", f"VMware has no cache='{cache}', so its default is taken")
+    if disk.transient is not None:
+        output.put(f"{device}.mode", "independent-nonpersistent")
