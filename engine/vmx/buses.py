@@ -1,7 +1,8 @@
 """Where disks are: on the buses of VMware's machines, as a .vmx and as a domain say it.
 
 Sources: libvirt's "Domain XML format" for names and addresses of disks; VMware's "Configuration Maximums" for how many
-fit on each bus.
+fit on each bus. That a SCSI bus may have 64 disks came after the names of disks had been given out to 15 on each: those
+beyond are named as if they were on the next.
 """
 
 from __future__ import annotations
@@ -13,17 +14,9 @@ import msgspec
 
 from engine.conf.kinds.domain.device import DriveAddress
 
-__all__ = ["BUSES", "SCSI_MODELS", "Bus", "BusName", "Slot", "slot_at", "slot_named", "slots"]
+__all__ = ["BUSES", "Bus", "BusName", "Slot", "disk_name", "slot_at", "slot_named", "slots"]
 
 BusName: TypeAlias = Literal["scsi", "sata", "ide", "fdc"]
-
-#: How libvirt calls a SCSI controller, by how VMware does.
-SCSI_MODELS: dict[str, Literal["buslogic", "lsilogic", "lsisas1068", "vmpvscsi"]] = {
-    "buslogic": "buslogic",
-    "lsilogic": "lsilogic",
-    "lsisas1068": "lsisas1068",
-    "pvscsi": "vmpvscsi",
-}
 
 
 class Bus(msgspec.Struct, frozen=True):
@@ -32,6 +25,7 @@ class Bus(msgspec.Struct, frozen=True):
     Attributes:
         name: libvirt's; vmx: VMware's. letters: what names of its disks begin with.
         controllers: how many there may be. units: the numbers on each (a SCSI controller is number 7 itself).
+        names: how many names of disks each has for its own.
         hard_disk: the type of device that VMware calls a hard disk there.
     """
 
@@ -40,16 +34,17 @@ class Bus(msgspec.Struct, frozen=True):
     letters: str
     controllers: int
     units: tuple[int, ...]
+    names: int
     hard_disk: str = ""
 
 
 BUSES: dict[str, Bus] = {
     bus.name: bus
     for bus in (
-        Bus("scsi", "scsi", "sd", 4, (*range(7), *range(8, 16)), "scsi-hardDisk"),
-        Bus("sata", "sata", "sd", 4, (*range(30),), "sata-hardDisk"),
-        Bus("ide", "ide", "hd", 2, (0, 1), "ata-hardDisk"),
-        Bus("fdc", "floppy", "fd", 1, (0, 1)),
+        Bus("scsi", "scsi", "sd", 4, (*range(7), *range(8, 64)), 15, "scsi-hardDisk"),
+        Bus("sata", "sata", "sd", 4, (*range(30),), 30, "ata-hardDisk"),
+        Bus("ide", "ide", "hd", 2, (0, 1), 2, "ata-hardDisk"),
+        Bus("fdc", "floppy", "fd", 1, (0, 1), 2),
     )
 }
 
@@ -72,10 +67,14 @@ class Slot(msgspec.Struct, frozen=True):
         return f"{self.bus.vmx}{self.controller}"
 
     @property
+    def index(self) -> int:
+        """Which name of its bus's it has."""
+        return self.controller * self.bus.names + self.bus.units.index(self.unit)
+
+    @property
     def dev(self) -> str:
         """The domain's name of the disk: ``sdb``."""
-        index = self.controller * len(self.bus.units) + self.bus.units.index(self.unit)
-        return self.bus.letters + _letters(index)
+        return disk_name(self.bus.letters, self.index)
 
     @property
     def address(self) -> DriveAddress:
@@ -107,7 +106,7 @@ def slot_named(bus: Bus, dev: str) -> Slot | None:
     index = _index(dev.removeprefix(bus.letters)) if dev.startswith(bus.letters) else None
     if index is None:
         return None
-    controller, place = divmod(index, len(bus.units))
+    controller, place = divmod(index, bus.names)
     return _slot(bus, controller, bus.units[place])
 
 
@@ -115,14 +114,14 @@ def _slot(bus: Bus, controller: int, unit: int) -> Slot | None:
     return Slot(bus, controller, unit) if controller < bus.controllers and unit in bus.units else None
 
 
-def _letters(index: int) -> str:
-    """0 is a, 25 is z, 26 is aa."""
+def disk_name(prefix: str, index: int) -> str:
+    """Of the disks that begin with ``sd``, 0 is sda, 25 is sdz, 26 is sdaa."""
     text = ""
     index += 1
     while index:
         index, letter = divmod(index - 1, 26)
         text = chr(ord("a") + letter) + text
-    return text
+    return prefix + text
 
 
 def _index(letters: str) -> int | None:

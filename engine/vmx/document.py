@@ -4,8 +4,8 @@ Sources: VMware's public lists of .vmx parameters, and the files that its produc
 
 - A line that is empty, or whose first character is ``#``, says nothing; so does what follows a value after a ``#``.
 - Keys are the same in upper and lower case. One that is there already is not taken again.
-- Values may stand without quotes if they have no spaces. In a value ``|22`` is the character of that hexadecimal code;
-  a ``|`` before anything else is itself.
+- Values may stand without quotes if they have no spaces. In a value ``|22`` is the character of that hexadecimal code
+  (in UTF-8, where it has several); a ``|`` before anything else is itself.
 - ``.encoding`` says in which encoding the bytes of the file are; without it they are UTF-8.
 - Lines end with LF, or CR and LF.
 """
@@ -20,11 +20,11 @@ import msgspec
 
 from engine.errors import ConfigError
 
-__all__ = ["Entry", "VmxDocument", "format_vmx", "parse_vmx"]
+__all__ = ["Entry", "VmxDocument", "format_vmx", "parse_vmx", "unescaped"]
 
 _BLANK = " \t"
 _KEY = re.compile(r'[^\s="#]+')
-_ESCAPE = re.compile(r"\|([0-9A-Fa-f]{2})")
+_ESCAPED = {marker: re.compile(f"(?:{re.escape(marker)}[0-9A-Fa-f]{{2}})+") for marker in "|%"}
 _TO_ESCAPE = re.compile(r'["|\x00-\x1f\x7f]')
 _BARE = re.compile(r'[^\s"#]*')
 #: What can't stand in an XML document, and so in no definition.
@@ -122,7 +122,7 @@ def _entry(line: str, number: int, source: str | None) -> Entry | None:
     rest = line[key.end() :].lstrip(_BLANK) if key else ""
     if key is None or not rest.startswith("="):
         raise ConfigError('the line is not of the form: key = "value"', source=source, line=number)
-    value = _unescaped(_value(rest[1:].lstrip(_BLANK), key[0], number, source))
+    value = unescaped(_value(rest[1:].lstrip(_BLANK), key[0], number, source), "|")
     if _UNSPEAKABLE.search(key[0] + value):
         raise ConfigError(f"'{key[0]!a:.60}' has a control character", source=source, line=number)
     return Entry(key[0], value, number)
@@ -143,10 +143,16 @@ def _value(rest: str, key: str, line: int, source: str | None) -> str:
     return value
 
 
-def _unescaped(value: str) -> str:
-    if "|" not in value:
-        return value
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), value)
+def unescaped(value: str, marker: str) -> str:
+    """With each ``marker`` and two hexadecimal digits, ``|`` or ``%``, as the byte that they are."""
+    return _ESCAPED[marker].sub(lambda match: _characters(match[0], marker), value) if marker in value else value
+
+
+def _characters(escaped: str, marker: str) -> str:
+    try:
+        return bytes.fromhex(escaped.replace(marker, "")).decode()
+    except UnicodeDecodeError:
+        return escaped
 
 
 # ---------------------------------------------------------------------------- writing

@@ -34,7 +34,7 @@ _DEFAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"svga\.present", ("true",)),
     (r"isolation\.tools\.hgfs\.disable", ("true",)),
     (r"remotedisplay\.vnc\.enabled", ("false",)),
-    (r"(mks\.enable3d|vhv\.enable|vvtd\.enable|cpuid\.corespersocket)", ("false", "1")),
+    (r"(mks\.enable3d|vhv\.enable|vvtd\.enable|smbios\.reflecthost|uefi\.secureboot\.enabled)", ("false",)),
 )
 #: Patterns of keys that hold no configuration of the guest.
 _NOTES: tuple[str, ...] = (

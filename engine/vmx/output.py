@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from engine.conf.nodes.node import Node
-from engine.errors import Problem
+from engine.errors import Problem, UnsupportedConfig
 from engine.vmx.document import Entry, format_vmx
 
 __all__ = ["Output"]
@@ -12,7 +14,8 @@ __all__ = ["Output"]
 class Output:
     """A .vmx in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str | None = None) -> None:
+        self._source = source
         self._entries: list[Entry] = []
         self._skipped: dict[int, str] = {}
         self._warnings: list[Problem] = []
@@ -39,6 +42,10 @@ class Output:
     def skipped(self, node: Node) -> str | None:
         """Why it is not written; None: it is, as far as a .vmx can hold it."""
         return self._skipped.get(id(node))
+
+    def refuse(self, node: Node, what: str, reason: str) -> NoReturn:
+        """Raises UnsupportedConfig of the node."""
+        raise UnsupportedConfig(what, reason, source=self._source, line=node.line or None)
 
     def warn(self, node: Node, place: str, reason: str) -> None:
         self._warnings.append(Problem(line=node.line, xpath=place, reason=reason, severity="warning"))

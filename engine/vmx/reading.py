@@ -1,7 +1,7 @@
 """A .vmx as a domain: what ``virsh domxml-from-native vmware-vmx`` does.
 
-Sources: libvirt's "VMware ESX hypervisor driver" and "Domain XML format"; VMware's public lists of .vmx parameters. What
-is the same for all of VMware's machines is said as libvirt says it: a clock in UTC, a graphics card, what follows when
+Sources: libvirt's "VMware ESX hypervisor driver" and "Domain XML format"; VMware's public lists of .vmx parameters.
+What is so of all of VMware's machines is said as libvirt says it: a clock in UTC, a graphics card, what follows when
 the guest stops.
 """
 
@@ -10,23 +10,26 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import msgspec
+
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.cpu import CpuTopology, GuestCpu
 from engine.conf.kinds.domain.clock import UtcClock
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
-from engine.conf.kinds.domain.os import HvmOs, HvmType
+from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
 from engine.errors import ConfigError
 from engine.vmx.conversion import Conversion
-from engine.vmx.document import parse_vmx
+from engine.vmx.document import parse_vmx, unescaped
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces
 from engine.vmx.reading_display import filesystems, graphics, video
 from engine.vmx.reading_drives import controllers, disks
 from engine.vmx.reading_ports import console, parallels, serials
 from engine.vmx.settings import Settings
+from engine.vmx.words import SHARES
 
 __all__ = ["read_vmx"]
 
@@ -34,9 +37,7 @@ _CONFIG_VERSION = 8
 _HARDWARE_VERSION = 4  # the oldest whose .vmx is of today's form
 _MEMORY = 32  # MiB, if nothing is said
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
-_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
-#: The shares of each CPU of a machine, by the word for them.
-SHARES = {"low": 500, "normal": 1000, "high": 2000}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_vmx(
@@ -60,10 +61,15 @@ def read_vmx(
     """
     settings = Settings(parse_vmx(text, source=source), source)
     _versions(settings)
-    cpus = _cpus(settings)
-    megabytes = _memory(settings)
-    definition = DomainDocument(
-        source=source,
+    definition = msgspec.structs.replace(
+        _domain(settings, _devices(settings, files or FileNames())), source=source, datacenterpath=datacenter_path
+    )
+    return Conversion(definition=definition, warnings=settings.warnings())
+
+
+def _domain(settings: Settings, devices: Devices) -> DomainDocument:
+    cpus, megabytes = _cpus(settings), _memory(settings)
+    return DomainDocument(
         type_="vmware",
         name=_name(settings),
         uuid=settings.uuid("uuid.bios") or _NO_UUID,
@@ -80,10 +86,8 @@ def read_vmx(
         on_poweroff="destroy",
         on_reboot="restart",
         on_crash="destroy",
-        devices=_devices(settings, files or FileNames()),
-        datacenterpath=datacenter_path,
+        devices=devices,
     )
-    return Conversion(definition=definition, warnings=settings.warnings())
 
 
 # ---------------------------------------------------------------------------- what it is
@@ -103,8 +107,8 @@ def _name(settings: Settings) -> str:
     name = settings.text("displayName")
     if not name:
         raise ConfigError("it has no 'displayName'", source=settings.source)
-    name = _PERCENT.sub(lambda match: chr(int(match[1], 16)), name)
-    if not name.isprintable():
+    name = unescaped(name, "%")
+    if _CONTROL.search(name):
         settings.refuse("displayName", "has a control character")
     return name
 
@@ -124,7 +128,11 @@ def _os(settings: Settings) -> HvmOs:
     firmware = settings.word("firmware")
     if firmware not in ("", "bios", "efi"):
         settings.warn("firmware", "it is taken for a BIOS")
-    return HvmOs(firmware="efi" if firmware == "efi" else None, type_=HvmType(arch=arch, value="hvm"))
+    return HvmOs(
+        firmware="efi" if firmware == "efi" else None,
+        type_=HvmType(arch=arch, value="hvm"),
+        smbios=Smbios(mode="host") if settings.flag("smbios.reflectHost") else None,
+    )
 
 
 # ---------------------------------------------------------------------------- memory

@@ -1,7 +1,7 @@
 """Network cards, from a .vmx.
 
-Sources: VMware's public lists of .vmx parameters; libvirt's "VMware ESX hypervisor driver" and "Domain XML format". What
-VMware's own virtual networks are called: VMnet0 is bridged, VMnet1 is for the host alone.
+Sources: VMware's public lists of .vmx parameters; libvirt's "VMware ESX hypervisor driver" and "Domain XML
+format". VMware's own virtual networks are called VMnet0, which is bridged, and VMnet1, which is for the host alone.
 """
 
 from __future__ import annotations

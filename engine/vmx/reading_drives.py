@@ -14,16 +14,13 @@ import msgspec
 from engine.conf.kinds.domain.controller import Controller, IdeController, PlainController, ScsiController
 from engine.conf.kinds.domain.disk import BlockDisk, Disk, DiskDriver, DiskTarget, FileDisk, Transient
 from engine.conf.kinds.domain.storage import BlockSource, FileSource
-from engine.vmx.buses import BUSES, SCSI_MODELS, Slot, slots
+from engine.vmx.buses import BUSES, Slot, disk_name, slots
 from engine.vmx.files import FileNames
 from engine.vmx.settings import Settings
+from engine.vmx.words import AUTO_DETECT, CDROMS_OF_ESX, NO_MEDIUM, SCSI_MODELS, ScsiModel
 
 __all__ = ["controllers", "disks"]
 
-#: The file name of a drive that takes whatever drive the host has, and of one without a medium.
-AUTO_DETECT = "auto detect"
-NO_MEDIUM = "emptybackingstring"
-_CDROMS_OF_ESX = "/vmfs/devices/cdrom/"
 _NONPERSISTENT = ("independent-nonpersistent", "nonpersistent")
 
 #: What a drive is: a hard disk's image; a CD's image; a drive of the host's; that with commands passed through.
@@ -46,7 +43,7 @@ class Drive(msgspec.Struct, frozen=True):
     """One drive of the .vmx.
 
     Attributes:
-        device: VMware's name of it; file: its file, or empty.
+        file: its file, or empty.
     """
 
     slot: Slot
@@ -54,6 +51,7 @@ class Drive(msgspec.Struct, frozen=True):
 
     @property
     def device(self) -> str:
+        """VMware's name of it."""
         return self.slot.device
 
     @property
@@ -62,7 +60,7 @@ class Drive(msgspec.Struct, frozen=True):
 
     @property
     def has_medium(self) -> bool:
-        return self.file.lower() not in ("", NO_MEDIUM)
+        return self.file.lower() not in ("", NO_MEDIUM.lower())
 
 
 # ---------------------------------------------------------------------------- which there are
@@ -71,8 +69,21 @@ class Drive(msgspec.Struct, frozen=True):
 def disks(settings: Settings, files: FileNames) -> Iterator[Disk]:
     """All disks, in the order of their buses and places."""
     for bus in ("scsi", "sata", "ide"):
-        yield from _disks_on(settings, files, bus)
+        yield from _named(_disks_on(settings, files, bus))
     yield from _floppies(settings, files)
+
+
+def _named(found: Iterable[Disk]) -> Iterator[Disk]:
+    """Each with a name of its own: where a disk beyond the 15 of the bus before has it, the next that is free."""
+    taken: set[str] = set()
+    last = 0
+    for disk in found:
+        target = disk.target
+        while target.dev in taken:
+            last += 1
+            target = msgspec.structs.replace(target, dev=disk_name(target.dev[:2], last))
+        taken.add(target.dev)
+        yield disk if target is disk.target else msgspec.structs.replace(disk, target=target)
 
 
 def _disks_on(settings: Settings, files: FileNames, name: str) -> Iterator[Disk]:
@@ -118,7 +129,7 @@ def controllers(settings: Settings, found: Iterable[Disk]) -> Iterator[Controlle
             settings.skip(f"scsi{number}", "nothing is on it, so it is left out")
 
 
-def _model(settings: Settings, device: str) -> Literal["buslogic", "lsilogic", "lsisas1068", "vmpvscsi"] | None:
+def _model(settings: Settings, device: str) -> ScsiModel | None:
     word = settings.word(f"{device}.virtualDev")
     if word and word not in SCSI_MODELS:
         settings.warn(f"{device}.virtualDev", "the model is none that a domain can have, and is left out")
@@ -208,7 +219,7 @@ def _drive_of_host(drive: Drive, kind: Kind) -> Disk:
         device="cdrom" if kind == "drive" else "lun",
         source=source,
         target=DiskTarget(dev=drive.slot.dev, bus=drive.slot.bus.name),
-        readonly=kind != "passthrough" or drive.file.startswith(_CDROMS_OF_ESX),
+        readonly=kind != "passthrough" or drive.file.startswith(CDROMS_OF_ESX),
         address=drive.slot.address,
     )
 

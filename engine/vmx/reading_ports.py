@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from engine.conf.kinds.domain.chardev import (
     CharProtocol,
@@ -20,24 +20,12 @@ from engine.conf.kinds.domain.chardev import (
 )
 from engine.vmx.files import FileNames
 from engine.vmx.settings import Settings
+from engine.vmx.words import PROTOCOLS
 
 __all__ = ["console", "parallels", "serials"]
 
 Port = TypeVar("Port", Serial, Parallel)
 _URI = re.compile(r"(?:([A-Za-z0-9+.-]+)://)?(\[[0-9A-Fa-f:.]*\]|[^:/#?\[\]]*):([0-9]{1,5})(?:[/#?].*)?")
-#: What is spoken, by the scheme of the URI; without one it is tcp.
-PROTOCOLS: dict[str, Literal["raw", "telnet", "telnets", "tls"]] = {
-    "": "raw",
-    "tcp": "raw",
-    "tcp4": "raw",
-    "tcp6": "raw",
-    "telnet": "telnet",
-    "telnets": "telnets",
-    "ssl": "tls",
-    "tcp+ssl": "tls",
-    "tcp4+ssl": "tls",
-    "tcp6+ssl": "tls",
-}
 
 
 def serials(settings: Settings, files: FileNames) -> Iterator[Serial]:

@@ -14,7 +14,7 @@ from engine.conf.kinds.domain.device import DriveAddress
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.disk import BaseDisk, BlockDisk, DiskDriver, DiskTarget, FileDisk, Transient
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.domain.features import Features
+from engine.conf.kinds.domain.features import Apic, Features
 from engine.conf.kinds.domain.filesystem import FilesystemTarget, MountFilesystem, MountSource
 from engine.conf.kinds.domain.graphics import AddressListen, VncGraphics
 from engine.conf.kinds.domain.interface import (
@@ -27,7 +27,7 @@ from engine.conf.kinds.domain.interface import (
 )
 from engine.conf.kinds.domain.memory import MemTune
 from engine.conf.kinds.domain.network_card import CardModel, InterfaceTarget, Mac, NetworkCard
-from engine.conf.kinds.domain.os import BootDevice, HvmOs, HvmType
+from engine.conf.kinds.domain.os import BootDevice, HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.storage import BlockSource, FileSource
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
 from engine.conf.kinds.domain.video import EmulatedVideoModel, Video
@@ -40,14 +40,16 @@ __all__ = ["uncarried"]
 
 #: The fields of each node that a .vmx holds; of a node's children, what these say in turn.
 _CARRIED: dict[type[Node], str] = {
-    DomainDocument: "type_ name uuid genid description memory current_memory memtune vcpu cputune os cpu features devices",
+    DomainDocument: "type_ name uuid genid description memory current_memory memtune vcpu cputune os cpu "
+    "features devices",
     ScaledInteger: "value unit",
     MemTune: "min_guarantee",
     Vcpu: "cpuset count",
     CpuTune: "shares",
     GuestCpu: "topology",
     CpuTopology: "sockets dies cores threads",
-    HvmOs: "firmware type_",
+    HvmOs: "firmware type_ smbios",
+    Smbios: "mode",
     HvmType: "arch value",
     Devices: "disks controllers filesystems interfaces serials parallels consoles graphics videos inputs memballoon",
     BaseDisk: "driver target transient address",
@@ -93,6 +95,8 @@ _IMPLIED: dict[tuple[type[Node], str], tuple[Any, ...]] = {
     (Vcpu, "placement"): ("static",),
     (HvmOs, "boots"): (BootDevice(dev="hd"),),
     (Features, "acpi"): (True,),
+    (Features, "apic"): (Apic(),),
+    (Features, "pae"): (True,),
     (GuestCpu, "mode"): ("custom",),
     (GuestCpu, "match"): ("exact",),
     (MountFilesystem, "accessmode"): ("passthrough",),

@@ -16,9 +16,9 @@ from engine.errors import ConfigError, UnsupportedConfig
 from engine.vmx.conversion import VmxText
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
-from engine.vmx.reading import SHARES
 from engine.vmx.uncarried import uncarried
-from engine.vmx.writing_cards import put_interfaces, uuid_text
+from engine.vmx.words import SHARES, uuid_text
+from engine.vmx.writing_cards import put_interfaces
 from engine.vmx.writing_display import put_filesystems, put_graphics, put_videos
 from engine.vmx.writing_drives import put_drives
 from engine.vmx.writing_ports import put_ports
@@ -50,7 +50,7 @@ def write_vmx(
     Raises:
         UnsupportedConfig: it is no domain of VMware's, or there can be no such machine.
     """
-    output, files, adapters = Output(), files or FileNames(), adapters or {}
+    output, files, adapters = Output(definition.source), files or FileNames(), adapters or {}
     devices = definition.devices or Devices()
     _put_identity(output, definition, hardware_version)
     _put_memory(output, definition)
@@ -75,6 +75,7 @@ def _put_identity(output: Output, definition: DomainDocument, hardware_version: 
     output.put("config.version", 8)
     output.put("virtualHW.version", hardware_version)
     output.put("guestOS", _guest_os(definition))
+    _put_smbios(output, definition)
     if definition.uuid is not None and definition.uuid.strip("0-"):
         output.put("uuid.bios", uuid_text(definition.uuid))
     else:
@@ -96,6 +97,16 @@ def _guest_os(definition: DomainDocument) -> str:
         what = f"<type arch='{arch}'>"
         raise UnsupportedConfig(what, "VMware's machines are i686 or x86_64", source=definition.source)
     return _ARCHES[arch]
+
+
+def _put_smbios(output: Output, definition: DomainDocument) -> None:
+    smbios = definition.os.smbios if isinstance(definition.os, HvmOs) else None
+    if smbios is None:
+        return
+    if smbios.mode == "host":
+        output.put("smbios.reflectHost", True)
+    elif smbios.mode != "emulate":
+        output.skip(smbios, "VMware's SMBIOS tables are its own or the host's, so it is left out")
 
 
 def _put_board(output: Output, definition: DomainDocument, hardware_version: int, has_scsi: bool) -> None:
@@ -158,20 +169,27 @@ def _kib(definition: DomainDocument, size: ScaledInteger) -> int:
 def _put_cpus(output: Output, definition: DomainDocument) -> None:
     count = int(definition.vcpu.count) if definition.vcpu is not None else 1
     output.put("numvcpus", count)
-    topology = definition.cpu.topology if definition.cpu is not None else None
-    if topology is not None:
-        if topology.threads != 1 or topology.dies not in (None, 1):
-            raise UnsupportedConfig("<topology>", "VMware's CPUs have sockets and cores only", source=definition.source)
-        if topology.sockets * topology.cores != count:
-            reason = f"its sockets and cores are not the {count} CPUs"
-            raise UnsupportedConfig("<topology>", reason, source=definition.source)
-        output.put("cpuid.coresPerSocket", int(topology.cores))
+    _put_topology(output, definition, count)
     if definition.vcpu is not None and definition.vcpu.cpuset is not None:
         output.put("sched.cpu.affinity", ",".join(map(str, _cpus(definition, definition.vcpu.cpuset))))
     shares = definition.cputune.shares if definition.cputune is not None else None
     if shares is not None:
         words = {each * count: word for word, each in SHARES.items()}
         output.put("sched.cpu.shares", words.get(int(shares), str(int(shares))))
+
+
+def _put_topology(output: Output, definition: DomainDocument, count: int) -> None:
+    topology = definition.cpu.topology if definition.cpu is not None else None
+    if topology is None:
+        return
+    reason = ""
+    if topology.threads != 1 or topology.dies not in (None, 1):
+        reason = "VMware's CPUs have sockets and cores only"
+    elif topology.sockets * topology.cores != count:
+        reason = f"its sockets and cores are not the {count} CPUs"
+    if reason:
+        raise UnsupportedConfig("<topology>", reason, source=definition.source, line=topology.line or None)
+    output.put("cpuid.coresPerSocket", int(topology.cores))
 
 
 def _cpus(definition: DomainDocument, cpuset: str) -> list[int]:

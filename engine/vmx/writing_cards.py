@@ -18,6 +18,7 @@ from engine.conf.kinds.domain.interface import (
     VdsSource,
 )
 from engine.vmx.output import Output
+from engine.vmx.words import uuid_text
 
 __all__ = ["put_interfaces"]
 
@@ -78,13 +79,6 @@ def _put_switch(output: Output, source: VdsSource, device: str) -> None:
     output.put(f"{device}.dvs.portId", source.portid)
     output.put(f"{device}.dvs.portgroupId", source.portgroupid)
     output.put(f"{device}.dvs.connectionId", source.connectionid)
-
-
-def uuid_text(uuid: str) -> str:
-    """A UUID as VMware writes it: ``56 4d ...-...``, two halves of bytes."""
-    digits = uuid.replace("-", "").lower()
-    pairs = [digits[at : at + 2] for at in range(0, 32, 2)]
-    return f"{' '.join(pairs[:8])}-{' '.join(pairs[8:])}"
 
 
 # ---------------------------------------------------------------------------- addresses

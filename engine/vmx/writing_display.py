@@ -19,7 +19,7 @@ def put_graphics(output: Output, graphics: Sequence[Graphics]) -> None:
     """The first VNC server; a machine has no more."""
     servers = [each for each in graphics if isinstance(each, VncGraphics)]
     for each in graphics:
-        if each not in servers[:1]:
+        if not servers or each is not servers[0]:
             output.skip(each, "a .vmx has no way to show the screen but one VNC server, so it is left out")
     if servers:
         _put_vnc(output, servers[0])

@@ -9,10 +9,10 @@ from engine.conf.kinds.domain.controller import Controller, IdeController, Plain
 from engine.conf.kinds.domain.device import DriveAddress
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.disk import BlockDisk, Disk, FileDisk
-from engine.errors import UnsupportedConfig
-from engine.vmx.buses import BUSES, SCSI_MODELS, Slot, slot_at, slot_named
+from engine.vmx.buses import BUSES, Slot, slot_at, slot_named
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
+from engine.vmx.words import AUTO_DETECT, CDROMS_OF_ESX, NO_MEDIUM, SCSI_MODELS
 
 __all__ = ["put_drives"]
 
@@ -20,7 +20,6 @@ __all__ = ["put_drives"]
 Placed: TypeAlias = "list[tuple[Disk, Slot]]"
 
 _VMX_MODELS: dict[str, str] = {name: word for word, name in SCSI_MODELS.items()}
-_CDROMS_OF_ESX = "/vmfs/devices/cdrom/"
 _BUS_OF_NAME = {"sd": "scsi", "hd": "ide", "fd": "fdc"}
 
 
@@ -103,7 +102,7 @@ def _scsi_models(
             output.skip(controller, "a .vmx has no place for such a controller, so it is left out")
     for disk, slot in placed:
         if slot.bus.name == "scsi" and disk.driver is not None and disk.driver.name is not None:
-            _add_model(disk.driver.name, slot.controller, models, adapters)
+            _add_model(output, disk, disk.driver.name.lower(), models, slot.controller)
     for index, model in models.items():
         if model == "auto":
             models[index] = _detected(output, index, placed, adapters)
@@ -116,36 +115,35 @@ def _add_controller(output: Output, controller: ScsiController, number: int, mod
     if index >= BUSES["scsi"].controllers:
         output.skip(controller, "VMware's machines have no more than 4 SCSI controllers, so it is left out")
     elif model and model not in ("auto", *_VMX_MODELS):
-        raise UnsupportedConfig(f"<controller type='scsi' model='{model}'>", "VMware has no such SCSI controller")
+        output.refuse(controller, f"<controller type='scsi' model='{model}'>", "VMware has no such SCSI controller")
     else:
         models[index] = model or models.get(index, "")
 
 
-def _add_model(name: str, index: int, models: dict[int, str], adapters: Mapping[str, str]) -> None:
+def _add_model(output: Output, disk: Disk, name: str, models: dict[int, str], index: int) -> None:
     """The model that a disk's driver names, which is how it was said before there were controllers."""
-    name = name.lower()
     if name not in ("auto", *_VMX_MODELS):
+        output.warn(disk, f"scsi{index}.virtualDev", f"VMware has no SCSI controller '{name}'")
         return
     if models[index] not in ("", "auto", name) and name != "auto":
-        what = f"<driver name='{name}'>"
-        raise UnsupportedConfig(what, f"SCSI controller {index} is a {models[index]} already")
+        output.refuse(disk, f"<driver name='{name}'>", f"SCSI controller {index} is a {models[index]} already")
     models[index] = models[index] if name == "auto" and models[index] else name
 
 
 def _detected(output: Output, index: int, placed: Placed, adapters: Mapping[str, str]) -> str:
     """The model that the images were made for."""
-    disks = [disk for disk, slot in placed if slot.bus.name == "scsi" and slot.controller == index]
-    names = [disk.source.file for disk in disks if isinstance(disk, FileDisk) and disk.source is not None]
-    found = {SCSI_MODELS.get(adapters[name].lower(), adapters[name]) for name in names if name and name in adapters}
-    if len(found) > 1 or not found <= set(_VMX_MODELS):
-        models = ", ".join(sorted(found))
-        raise UnsupportedConfig(f"SCSI controller {index}", f"its disks are made for: {models}")
-    if found:
-        return found.pop()
-    at = disks[0] if disks else None
-    if at is not None:
-        output.warn(at, f"scsi{index}.virtualDev", "what its disks are made for is not known; lsilogic is taken")
-    return "lsilogic"
+    found: dict[str, Disk] = {}
+    for disk, slot in placed:
+        if slot.bus.name == "scsi" and slot.controller == index:
+            name = disk.source.file if isinstance(disk, FileDisk) and disk.source is not None else None
+            word = adapters.get(name or "", "")
+            found[SCSI_MODELS.get(word.lower(), word)] = disk
+    known = sorted(found.keys() - {""})
+    if len(known) > 1 or not set(known) <= set(_VMX_MODELS):
+        output.refuse(found[known[0]], f"SCSI controller {index}", f"its disks are made for: {', '.join(known)}")
+    if not known and found:
+        output.warn(found[""], f"scsi{index}.virtualDev", "what its disks are made for is not known; lsilogic is taken")
+    return known[0] if known else "lsilogic"
 
 
 # ---------------------------------------------------------------------------- disks
@@ -167,7 +165,7 @@ def _put_file(output: Output, disk: FileDisk, slot: Slot, files: FileNames) -> N
         output.put(f"{slot.device}.fileType", "file")
     else:
         output.put(f"{slot.device}.deviceType", "cdrom-image" if disk.device == "cdrom" else slot.bus.hard_disk)
-    output.put(f"{slot.device}.fileName", files.to_vmx(name) if name else "emptyBackingString")
+    output.put(f"{slot.device}.fileName", files.to_vmx(name) if name else NO_MEDIUM)
 
 
 def _put_block(output: Output, disk: BlockDisk, slot: Slot) -> None:
@@ -179,13 +177,13 @@ def _put_block(output: Output, disk: BlockDisk, slot: Slot) -> None:
         output.put(f"{slot.device}.deviceType", _block_type(disk, slot, name))
     if detects:
         output.put(f"{slot.device}.autodetect", True)
-    output.put(f"{slot.device}.fileName", name or ("auto detect" if detects else "emptyBackingString"))
+    output.put(f"{slot.device}.fileName", name or (AUTO_DETECT if detects else NO_MEDIUM))
 
 
 def _block_type(disk: BlockDisk, slot: Slot, name: str) -> str:
     if disk.device != "lun":
         return "atapi-cdrom"
-    return "scsi-passthru" if slot.bus.name == "scsi" and name.startswith(_CDROMS_OF_ESX) else "cdrom-raw"
+    return "scsi-passthru" if slot.bus.name == "scsi" and name.startswith(CDROMS_OF_ESX) else "cdrom-raw"
 
 
 def _put_policy(output: Output, disk: Disk, device: str) -> None:

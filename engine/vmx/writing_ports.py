@@ -8,10 +8,11 @@ from engine.conf.kinds.domain.chardev import CharSource, PortDevice, Serial, Typ
 from engine.conf.kinds.domain.devices import Devices
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
+from engine.vmx.words import PROTOCOLS
 
 __all__ = ["put_ports"]
 
-_SCHEMES = {"raw": "tcp", "telnet": "telnet", "telnets": "telnets", "tls": "ssl"}
+_SCHEMES = {protocol: scheme for scheme, protocol in reversed(PROTOCOLS.items())}
 _KINDS = {"dev": "device", "file": "file", "pipe": "pipe", "tcp": "network"}
 
 

@@ -30,8 +30,8 @@ _DATACENTER = "{http://libvirt.org/schemas/domain/vmware/1.0}datacenterpath"
 def same(ours: etree._Element, theirs: etree._Element, at: str) -> Iterator[str]:
     """What differs: attributes as sets, children of one tag in order, white space and comments apart."""
     at = f"{at}/{ours.tag}"
-    if dict(ours.attrib) != dict(theirs.attrib):
-        yield f"{at}: {dict(ours.attrib)} is not {dict(theirs.attrib)}"
+    if sorted(ours.items()) != sorted(theirs.items()):
+        yield f"{at}: {ours.items()} is not {theirs.items()}"
     if (ours.text or "").strip() != (theirs.text or "").strip():
         yield f"{at}: {ours.text!r} is not {theirs.text!r}"
     for tag in sorted({str(each.tag) for each in (*ours, *theirs) if isinstance(each.tag, str)}):
