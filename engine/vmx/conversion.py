@@ -15,7 +15,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         definition: the domain.
-        warnings: what could not be carried over, by line; ``xpath`` is the key, or the device.
+        warnings: what could not be carried over, by line; ``xpath`` is the key, or the device. At the end, without a
+            line, is what makes the domain one that can't be written as a document: names that none may have.
     """
 
     definition: DomainDocument

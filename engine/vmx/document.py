@@ -23,7 +23,7 @@ from engine.errors import ConfigError
 __all__ = ["Entry", "VmxDocument", "format_vmx", "parse_vmx", "unescaped"]
 
 _BLANK = " \t"
-_KEY = re.compile(r'[^\s="#]+')
+_KEY = re.compile("[!$-<>-~]+")  # what is printable in ASCII, but for quotes, # and =
 _ESCAPED = {marker: re.compile(f"(?:{re.escape(marker)}[0-9A-Fa-f]{{2}})+") for marker in "|%"}
 _TO_ESCAPE = re.compile(r'["|\x00-\x1f\x7f]')
 _BARE = re.compile(r'[^\s"#]*')
@@ -123,8 +123,8 @@ def _entry(line: str, number: int, source: str | None) -> Entry | None:
     if key is None or not rest.startswith("="):
         raise ConfigError('the line is not of the form: key = "value"', source=source, line=number)
     value = unescaped(_value(rest[1:].lstrip(_BLANK), key[0], number, source), "|")
-    if _UNSPEAKABLE.search(key[0] + value):
-        raise ConfigError(f"'{key[0]!a:.60}' has a control character", source=source, line=number)
+    if _UNSPEAKABLE.search(value):
+        raise ConfigError(f"the value of '{key[0]:.60}' has a control character", source=source, line=number)
     return Entry(key[0], value, number)
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from engine.conf.documents import format, parse
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.cpu import CpuTopology, GuestCpu
 from engine.conf.kinds.domain.clock import UtcClock
@@ -20,7 +21,7 @@ from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
-from engine.errors import ConfigError
+from engine.errors import ConfigError, InvalidDocument, Problem
 from engine.vmx.conversion import Conversion
 from engine.vmx.document import parse_vmx, unescaped
 from engine.vmx.files import FileNames
@@ -64,7 +65,16 @@ def read_vmx(
     definition = msgspec.structs.replace(
         _domain(settings, _devices(settings, files or FileNames())), source=source, datacenterpath=datacenter_path
     )
-    return Conversion(definition=definition, warnings=settings.warnings())
+    return Conversion(definition=definition, warnings=(*settings.warnings(), *_refused(definition)))
+
+
+def _refused(definition: DomainDocument) -> tuple[Problem, ...]:
+    """What VMware allows, and no document of a domain, as some names."""
+    try:
+        parse(format(definition), validate=False)
+    except InvalidDocument as exc:
+        return tuple(msgspec.structs.replace(each, line=0, severity="warning") for each in exc.problems)
+    return ()
 
 
 def _domain(settings: Settings, devices: Devices) -> DomainDocument:
