@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "diff", "format", "parse", "validate"]
 
+# bytes; of a larger document, libxml2 takes the square of their number to gather its errors
+_QUICK = 256 * 1024
+
 
 def parse(
     text: str | bytes, *, source: str | None = None, validate: bool = True, limits: Limits = LIMITS
@@ -35,7 +38,9 @@ def parse(
         ConfigError: it is no XML, or of no known kind.
         InvalidDocument: it breaks the rules of its kind; ``problems`` has all of them.
     """
-    definition, problems = _examine(parse_document(text, source=source, limits=limits), source, strict=validate)
+    definition, problems = _examine(
+        parse_document(text, source=source, limits=limits), len(text), source, strict=validate
+    )
     if definition is None or (validate and any(problem.severity == "error" for problem in problems)):
         raise InvalidDocument(problems, source=source)
     return definition if source is None else msgspec.structs.replace(definition, source=source)
@@ -47,7 +52,7 @@ def validate(text: str | bytes, *, source: str | None = None, limits: Limits = L
     Raises:
         ConfigError: it is no XML, or of no known kind.
     """
-    return _examine(parse_document(text, source=source, limits=limits), source, strict=True)[1]
+    return _examine(parse_document(text, source=source, limits=limits), len(text), source, strict=True)[1]
 
 
 def format(definition: Definition) -> str:
@@ -66,20 +71,21 @@ def diff(before: Definition, after: Definition) -> list[Difference]:
     return differences(before, after, f"/{before.kind}")
 
 
-def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
+def _examine(root: Element, size: int, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
     kind = str(root.tag)
     classes = definition_classes(kind)
     if not classes:
         reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
+    accepted = strict and size <= _QUICK and schema_for(kind).validate(root)
     found: list[Found] = []
-    definition = read_node(classes, root, found)
+    definition = read_node(classes, root, found, trusting=accepted)
     if definition is not None:
         assert isinstance(definition, Definition)
         for node, reason, severity in definition.problems():
             found.append(Found(element=_element_of(root, node), reason=reason, severity=severity))
-    problems = told(found)
-    if strict and not schema_for(kind).validate(root):
+    problems = told(found) if found else []
+    if strict and not accepted and (problems or not schema_for(kind).validate(root)):
         problems = _explained(root, kind, problems)
     return definition, problems
 

@@ -142,7 +142,7 @@ class NodeMeta(msgspec.StructMeta):
     """Makes structs that are frozen, take keywords only, and are compared by ``Node``."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
-        options = {"frozen": True, "kw_only": True, "eq": False} | options
+        options = {"frozen": True, "kw_only": True, "eq": False, "gc": False} | options
         return super().__new__(cls, name, bases, namespace, **options)
 
 
