@@ -18,7 +18,7 @@ from engine.errors import ConfigError, InvalidDocument, Problem
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["Difference", "diff", "format", "parse", "validate"]
+__all__ = ["Difference", "check_document", "diff", "format", "parse", "validate"]
 
 # bytes; of a larger document, libxml2 takes the square of their number to gather its errors
 _QUICK = 256 * 1024
@@ -53,6 +53,13 @@ def validate(text: str | bytes, *, source: str | None = None, limits: Limits = L
         ConfigError: it is no XML, or of no known kind.
     """
     return _examine(parse_document(text, source=source, limits=limits), len(text), source, strict=True)[1]
+
+
+def check_document(root: Element, size: int, *, source: str | None = None) -> None:
+    """Raises InvalidDocument for a parsed document, of ``size`` bytes, that breaks the rules of its kind."""
+    problems = _examine(root, size, source, strict=True)[1]
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidDocument(problems, source=source)
 
 
 def format(definition: Definition) -> str:

@@ -389,7 +389,7 @@ def _shown(tag: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = text.strip()
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:79] + "…"
 
 
