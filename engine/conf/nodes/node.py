@@ -189,8 +189,8 @@ class Definition(Node):
     #: The tag of its root.
     kind: ClassVar[str] = ""
 
-    def problems(self) -> Iterator[tuple[Node, str, str]]:
-        """What is wrong in the whole that no element shows by itself: the node, the reason, the severity."""
+    def unsound(self) -> Iterator[tuple[Node, str, str]]:
+        """What is taken twice, or named and not there: the node, the reason, the severity."""
         yield from ()
 
     def __eq__(self, other: object) -> bool:
