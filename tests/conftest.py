@@ -1,7 +1,8 @@
 """What every test may use: both backends, and real guests and hosts where this machine can have them.
 
 A test marked ``qemu``, ``linux_guest``, ``systemd`` or ``interop`` is skipped, with the reason, where what it needs
-can't be had; with ``CI=true`` in the environment such a skip is a failure, because a check that did not run has shown nothing.
+can't be had; with ``CI=true`` in the environment such a skip is a failure, because a check that did not run has shown
+nothing.
 """
 
 from __future__ import annotations

@@ -237,15 +237,21 @@ def describe(cls: type[Node]) -> tuple[str, dict[str, str]]:
     for base in reversed(cls.__mro__):
         doc = base.__dict__.get("__doc__")
         if issubclass(base, Node) and isinstance(doc, str):
-            fields |= _attributes(doc)
+            fields |= _attributes(doc, set(cls.__struct_fields__))
     text = (cls.__dict__.get("__doc__") or "").partition("\n\n    Attributes:")[0]
     return " ".join(text.split()), fields
 
 
-def _attributes(doc: str) -> dict[str, str]:
+def _attributes(doc: str, known: set[str]) -> dict[str, str]:
+    """``name: text`` a line, or several in one: ``name, other: text; third: text``."""
     found: dict[str, str] = {}
     _, _, section = doc.partition("Attributes:\n")
-    for match in re.finditer(r"^ {8}([\w, ]+): (.*(?:\n {9,}.*)*)", section, re.MULTILINE):
-        for name in match[1].split(", "):
-            found[name] = " ".join(match[2].split())
+    for match in re.finditer(r"^ {8}(\w+(?:, \w+)*: .*(?:\n {9,}.*)*)", section, re.MULTILINE):
+        for part in re.split(r"[;.] (?=\w+(?:, \w+)*: )", " ".join(match[1].split())):
+            names, _, text = part.partition(": ")
+            if set(names.split(", ")) <= known:
+                found |= dict.fromkeys(names.split(", "), text)
+            elif found:  # only a sentence with a colon in it
+                last = next(reversed(found))
+                found[last] += f"; {part}"
     return found
