@@ -11,8 +11,10 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from engine.conf.kinds.values import (
     Arch,
     CpuSet,
+    DottedName,
     LooseUnsignedLong,
     OnOff,
+    PlainName,
     PositiveInt,
     Unit,
     UnsignedInt,
@@ -37,12 +39,6 @@ __all__ = [
 ]
 
 VendorId = Annotated[str, Pattern("cpuVendorId", "[^,]{12}", "12 characters, without commas")]
-FeatureName = Annotated[
-    str, Pattern("cpuFeatureName", r"[a-zA-Z0-9\-_\.]+", "the name of a CPU feature (letters, digits and - _ .)")
-]
-HostFeatureName = Annotated[
-    str, Pattern("hostCpuFeatureName", r"[a-zA-Z0-9\-_]+", "the name of a CPU feature (letters, digits, - and _)")
-]
 Distance = Annotated[int, Number("numaDistance", 10, 255, plain="[+]?[0-9]+")]
 
 
@@ -214,7 +210,7 @@ class CpuFeature(Node):
 
     known_by = ("name",)
     policy: Literal["force", "require", "optional", "disable", "forbid"]
-    name: FeatureName
+    name: DottedName
 
 
 class CpuCache(Node):
@@ -300,7 +296,7 @@ class HostCpuFeature(Node):
     """A feature that the host's CPU has beyond its model's."""
 
     known_by = ("name",)
-    name: HostFeatureName
+    name: PlainName
 
 
 class HostPages(Node):

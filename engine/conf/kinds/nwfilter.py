@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from engine.conf.kinds.network_parts import FilterReference, XmlName
-from engine.conf.kinds.values import Uuid, YesNo
+from engine.conf.kinds.network_common import FilterRef
+from engine.conf.kinds.values import UInt8, Uuid, XmlName, YesNo
 from engine.conf.nodes.node import Attr, Children, Definition, Node, Text, together
 from engine.conf.nodes.values import Choice, Number, OneOf, Pattern, ValueType
 
@@ -84,7 +84,6 @@ ArpOpcode = Annotated[
         ),
     ),
 ]
-Byte = Annotated[int, Number("byte", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_INT)]
 Priority = Annotated[int, Number("filterPriority", -1000, 1000, plain=_INT)]
 StateFlags = Annotated[
     str,
@@ -325,8 +324,8 @@ class StpMatch(MaskedMacMatch):
         forward_delay_hi: last of it.
     """
 
-    type_: Byte | None = None
-    flags: Byte | None = None
+    type_: UInt8 | None = None
+    flags: UInt8 | None = None
     root_priority: Annotated[FilterUInt16 | None, Attr("root-priority")] = None
     root_priority_hi: Annotated[FilterUInt16 | None, Attr("root-priority-hi")] = None
     root_address: Annotated[FilterMac | None, Attr("root-address")] = None
@@ -413,10 +412,10 @@ class Ipv6Match(EthernetMatch):
     srcportend: FilterUInt16 | None = None
     dstportstart: FilterUInt16 | None = None
     dstportend: FilterUInt16 | None = None
-    type_: Byte | None = None
-    typeend: Byte | None = None
-    code: Byte | None = None
-    codeend: Byte | None = None
+    type_: UInt8 | None = None
+    typeend: UInt8 | None = None
+    code: UInt8 | None = None
+    codeend: UInt8 | None = None
 
 
 class TcpMatch(PortsOverIPv4):
@@ -445,8 +444,8 @@ class IcmpMatch(OverIPv4):
         code: of the message.
     """
 
-    type_: Byte | None = None
-    code: Byte | None = None
+    type_: UInt8 | None = None
+    code: UInt8 | None = None
 
 
 class IgmpMatch(OverIPv4):
@@ -495,8 +494,8 @@ class Icmpv6Match(OverIPv6):
         code: of the message.
     """
 
-    type_: Byte | None = None
-    code: Byte | None = None
+    type_: UInt8 | None = None
+    code: UInt8 | None = None
 
 
 class AllIpv6Match(OverIPv6):
@@ -584,4 +583,4 @@ class NwfilterDocument(Definition):
     chain: ChainName | None = None
     priority: Priority | None = None
     uuid: Annotated[Uuid | None, Text] = None
-    entries: Annotated[tuple[Rule | FilterReference, ...], Children({"rule": Rule, "filterref": FilterReference})] = ()
+    entries: Annotated[tuple[Rule | FilterRef, ...], Children({"rule": Rule, "filterref": FilterRef})] = ()

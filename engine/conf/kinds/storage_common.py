@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.values import (
-    OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
     PositiveInt,
     UnsignedInt,
     Uuid,
@@ -28,7 +24,6 @@ __all__ = [
     "EncryptionSecret",
     "FcHostAdapter",
     "HostAdapter",
-    "HostPciAddress",
     "Initiator",
     "IvGen",
     "ScsiHostAdapter",
@@ -103,16 +98,6 @@ class Encryption(Node):
 
 
 # ---------------------------------------------------------------------------- how a host reaches it
-
-
-class HostPciAddress(Node):
-    """A PCI device of the host, numbered as ``lspci`` does."""
-
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
 
 
 class Iqn(Node):

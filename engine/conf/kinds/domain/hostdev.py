@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.device import Acpi, Boot, Device, Rom, Teaming, TwoDigits, UsbId, UsbNumber, VirtioModel
 from engine.conf.kinds.domain.storage import Auth, StartupPolicy
 from engine.conf.kinds.network_common import InterfaceIp, Route
-from engine.conf.kinds.storage_common import HostAdapter, HostPciAddress, Initiator
+from engine.conf.kinds.storage_common import HostAdapter, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,

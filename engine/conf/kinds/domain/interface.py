@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.chardev import Reconnect
 from engine.conf.kinds.domain.device import UsbId, UsbNumber
 from engine.conf.kinds.domain.network_card import NetworkCard
-from engine.conf.kinds.network_common import InterfaceIp, MacTableManager, Route, VirtualPort
+from engine.conf.kinds.network_common import Bridging, InterfaceIp, MacTableManager, Route, VirtualPort
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
     IPv4Address,
-    OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
+    Long,
     PortNumber,
     Uuid,
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Child, Node, Rule, needs
-from engine.conf.nodes.values import Number, Pattern
+from engine.conf.nodes.values import Pattern
 
 __all__ = ["Interface", "PassedUsbAddress", "UsbIdentifier"]
 
 BridgeName = Annotated[
     str, Pattern("bridgeName", r"[a-zA-Z0-9_\.\-\\:/ ]*", "a bridge's name (letters, digits and _ . - \\ : / or space)")
 ]
-Long = Annotated[int, Number("long", -(2**63), 2**63 - 1, plain="[+-]?[0-9]+")]
 
 
 # ---------------------------------------------------------------------------- networks, bridges, devices
@@ -84,7 +80,7 @@ class DirectSource(NetworkPlace):
     """
 
     dev: DeviceName
-    mode: Literal["vepa", "bridge", "private", "passthrough"] | None = None
+    mode: Bridging | None = None
 
 
 class NetworkInterface(NetworkCard):
@@ -142,15 +138,10 @@ class PassedUsbCardAddress(PassedUsbAddress):
     type_: Literal["usb"]
 
 
-class PassedPciCardAddress(Node):
+class PassedPciCardAddress(HostPciAddress):
     """Where a PCI network device, mostly a virtual function of one, is on the host."""
 
     type_: Literal["pci"]
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
 
 
 class UsbIdentifier(Node):

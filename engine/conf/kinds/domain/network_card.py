@@ -16,6 +16,7 @@ from engine.conf.kinds.values import (
     IPAddress,
     ObjectNameWithSlash,
     OnOff,
+    PlainName,
     PortNumber,
     PositiveInt,
     UnicastMac,
@@ -23,11 +24,8 @@ from engine.conf.kinds.values import (
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Child, Node, Text
-from engine.conf.nodes.values import Pattern
 
 __all__ = ["NetworkCard"]
-
-CardModelName = Annotated[str, Pattern("cardModelName", r"[a-zA-Z0-9\-_]+", "a model of letters, digits, - and _")]
 
 
 class Mac(Node):
@@ -111,7 +109,7 @@ class BackendDomain(Node):
 class CardModel(Node):
     """The card that the guest sees: virtio, e1000, rtl8139, ... as the hypervisor has them."""
 
-    type_: CardModelName
+    type_: PlainName
 
 
 class CardBackend(Node):

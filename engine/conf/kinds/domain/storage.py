@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.chardev import Reconnect
 from engine.conf.kinds.domain.device import DeviceSecLabel
-from engine.conf.kinds.storage_common import Encryption, HostPciAddress, Initiator
+from engine.conf.kinds.storage_common import Encryption, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
