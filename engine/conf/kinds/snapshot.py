@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.common import Metadata
+from engine.conf.kinds.domain.device import DeviceSecLabel
+from engine.conf.kinds.domain.disk import MetadataCache
+from engine.conf.kinds.domain.storage import NetworkSource, StorageSource
 from engine.conf.kinds.domain_standin import DomainStandIn
-from engine.conf.kinds.storage_parts import (
-    BackingFormat,
-    DeviceSeclabel,
-    DiskTargetName,
-    Encryption,
-    NetworkSource,
-    SourceParts,
-)
+from engine.conf.kinds.storage_common import BackingFormat, DiskOfDomain, Encryption
 from engine.conf.kinds.values import AbsFilePath, Uuid
-from engine.conf.nodes.node import Child, Definition, Node, Open, Text
+from engine.conf.nodes.node import Child, Definition, Node, Text
 
 __all__ = ["SnapshotDisk", "SnapshotDocument"]
 
@@ -40,16 +36,6 @@ class MemoryFile(Node):
 Memory: TypeAlias = PlainMemory | MemoryFile
 
 
-class MetadataCache(Node):
-    """How much of an image's metadata is kept in memory.
-
-    Attributes:
-        max_size: at most; in bytes if no unit is given.
-    """
-
-    max_size: ScaledInteger | None = None
-
-
 class SnapshotDriver(Node):
     """How the new image is made.
 
@@ -61,7 +47,7 @@ class SnapshotDriver(Node):
     metadata_cache: MetadataCache | None = None
 
 
-class FileSource(SourceParts):
+class FileSource(StorageSource):
     """The file that takes what the guest writes from now on.
 
     Attributes:
@@ -70,11 +56,11 @@ class FileSource(SourceParts):
     """
 
     file: AbsFilePath | None = None
-    seclabels: Annotated[tuple[DeviceSeclabel, ...], Child("seclabel")] = ()
+    seclabels: Annotated[tuple[DeviceSecLabel, ...], Child("seclabel")] = ()
     encryption: Encryption | None = None
 
 
-class BlockSource(SourceParts):
+class BlockSource(StorageSource):
     """The device that takes what the guest writes from now on.
 
     Attributes:
@@ -82,22 +68,11 @@ class BlockSource(SourceParts):
     """
 
     dev: AbsFilePath
-    seclabels: Annotated[tuple[DeviceSeclabel, ...], Child("seclabel")] = ()
+    seclabels: Annotated[tuple[DeviceSecLabel, ...], Child("seclabel")] = ()
     encryption: Encryption | None = None
 
 
-class DiskOfSnapshot(Node):
-    """A disk of the domain.
-
-    Attributes:
-        name: its target's, as ``vda``, or the path of its image.
-    """
-
-    known_by = ("name",)
-    name: DiskTargetName | AbsFilePath
-
-
-class PlainDisk(DiskOfSnapshot):
+class PlainDisk(DiskOfDomain):
     """A disk without a new image.
 
     Attributes:
@@ -108,7 +83,7 @@ class PlainDisk(DiskOfSnapshot):
     snapshot: Literal["no", "internal", "manual"]
 
 
-class FileDisk(DiskOfSnapshot):
+class FileDisk(DiskOfDomain):
     """A disk that goes on in a new file; the one it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
@@ -117,7 +92,7 @@ class FileDisk(DiskOfSnapshot):
     source: FileSource | None = None
 
 
-class BlockDisk(DiskOfSnapshot):
+class BlockDisk(DiskOfDomain):
     """A disk that goes on in a device of the host; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
@@ -126,7 +101,7 @@ class BlockDisk(DiskOfSnapshot):
     source: BlockSource | None = None
 
 
-class NetworkDisk(DiskOfSnapshot):
+class NetworkDisk(DiskOfDomain):
     """A disk that goes on in an image on the network; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
@@ -155,14 +130,8 @@ class SnapshotParent(Node):
     name: Annotated[str, Text]
 
 
-class SaveCookie(Node):
-    """(told by libvirt) What it needs to go on from the snapshot, and can't say in the domain.
-
-    Attributes:
-        content: each element as XML text.
-    """
-
-    content: Annotated[tuple[str, ...], Open("##any")] = ()
+class SaveCookie(Metadata):
+    """(told by libvirt) What it needs to go on from the snapshot, and can't say in the domain."""
 
 
 class SnapshotDocument(Definition):

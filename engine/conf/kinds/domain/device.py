@@ -267,6 +267,7 @@ class DeviceSecLabel(Node):
         labels: what it is labelled as.
     """
 
+    known_by = ("model",)
     model: str | None = None
     relabel: YesNo | None = None
     labelskip: Literal["yes"] | None = None

@@ -15,9 +15,8 @@ from engine.conf.kinds.storage_common import Encryption, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
-    DnsName,
     GenericName,
-    IPAddress,
+    HostName,
     ObjectName,
     PositiveInt,
     UInt32,
@@ -234,14 +233,16 @@ class HostByName(Node):
         port: the protocol's own when it is left out.
     """
 
+    known_by = ("name port", "name")
     transport: Literal["tcp", "rdma"] | None = None
-    name: DnsName | IPAddress
+    name: HostName
     port: UnsignedInt | None = None
 
 
 class HostBySocket(Node):
     """A server on this host, behind a Unix socket."""
 
+    known_by = ("socket",)
     transport: Literal["unix"]
     socket: AbsFilePath
 
@@ -281,6 +282,7 @@ class Ssl(Node):
 class Cookie(Node):
     """A cookie that is sent to the server."""
 
+    known_by = ("name",)
     name: CookieName
     value: Annotated[CookieValue, Body]
 
