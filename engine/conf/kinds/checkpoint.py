@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.domain_standin import DomainStandIn
+from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.storage_common import DiskOfDomain
 from engine.conf.kinds.values import UnsignedLong
 from engine.conf.nodes.node import Child, Definition, Node, Text
@@ -67,4 +67,4 @@ class CheckpointDocument(Definition):
     parent: CheckpointParent | None = None
     creation_time: Annotated[UnsignedLong | None, Text("creationTime")] = None
     disks: CheckpointDisks | None = None
-    domain: DomainStandIn | None = None
+    domain: DomainDocument | None = None

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from engine.conf.kinds.common import Metadata
 from engine.conf.kinds.domain.device import DeviceSecLabel
 from engine.conf.kinds.domain.disk import MetadataCache
+from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.storage import NetworkSource, StorageSource
-from engine.conf.kinds.domain_standin import DomainStandIn
 from engine.conf.kinds.storage_common import BackingFormat, DiskOfDomain, Encryption
 from engine.conf.kinds.values import AbsFilePath, Uuid
 from engine.conf.nodes.node import Child, Definition, Node, Text
@@ -16,7 +16,7 @@ from engine.conf.nodes.node import Child, Definition, Node, Text
 __all__ = ["SnapshotDisk", "SnapshotDocument"]
 
 
-class PlainMemory(Node):
+class PlainSnapshotMemory(Node):
     """What becomes of the guest's memory.
 
     Attributes:
@@ -26,14 +26,14 @@ class PlainMemory(Node):
     snapshot: Literal["no", "internal"]
 
 
-class MemoryFile(Node):
+class FileSnapshotMemory(Node):
     """The guest's memory is kept in a file."""
 
     snapshot: Literal["external"] | None = None
     file: AbsFilePath
 
 
-Memory: TypeAlias = PlainMemory | MemoryFile
+SnapshotMemory: TypeAlias = PlainSnapshotMemory | FileSnapshotMemory
 
 
 class SnapshotDriver(Node):
@@ -47,7 +47,7 @@ class SnapshotDriver(Node):
     metadata_cache: MetadataCache | None = None
 
 
-class FileSource(StorageSource):
+class FileSnapshotSource(StorageSource):
     """The file that takes what the guest writes from now on.
 
     Attributes:
@@ -60,7 +60,7 @@ class FileSource(StorageSource):
     encryption: Encryption | None = None
 
 
-class BlockSource(StorageSource):
+class BlockSnapshotSource(StorageSource):
     """The device that takes what the guest writes from now on.
 
     Attributes:
@@ -72,7 +72,7 @@ class BlockSource(StorageSource):
     encryption: Encryption | None = None
 
 
-class PlainDisk(DiskOfDomain):
+class PlainSnapshotDisk(DiskOfDomain):
     """A disk without a new image.
 
     Attributes:
@@ -83,25 +83,25 @@ class PlainDisk(DiskOfDomain):
     snapshot: Literal["no", "internal", "manual"]
 
 
-class FileDisk(DiskOfDomain):
+class FileSnapshotDisk(DiskOfDomain):
     """A disk that goes on in a new file; the one it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
     type_: Literal["file"] | None = None
     driver: SnapshotDriver | None = None
-    source: FileSource | None = None
+    source: FileSnapshotSource | None = None
 
 
-class BlockDisk(DiskOfDomain):
+class BlockSnapshotDisk(DiskOfDomain):
     """A disk that goes on in a device of the host; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
     type_: Literal["block"]
     driver: SnapshotDriver | None = None
-    source: BlockSource | None = None
+    source: BlockSnapshotSource | None = None
 
 
-class NetworkDisk(DiskOfDomain):
+class NetworkSnapshotDisk(DiskOfDomain):
     """A disk that goes on in an image on the network; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
@@ -109,7 +109,7 @@ class NetworkDisk(DiskOfDomain):
     source: NetworkSource
 
 
-SnapshotDisk: TypeAlias = PlainDisk | FileDisk | BlockDisk | NetworkDisk
+SnapshotDisk: TypeAlias = PlainSnapshotDisk | FileSnapshotDisk | BlockSnapshotDisk | NetworkSnapshotDisk
 
 
 class SnapshotDisks(Node):
@@ -154,9 +154,9 @@ class SnapshotDocument(Definition):
     ] = None
     creation_time: Annotated[str | None, Text("creationTime")] = None
     parent: SnapshotParent | None = None
-    memory: Memory | None = None
+    memory: SnapshotMemory | None = None
     disks: SnapshotDisks | None = None
-    domain: DomainReference | DomainStandIn | None = None
-    inactive_domain: Annotated[DomainStandIn | None, Child("inactiveDomain")] = None
+    domain: DomainReference | DomainDocument | None = None
+    inactive_domain: Annotated[DomainDocument | None, Child("inactiveDomain")] = None
     active: Annotated[Literal["0", "1"] | None, Text] = None
     cookie: SaveCookie | None = None
