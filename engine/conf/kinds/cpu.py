@@ -52,10 +52,11 @@ class HostCpuModel(Node):
 
 
 class CpuTopology(Node):
-    """How the CPUs are arranged; their number is the product of all four.
+    """How the CPUs are arranged; a guest's number is the product of all four.
 
     Attributes:
-        sockets: how many there are; dies: in a socket, 1 if it is left out; cores: in a die; threads: in a core.
+        sockets: how many there are, of a host in each NUMA node; dies: in a socket, 1 if it is left out; cores: in a
+            die; threads: in a core.
     """
 
     sockets: PositiveInt
@@ -105,7 +106,7 @@ class NumaCacheSize(Node):
 
 
 class NumaCache(Node):
-    """A cache at the side of a cell's memory. Since 6.6.0.
+    """A cache at the side of a NUMA node's memory. Since 6.6.0.
 
     Attributes:
         size: of the whole; line_: of one line of it.
@@ -300,7 +301,11 @@ class HostCpuFeature(Node):
 
 
 class HostPages(Node):
-    """A size that pages of memory may have."""
+    """A size that pages of memory may have.
+
+    Attributes:
+        size: in KiB unless there is a ``unit``.
+    """
 
     known_by = ("size unit", "size")
     unit: Unit | None = None

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import Choices
+from engine.conf.kinds.cpu import CpuFeature, CpuModel
 from engine.conf.kinds.values import AbsFilePath, UnsignedInt, XsdUnsignedInt, XsdUnsignedLong, YesNo
 from engine.conf.nodes.node import Body, Child, Definition, Node, Text, needs, together
-from engine.conf.nodes.values import Pattern
 
 __all__ = ["DomainCapabilitiesDocument", "Support", "Supported"]
 
@@ -56,31 +56,6 @@ class OsSupport(Support):
 
 
 # ---------------------------------------------------------------------------- CPU
-# The model, vendor and features of a CPU belong to kinds/cpu.py, and are here until it has them.
-
-CpuVendorId = Annotated[str, Pattern("cpuVendorId", "[^,]{12}", "12 characters without a comma")]
-CpuFeatureName = Annotated[str, Pattern("cpuFeatureName", r"[a-zA-Z0-9\-_\.]+", "the name of a CPU feature")]
-
-
-class CpuModel(Node):
-    """A model of CPU.
-
-    Attributes:
-        fallback: ``forbid``: the guest sees this very model; ``allow``: one that may be a little different.
-        vendor_id: what the CPU says who made it.
-    """
-
-    name: Annotated[str | None, Body] = None
-    fallback: Literal["allow", "forbid"] | None = None
-    vendor_id: CpuVendorId | None = None
-
-
-class CpuFeature(Node):
-    """Something that a CPU must have, or must not."""
-
-    known_by = ("name",)
-    policy: Literal["force", "require", "optional", "disable", "forbid"]
-    name: CpuFeatureName
 
 
 class HostCpuMode(Support):

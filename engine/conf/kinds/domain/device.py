@@ -13,6 +13,7 @@ from engine.conf.kinds.values import (
     CcwSsid,
     DottedName,
     HexNumber,
+    ObjectNameWithSlash,
     OnOff,
     PositiveInt,
     UInt16,
@@ -27,13 +28,16 @@ __all__ = [
     "Acpi",
     "Address",
     "Alias",
+    "BackendDomain",
     "Boot",
     "Device",
     "DeviceSecLabel",
     "DriveAddress",
+    "HostUsbAddress",
     "PciAddress",
     "Rom",
     "Teaming",
+    "UsbIdentifier",
     "VirtioDriver",
     "VirtioModel",
 ]
@@ -215,6 +219,29 @@ class Boot(Node):
 
     order: PositiveInt
     loadparm: Loadparm | None = None
+
+
+class BackendDomain(Node):
+    """(Xen) The domain that serves a device."""
+
+    name: ObjectNameWithSlash
+
+
+class HostUsbAddress(Node):
+    """Where the host sees a USB device, as ``lsusb`` tells.
+
+    Attributes:
+        device: its number on the bus.
+    """
+
+    bus: UsbNumber
+    device: UsbNumber
+
+
+class UsbIdentifier(Node):
+    """The vendor or product that a USB device is of."""
+
+    id_: UsbId
 
 
 class Acpi(Node):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver, VirtioModel
+from engine.conf.kinds.domain.device import Acpi, BackendDomain, Boot, Device, VirtioDriver, VirtioModel
 from engine.conf.kinds.domain.storage import (
     Auth,
     BlockSource,
@@ -28,7 +28,6 @@ from engine.conf.kinds.values import (
     GenericName,
     Integer,
     LooseUnsignedLong,
-    ObjectNameWithSlash,
     OnOff,
     PositiveInt,
     UnsignedInt,
@@ -389,12 +388,6 @@ class Transient(Node):
     """
 
     share_backing: Annotated[YesNo | None, Attr("shareBacking")] = None
-
-
-class BackendDomain(Node):
-    """The domain that serves a device (Xen)."""
-
-    name: ObjectNameWithSlash
 
 
 class BaseDisk(Device):

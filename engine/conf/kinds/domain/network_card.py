@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, Rom, Teaming, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, BackendDomain, Boot, Device, Rom, Teaming, VirtioDriver
 from engine.conf.kinds.network_common import Bandwidth, FilterRef, InterfaceIp, Mtu, PortOptions, Route, Vlan
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
     FilePath,
     IPAddress,
-    ObjectNameWithSlash,
     OnOff,
     PlainName,
     PortNumber,
@@ -98,12 +97,6 @@ class Script(Node):
     """A script that sets the host's end up, or takes it down."""
 
     path: FilePath
-
-
-class BackendDomain(Node):
-    """(Xen) The domain that drives the other end."""
-
-    name: ObjectNameWithSlash
 
 
 class CardModel(Node):
