@@ -113,9 +113,28 @@ Boolean = Literal["yes", "no", "true", "false", "1", "0"]
 class Match(Node):
     """Which packets a rule is for: those for which all its attributes hold.
 
+    What attributes of several protocols mean is said here.
+
     Attributes:
         match: no: those for which they do not hold.
         comment: up to 256 characters, kept with the rule.
+        srcipaddr: sender's address.
+        srcipmask: the bits of it that count, as a number or a mask.
+        dstipaddr: receiver's address.
+        dstipmask: the bits of it that count, as a number or a mask.
+        srcipfrom: first of the senders' addresses.
+        srcipto: last of them.
+        dstipfrom: first of the receivers' addresses.
+        dstipto: last of them.
+        srcportstart: first of the senders' ports.
+        srcportend: last of them.
+        dstportstart: first of the receivers' ports.
+        dstportend: last of them.
+        dscp: code point of the service.
+        protocol: of what the packet holds: a number or a word.
+        type_: of the message.
+        code: of the message.
+        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
     """
 
     match: YesNo | None = None
@@ -182,15 +201,6 @@ class OverIPv4(SourceMacMatch):
     """IPv4 packets, followed by connection.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        srcipfrom: first of the senders' addresses.
-        srcipto: last of them.
-        dstipfrom: first of the receivers' addresses.
-        dstipto: last of them.
-        dscp: code point of the service.
         connlimit_above: there are more connections than that.
         state: of the connection, as the kernel tracks it.
         ipset: a set of addresses that something else keeps.
@@ -214,14 +224,7 @@ class OverIPv4(SourceMacMatch):
 
 
 class PortsOverIPv4(OverIPv4):
-    """IPv4 packets of a protocol with ports.
-
-    Attributes:
-        srcportstart: first of the senders' ports.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-    """
+    """IPv4 packets of a protocol with ports."""
 
     srcportstart: FilterUInt16 | None = None
     srcportend: FilterUInt16 | None = None
@@ -230,19 +233,7 @@ class PortsOverIPv4(OverIPv4):
 
 
 class OverIPv6(SourceMacMatch):
-    """IPv6 packets, followed by connection.
-
-    Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        srcipfrom: first of the senders' addresses.
-        srcipto: last of them.
-        dstipfrom: first of the receivers' addresses.
-        dstipto: last of them.
-        dscp: code point of the service.
-    """
+    """IPv6 packets, followed by connection."""
 
     srcipaddr: FilterIPv6 | None = None
     srcipmask: FilterIPv6Mask | None = None
@@ -256,14 +247,7 @@ class OverIPv6(SourceMacMatch):
 
 
 class PortsOverIPv6(OverIPv6):
-    """IPv6 packets of a protocol with ports.
-
-    Attributes:
-        srcportstart: first of the senders' ports.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-    """
+    """IPv6 packets of a protocol with ports."""
 
     srcportstart: FilterUInt16 | None = None
     srcportend: FilterUInt16 | None = None
@@ -300,7 +284,6 @@ class StpMatch(MaskedMacMatch):
     """Packets of the spanning tree protocol; of each range, both ends are in it.
 
     Attributes:
-        type_: of the message.
         flags: of the message.
         root_priority: first of a range, of the root bridge.
         root_priority_hi: last of it.
@@ -360,16 +343,7 @@ class IpMatch(EthernetMatch):
     """IPv4 packets, each by itself.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        protocol: of what the packet holds: a number or a word.
         srcportstart: first of the senders' ports; ports need ``protocol``.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-        dscp: code point of the service.
     """
 
     srcipaddr: FilterIPv4 | None = None
@@ -388,15 +362,7 @@ class Ipv6Match(EthernetMatch):
     """IPv6 packets, each by itself.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        protocol: of what the packet holds: a number or a word.
         srcportstart: first of the senders' ports; ports need ``protocol``.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
         type_: first of ICMPv6 types; types and codes need ``protocol`` icmpv6.
         typeend: last of them.
         code: first of ICMPv6 codes.
@@ -419,11 +385,7 @@ class Ipv6Match(EthernetMatch):
 
 
 class TcpMatch(PortsOverIPv4):
-    """TCP over IPv4.
-
-    Attributes:
-        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
-    """
+    """TCP over IPv4."""
 
     flags: TcpFlags | None = None
 
@@ -437,12 +399,7 @@ class SctpMatch(PortsOverIPv4):
 
 
 class IcmpMatch(OverIPv4):
-    """ICMP.
-
-    Attributes:
-        type_: of the message.
-        code: of the message.
-    """
+    """ICMP."""
 
     type_: UInt8 | None = None
     code: UInt8 | None = None
@@ -469,11 +426,7 @@ class UdpliteMatch(OverIPv4):
 
 
 class TcpIpv6Match(PortsOverIPv6):
-    """TCP over IPv6.
-
-    Attributes:
-        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
-    """
+    """TCP over IPv6."""
 
     flags: TcpFlags | None = None
 
@@ -487,12 +440,7 @@ class SctpIpv6Match(PortsOverIPv6):
 
 
 class Icmpv6Match(OverIPv6):
-    """ICMPv6.
-
-    Attributes:
-        type_: of the message.
-        code: of the message.
-    """
+    """ICMPv6."""
 
     type_: UInt8 | None = None
     code: UInt8 | None = None
