@@ -10,6 +10,8 @@ from engine.conf.nodes.plan import Field, describe, plan_of, shapes_of
 from engine.conf.nodes.values import Choice, OneOf, ValueType, Words
 
 NOTE = "<!-- Written by `make docs` from the declarations in engine/conf/kinds: change it there. -->\n"
+#: The page of each root, which those of other kinds refer to.
+PAGES = {cls: kind for kind in KINDS for cls in definition_classes(kind)}
 
 
 def pages() -> dict[str, str]:
@@ -31,7 +33,7 @@ def page(kind: str) -> str:
         title, cls = todo.pop(0)
         if cls not in sections:
             sections[cls] = section(title, cls)
-            todo += [(f"<{tag}>", node) for tag, nodes in _children(cls) for node in nodes]
+            todo += [(f"<{tag}>", node) for tag, nodes in _children(cls) for node in nodes if node not in PAGES]
     return f"# `<{kind}>`\n{NOTE}\n" + "\n".join(sections.values())
 
 
@@ -72,9 +74,14 @@ def _shown(field: Field) -> str:
 
 def _nodes(nodes: tuple[type[Node], ...]) -> str:
     told_by = shapes_of(nodes).told_by if len(nodes) > 1 else ()
-    shapes = ", ".join(f"[{node.__name__}](#{node.__name__.lower()})" for node in nodes)
+    shapes = ", ".join(f"[{node.__name__}]({_page(node)}#{node.__name__.lower()})" for node in nodes)
     words = " and ".join(f"`{name.removeprefix('./')}`" for name in told_by)
     return f"{shapes} (told apart by {words})" if told_by else shapes
+
+
+def _page(node: type[Node]) -> str:
+    """The page to go to, where it is another; a root is no part of its own kind."""
+    return f"{PAGES[node]}.md" if node in PAGES else ""
 
 
 def _allowed(value: ValueType | None) -> str:
