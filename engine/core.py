@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from engine.abc import ConnectionURI, Driver, ScopeInfo, default_uri
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 log = logging.getLogger("engine")
+
+# bytes of a document that are parsed in some milliseconds at most
+_SHORT = 64 * 1024
 
 
 class Engine:
@@ -72,6 +76,9 @@ class Engine:
     Raises, from ``async with``: StateDirLocked, StoreError, NoSuchDriver, ConfigError, and what a driver's ``open``
     raises. Everything else raises EngineClosed outside of the ``async with``.
     """
+
+    # schema and declarations are loaded, which takes longer than a loop may be held up
+    _validates = False
 
     def __init__(
         self,
@@ -307,7 +314,12 @@ class Engine:
     # ------------------------------------------------------------------ commands that bring domains into being
 
     async def define(
-        self, xml: str | bytes | DomainDefinition, *, connection: str | None = None, source: str | None = None
+        self,
+        xml: str | bytes | DomainDefinition,
+        *,
+        connection: str | None = None,
+        source: str | None = None,
+        validate: bool = True,
     ) -> Domain:
         """Define a domain, or change the definition of one that is there.
 
@@ -315,13 +327,15 @@ class Engine:
             xml: libvirt's domain document.
             connection: URI; None: the first connection whose driver runs such a domain.
             source: where the document came from, for error messages.
+            validate: hold the document to all that libvirt's are held to; else only to what is needed.
 
         Raises:
-            ConfigError: the document is wrong; UnsupportedConfig: the driver can't build it; DomainExists: name and
-            UUID don't belong together; CycleError: its order runs in a circle; StoreError.
+            ConfigError: the document is wrong; InvalidDocument: so it is, and here is all that is; UnsupportedConfig:
+            the driver can't build it; DomainExists: name and UUID don't belong together; CycleError: its order runs in
+            a circle; StoreError.
         """
         self._check_open()
-        definition = xml if isinstance(xml, DomainDefinition) else parse_domain(xml, source=source)
+        definition = xml if isinstance(xml, DomainDefinition) else await self._parsed(xml, source, validate)
         owner = self._connection(connection, definition)
         self.order.check(definition, owner.uri)
         command = commands.DefineDomain(
@@ -330,6 +344,14 @@ class Engine:
         result = await self.bus.execute(command)
         assert isinstance(result, Domain)
         return result
+
+    async def _parsed(self, xml: str | bytes, source: str | None, validate: bool) -> DomainDefinition:
+        parse = partial(parse_domain, xml, source=source, validate=validate)
+        if len(xml) <= _SHORT and (not validate or Engine._validates):
+            return parse()
+        definition = await anyio.to_thread.run_sync(parse)
+        Engine._validates = Engine._validates or validate
+        return definition
 
     async def restore(
         self, path: str | os.PathLike[str], *, connection: str | None = None, paused: bool = False

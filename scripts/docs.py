@@ -2,7 +2,8 @@
 """Writes the parts of docs/ that follow from the code: `docs.py [--check]`, behind `make docs`.
 
 The state diagram comes from the lifecycle table, the events from their docstrings, the errors from the tree's
-docstring; nothing of it is written twice. ``--check`` writes nothing and fails when a page is out of date.
+docstring, the formats from their declarations; nothing of it is written twice. ``--check`` writes nothing and fails
+when a page is out of date.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+
+import formats
 
 from engine import errors, lifecycle
 from engine.events import types
@@ -20,7 +23,7 @@ NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
 def pages() -> dict[str, str]:
     """Each generated page by its file name."""
-    return {"states.md": states(), "events.md": events(), "errors.md": error_tree()}
+    return {"states.md": states(), "events.md": events(), "errors.md": error_tree()} | formats.pages()
 
 
 def states() -> str:
@@ -63,6 +66,7 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"docs/{name} is out of date: run `make docs`\n")
         return 1 if stale else 0
     for name in stale:
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(pages()[name])
         sys.stdout.write(f"wrote docs/{name}\n")
     return 0

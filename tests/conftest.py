@@ -1,7 +1,8 @@
 """What every test may use: both backends, and real guests and hosts where this machine can have them.
 
-A test marked ``qemu``, ``linux_guest`` or ``systemd`` is skipped, with the reason, where what it needs can't be had;
-with ``CI=true`` in the environment such a skip is a failure, because a check that did not run has shown nothing.
+A test marked ``qemu``, ``linux_guest``, ``systemd`` or ``interop`` is skipped, with the reason, where what it needs
+can't be had; with ``CI=true`` in the environment such a skip is a failure, because a check that did not run has shown
+nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 from collections.abc import Callable, Generator
 
 import pytest
+from interop import corpus
 from support import guests, hostbox
 
 CI = os.environ.get("CI") == "true"
@@ -22,10 +24,19 @@ def _no_qemu() -> str | None:
     return guests.boot_sector_unavailable()
 
 
+def _no_corpus() -> str | None:
+    try:
+        corpus.corpus()
+    except corpus.CorpusUnavailable as exc:
+        return str(exc)
+    return None
+
+
 REAL: dict[str, Callable[[], str | None]] = {
     "qemu": _no_qemu,
     "linux_guest": guests.linux_guest_unavailable,
     "systemd": hostbox.unavailable,
+    "interop": _no_corpus,
 }
 """The marks of tests that need something real, each with what says why it can't be had (None: it can)."""
 

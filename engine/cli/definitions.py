@@ -18,7 +18,9 @@ __all__ = ["autostart", "define", "undefine"]
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("--validate", is_flag=True, help="Check the documents, as is done anyway.")
+@click.option(
+    "--validate/--no-validate", default=True, help="Hold the documents to libvirt's schema, or only to what is needed."
+)
 @click.pass_obj
 def define(session: Session, files: tuple[str, ...], validate: bool) -> None:
     """Define domains from XML files, or redefine them.
@@ -30,7 +32,7 @@ def define(session: Session, files: tuple[str, ...], validate: bool) -> None:
 
     async def work(engine: Engine) -> None:
         for xml, source in documents:
-            domain = await engine.define(xml, source=source)
+            domain = await engine.define(xml, source=source, validate=validate)
             output.say(f"Domain '{domain.name}' defined from {source}")
 
     session.run(work)

@@ -56,7 +56,7 @@ def _problems(file: str) -> list[Problem]:
     from engine.errors import ConfigError, Problem
 
     try:
-        return problems_of(arguments.read_document(file)[0])
+        return problems_of(arguments.read_document(file)[0], references=True)
     except ConfigError as exc:
         return [Problem(line=exc.line or 0, xpath="/", reason=exc.reason)]
 

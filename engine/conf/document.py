@@ -70,7 +70,7 @@ def parse_document(text: str | bytes, *, source: str | None = None, limits: Limi
     try:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as exc:
-        reason = (exc.msg or "not well-formed").split(", line ")[0]
+        reason = " ".join((exc.msg or "not well-formed").split(", line ")[0].split())
         if "XML_PARSE_HUGE" in reason:  # which is libxml2's advice to programmers
             too = "nested too deeply" if "depth" in reason else "a text in it is too long"
             raise ConfigError(f"the document is too much to take: {too}", source=source, line=exc.lineno) from exc

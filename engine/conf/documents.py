@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,12 @@ from engine.errors import ConfigError, InvalidDocument, Problem
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["Difference", "diff", "format", "parse", "validate"]
+__all__ = ["Difference", "check_document", "diff", "format", "parse", "validate"]
+
+# bytes; of a larger document, libxml2 takes the square of their number to gather its errors
+_QUICK = 256 * 1024
+# the element of each is looked for in the whole document
+_MOST_UNSOUND = 100
 
 
 def parse(
@@ -35,19 +41,40 @@ def parse(
         ConfigError: it is no XML, or of no known kind.
         InvalidDocument: it breaks the rules of its kind; ``problems`` has all of them.
     """
-    definition, problems = _examine(parse_document(text, source=source, limits=limits), source, strict=validate)
+    definition, problems = _examine(
+        parse_document(text, source=source, limits=limits), len(text), source, strict=validate
+    )
     if definition is None or (validate and any(problem.severity == "error" for problem in problems)):
         raise InvalidDocument(problems, source=source)
     return definition if source is None else msgspec.structs.replace(definition, source=source)
 
 
-def validate(text: str | bytes, *, source: str | None = None, limits: Limits = LIMITS) -> list[Problem]:
+def validate(
+    text: str | bytes, *, references: bool = False, source: str | None = None, limits: Limits = LIMITS
+) -> list[Problem]:
     """All that is wrong with a document, by line; empty: nothing.
+
+    Args:
+        references: warn also of names that are taken twice, and of such of what is not there: libvirt's schema takes
+            these, and ``Engine.define`` refuses them.
 
     Raises:
         ConfigError: it is no XML, or of no known kind.
     """
-    return _examine(parse_document(text, source=source, limits=limits), source, strict=True)[1]
+    root = parse_document(text, source=source, limits=limits)
+    definition, problems = _examine(root, len(text), source, strict=True)
+    if references and definition is not None and not problems:
+        return [msgspec.structs.replace(problem, severity="warning") for problem in _unsound(root, definition)]
+    return problems
+
+
+def check_document(root: Element, size: int, *, source: str | None = None) -> None:
+    """Raises InvalidDocument for a parsed document, of ``size`` bytes, that can't be defined."""
+    definition, problems = _examine(root, size, source, strict=True)
+    if definition is not None and not problems:
+        problems = [problem for problem in _unsound(root, definition) if problem.severity == "error"]
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidDocument(problems, source=source)
 
 
 def format(definition: Definition) -> str:
@@ -66,20 +93,23 @@ def diff(before: Definition, after: Definition) -> list[Difference]:
     return differences(before, after, f"/{before.kind}")
 
 
-def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
+def _unsound(root: Element, definition: Definition) -> list[Problem]:
+    found = islice(definition.unsound(), _MOST_UNSOUND)
+    return told([Found(element=_element_of(root, node), reason=reason, severity=word) for node, reason, word in found])
+
+
+def _examine(root: Element, size: int, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
     kind = str(root.tag)
     classes = definition_classes(kind)
     if not classes:
         reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
+    accepted = strict and size <= _QUICK and schema_for(kind).validate(root)
     found: list[Found] = []
-    definition = read_node(classes, root, found)
-    if definition is not None:
-        assert isinstance(definition, Definition)
-        for node, reason, severity in definition.problems():
-            found.append(Found(element=_element_of(root, node), reason=reason, severity=severity))
-    problems = told(found)
-    if strict and not schema_for(kind).validate(root):
+    definition = read_node(classes, root, found, trusting=accepted)
+    assert definition is None or isinstance(definition, Definition)
+    problems = told(found) if found else []
+    if strict and not accepted and (problems or not schema_for(kind).validate(root)):
         problems = _explained(root, kind, problems)
     return definition, problems
 
@@ -98,6 +128,7 @@ def _explained(root: Element, kind: str, problems: list[Problem]) -> list[Proble
     from engine.conf.explaining import explain
 
     told_at = {problem.xpath.partition("/@")[0] for problem in problems}
+    told_at |= {xpath.rpartition("/")[0] for xpath in told_at}  # a child that is unknown is the parent's fault there
     more = [problem for problem in explain(root, kind) if problem.xpath not in told_at]
     if not problems and not more:
         log: Any = schema_for(kind).error_log

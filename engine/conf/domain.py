@@ -57,13 +57,17 @@ class DomainDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return parse_document(self.text, source=self.source)
 
 
-def parse_domain(text: str | bytes, *, source: str | None = None) -> DomainDefinition:
+def parse_domain(text: str | bytes, *, source: str | None = None, validate: bool = False) -> DomainDefinition:
     """A domain document as a definition.
+
+    Args:
+        validate: hold it to all that libvirt's documents are held to, not only to what the engine itself needs.
 
     Raises:
         ConfigError: with the line, when it is not well-formed or what the engine needs is missing or wrong.
+        InvalidDocument: it breaks the rules of domain documents.
     """
-    root = parse_document(text, source=source)
+    root, size = parse_document(text, source=source), len(text)
     if root.tag != "domain":
         raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=line_of(root))
     fields = {child.tag: child for child in reversed(root)}
@@ -80,6 +84,10 @@ def parse_domain(text: str | bytes, *, source: str | None = None) -> DomainDefin
     declared = metadata.find(f"{{{ORDER_NAMESPACE}}}order") if metadata is not None else None
     resource = fields.get("resource")
     title = fields.get("title")
+    if validate:
+        from engine.conf.documents import check_document  # which takes some time, the first time
+
+        check_document(root, size, source=source)
     return DomainDefinition(
         type=domain_type,
         name=name,

@@ -12,6 +12,8 @@ from engine.conf.document import attribute, line_of, local_name, suggest
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lxml.etree import _Element as Element
 
 __all__ = [
@@ -254,40 +256,27 @@ def _gate(reader: _Reader) -> Gate:
         kind=kind,
         timeout=reader.seconds("timeout", 60.0),
         on_timeout=reader.choice("on-timeout", ("fail", "go-on"), "fail"),
-        host=_host(reader) if kind == "tcp" else "",
+        host=_sound(reader, "host", wrong_host) if kind == "tcp" else "",
         port=reader.number("port", 1, 65535) if kind == "tcp" else 0,
-        url=_url(reader) if kind == "http" else "",
+        url=_sound(reader, "url", wrong_url) if kind == "http" else "",
         status=reader.number("status", 100, 599, 200),
-        pattern=_pattern(reader) if kind == "serial" else "",
+        pattern=_sound(reader, "pattern", wrong_pattern) if kind == "serial" else "",
         seconds=_delay(reader) if kind == "delay" else 0.0,
         line=reader.line,
     )
 
 
-def _pattern(reader: _Reader) -> str:
-    pattern = reader.text("pattern")
-    if reason := wrong_pattern(pattern):
-        raise reader.fail(f"pattern: {reason}")
-    return pattern
+def _sound(reader: _Reader, name: str, wrong: Callable[[str], str]) -> str:
+    """An attribute that must be there; ``wrong``: what is wrong with its text, or ""."""
+    text = reader.text(name)
+    if reason := wrong(text):
+        raise reader.fail(f"{name}: {reason}")
+    return text
 
 
 def _delay(reader: _Reader) -> float:
     reader.text("seconds")  # required
     return reader.seconds("seconds", 0.0)
-
-
-def _url(reader: _Reader) -> str:
-    url = reader.text("url")
-    if reason := wrong_url(url):
-        raise reader.fail(f"url: {reason}")
-    return url
-
-
-def _host(reader: _Reader) -> str:
-    host = reader.text("host")
-    if reason := wrong_host(host):
-        raise reader.fail(f"host: {reason}")
-    return host
 
 
 def _step(reader: _Reader) -> StopStep:

@@ -16,6 +16,17 @@ def test_define_says_what_and_from_where(virengine):
     assert domain["state"] == "shut off"
 
 
+def test_define_tells_how_much_more_is_wrong_and_takes_it_if_it_is_told_to(virengine):
+    path = virengine.folder / "bad.xml"
+    path.write_text(
+        "<domain type='test'>\n<name>web</name><memory>1024</memory>\n<clok/><clock offset='utk'/></domain>\n"
+    )
+    said = virengine("define", str(path), code=1).stderr
+    assert said == f"virengine: error: {path}:3: /domain/clok: unknown <clok> (did you mean 'clock'?) (and 1 more)\n"
+    assert "'web' defined" in virengine("define", "--no-validate", str(path)).stdout
+    assert "<clok/>" in virengine("dumpxml", "web").stdout
+
+
 def test_define_takes_several_and_standard_input(virengine):
     virengine("define", virengine.document("a"), virengine.document("b"))
     text = Path(virengine.document("c")).read_bytes()
@@ -27,7 +38,7 @@ def test_define_tells_file_and_line_of_a_mistake(virengine):
     path = virengine.folder / "bad.xml"
     path.write_text("<domain type='test'>\n  <name>web</name>\n  <vcpu>none</vcpu>\n</domain>\n")
     result = virengine("define", str(path), code=1)
-    assert result.stderr == f"virengine: error: {path}:3: <vcpu> 'none' is not a number of CPUs\n"
+    assert result.stderr == f"virengine: error: {path}:3: /domain/vcpu: 'none' is not a whole number from 1 to 65535\n"
     assert result.stdout == ""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from corpus import corpus
+from interop.corpus import corpus
 from lxml import etree
 
 from engine.conf.documents import validate

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.storage_parts import (
-    Cipher,
-    DeviceSeclabel,
-    DiskTargetName,
-    HostName,
-    ImageFormat,
-    Passphrase,
-    VectorGenerator,
-)
-from engine.conf.kinds.values import AbsFilePath, UnsignedInt, YesNo
+from engine.conf.kinds.domain.device import DeviceSecLabel
+from engine.conf.kinds.storage_common import Cipher, EncryptionSecret, IvGen, StorageFormat
+from engine.conf.kinds.values import AbsFilePath, DiskTargetName, HostName, UnsignedInt, YesNo
 from engine.conf.nodes.node import Child, Definition, Node, Text, needs, together
 
 __all__ = ["Backup", "BackupDocument", "PullBackup", "PullDisk", "PushBackup", "PushDisk"]
@@ -29,9 +22,9 @@ class BackupEncryption(Node):
 
     format: Literal["luks"]
     engine: Literal["qemu"] | None = None
-    secret: Passphrase
+    secret: EncryptionSecret
     cipher: Cipher | None = None
-    ivgen: VectorGenerator | None = None
+    ivgen: IvGen | None = None
     rules = (together("cipher", "ivgen"),)
 
 
@@ -42,7 +35,7 @@ class BackupPlace(Node):
         seclabels: instead of the domain's own, for each security driver.
     """
 
-    seclabels: Annotated[tuple[DeviceSeclabel, ...], Child("seclabel")] = ()
+    seclabels: Annotated[tuple[DeviceSecLabel, ...], Child("seclabel")] = ()
     encryption: BackupEncryption | None = None
 
 
@@ -61,7 +54,7 @@ class BackupDevice(BackupPlace):
 class PushDriver(Node):
     """The format of the backup; qcow2 if nothing is said."""
 
-    type_: ImageFormat
+    type_: StorageFormat
 
 
 class PullDriver(Node):

@@ -5,197 +5,25 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.cpu import HostCpu, HostPages, NumaCache, NumaDistances, NumaInterconnects
 from engine.conf.kinds.values import (
     AbsFilePath,
     Arch,
     CpuSet,
     OnOff,
-    PositiveInt,
     Unit,
     UnsignedInt,
     Uuid,
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Body, Child, Definition, Flag, Node, Text, together
-from engine.conf.nodes.values import Number, Pattern
+from engine.conf.nodes.values import Pattern
 
 __all__ = ["CapabilitiesDocument", "GuestCapabilities", "HostCapabilities"]
 
 MonitorFeature = Annotated[
     str, Pattern("monitorFeature", r"(llc_|mbm_)[a-zA-Z0-9\-_]+", "llc_ or mbm_ and what is watched")
 ]
-
-# ---------------------------------------------------------------------------- the host's CPU
-# These belong to kinds/cpu.py, and are here until it has them.
-
-HostFeatureName = Annotated[str, Pattern("hostFeatureName", r"[a-zA-Z0-9\-_]+", "the name of a CPU feature")]
-NumaDistance = Annotated[int, Number("numaDistance", 10, 255, plain="[+]?[0-9]+")]
-
-
-class HostCpuFlags(Node):
-    """What a Xen host's CPU can do."""
-
-    pae: Annotated[bool, Flag] = False
-    nonpae: Annotated[bool, Flag] = False
-    vmx: Annotated[bool, Flag] = False
-    svm: Annotated[bool, Flag] = False
-
-
-class Microcode(Node):
-    """The version of the CPU's microcode."""
-
-    version: PositiveInt
-
-
-class Signature(Node):
-    """The numbers by which an x86 CPU tells what it is."""
-
-    family: PositiveInt
-    model: UnsignedInt
-    stepping: UnsignedInt
-
-
-class Counter(Node):
-    """A counter of the CPU's.
-
-    Attributes:
-        name: ``tsc``; frequency: in Hz; scaling: a guest may be given another frequency.
-    """
-
-    name: str
-    frequency: PositiveInt
-    scaling: YesNo
-
-
-class CpuTopology(Node):
-    """How many sockets there are, dies in each, cores in each, and threads in each.
-
-    Attributes:
-        sockets: of the host: in each NUMA node.
-    """
-
-    sockets: PositiveInt
-    dies: PositiveInt | None = None
-    cores: PositiveInt
-    threads: PositiveInt
-
-
-class MaxPhysAddr(Node):
-    """How many bits a physical address has.
-
-    Attributes:
-        mode: ``passthrough``: as many as the host's; ``emulate``: as many as said.
-    """
-
-    mode: Literal["emulate", "passthrough"]
-    bits: UnsignedInt | None = None
-
-
-class HostCpuFeature(Node):
-    """Something the CPU can do besides what its model can."""
-
-    known_by = ("name",)
-    name: HostFeatureName
-
-
-class PageSize(Node):
-    """A size of memory pages.
-
-    Attributes:
-        size: in KiB if no unit is given.
-    """
-
-    known_by = ("size",)
-    size: UnsignedInt
-    unit: Unit | None = None
-
-
-class HostCpu(Node):
-    """The host's CPU.
-
-    Attributes:
-        features: (Xen) what it can do; feature_list: what it can do besides what its ``model`` can.
-        pages: the sizes that memory pages may have.
-    """
-
-    arch: Annotated[Arch, Text]
-    features: HostCpuFlags | None = None
-    model: Annotated[str | None, Text] = None
-    vendor: Annotated[str | None, Text] = None
-    microcode: Microcode | None = None
-    signature: Signature | None = None
-    counter: Counter | None = None
-    topology: CpuTopology | None = None
-    maxphysaddr: MaxPhysAddr | None = None
-    feature_list: Annotated[tuple[HostCpuFeature, ...], Child("feature")] = ()
-    pages: tuple[PageSize, ...] = ()
-
-
-class Sibling(Node):
-    """How far it is to another NUMA node.
-
-    Attributes:
-        id: of the node; value: 10 to itself, 20 where it takes twice as long.
-    """
-
-    known_by = ("id",)
-    id: UnsignedInt
-    value: NumaDistance
-
-
-class Distances(Node):
-    """How far it is to all NUMA nodes."""
-
-    siblings: Annotated[tuple[Sibling, ...], Child("sibling")]
-
-
-class SizeOfCache(Node):
-    """How great a cache, or a line of it, is."""
-
-    value: UnsignedInt
-    unit: Unit
-
-
-class NumaCache(Node):
-    """A cache before a NUMA node's memory."""
-
-    known_by = ("level",)
-    level: UnsignedInt
-    associativity: Literal["none", "direct", "full"]
-    policy: Literal["none", "writeback", "writethrough"]
-    size: SizeOfCache
-    line_: SizeOfCache
-
-
-class Latency(Node):
-    """How long it takes to reach memory, in nanoseconds.
-
-    Attributes:
-        initiator, target: the NUMA nodes of who asks, and of the memory; cache: the level that it is of.
-    """
-
-    initiator: UnsignedInt
-    target: UnsignedInt
-    cache: UnsignedInt | None = None
-    type_: Literal["access", "read", "write"]
-    value: UnsignedInt
-
-
-class Bandwidth(Latency):
-    """How much memory can be moved in a second.
-
-    Attributes:
-        initiator, target: the NUMA nodes of who asks, and of the memory; cache: the level that it is of.
-    """
-
-    unit: Unit
-
-
-class Interconnects(Node):
-    """How fast NUMA nodes reach each other's memory."""
-
-    latencies: Annotated[tuple[Latency, ...], Child("latency")] = ()
-    bandwidths: Annotated[tuple[Bandwidth, ...], Child("bandwidth")] = ()
 
 
 # ---------------------------------------------------------------------------- the host
@@ -236,24 +64,21 @@ class MigrationFeatures(Node):
     uri_transports: UriTransports | None = None
 
 
-class Pages(Node):
-    """How many memory pages of a size a NUMA node has."""
+class CellPages(HostPages):
+    """How many pages of a size there are in a NUMA node's memory."""
 
-    known_by = ("size",)
     count: Annotated[UnsignedInt, Body]
-    size: UnsignedInt
-    unit: Unit | None = None
 
 
-class NumaCpu(Node):
+class CellCpu(Node):
     """One CPU, and where it is.
 
     Attributes:
         siblings: the CPUs that are threads of the same core.
     """
 
-    known_by = ("id",)
-    id: UnsignedInt
+    known_by = ("id_",)
+    id_: UnsignedInt
     socket_id: UnsignedInt | None = None
     die_id: UnsignedInt | None = None
     core_id: UnsignedInt | None = None
@@ -261,41 +86,41 @@ class NumaCpu(Node):
     rules = (together("socket_id", "die_id", "core_id", "siblings"),)
 
 
-class NumaCpus(Node):
+class CellCpus(Node):
     """The CPUs of a NUMA node."""
 
     num: UnsignedInt
-    cpus: Annotated[tuple[NumaCpu, ...], Child("cpu")] = ()
+    cpus: Annotated[tuple[CellCpu, ...], Child("cpu")] = ()
 
 
-class NumaCell(Node):
+class HostCell(Node):
     """A NUMA node of the host.
 
     Attributes:
         memory: in KiB if no unit is given.
     """
 
-    known_by = ("id",)
-    id: UnsignedInt
+    known_by = ("id_",)
+    id_: UnsignedInt
     memory: ScaledInteger | None = None
-    pages: tuple[Pages, ...] = ()
-    distances: Distances | None = None
+    pages: tuple[CellPages, ...] = ()
+    distances: NumaDistances | None = None
     caches: Annotated[tuple[NumaCache, ...], Child("cache")] = ()
-    cpus: NumaCpus | None = None
+    cpus: CellCpus | None = None
 
 
-class NumaCells(Node):
+class HostCells(Node):
     """The NUMA nodes of the host."""
 
     num: UnsignedInt
-    cells: Annotated[tuple[NumaCell, ...], Child("cell")]
+    cells: Annotated[tuple[HostCell, ...], Child("cell")]
 
 
 class HostTopology(Node):
     """Which memory is near to which CPUs."""
 
-    cells: NumaCells
-    interconnects: Interconnects | None = None
+    cells: HostCells
+    interconnects: NumaInterconnects | None = None
 
 
 class MonitoredFeature(Node):
@@ -341,8 +166,8 @@ class CacheBank(Node):
         cpus: that it serves.
     """
 
-    known_by = ("id",)
-    id: UnsignedInt
+    known_by = ("id_",)
+    id_: UnsignedInt
     level: UnsignedInt
     type_: Literal["both", "code", "data"]
     size: UnsignedInt
@@ -373,8 +198,8 @@ class BandwidthControl(Node):
 class BandwidthNode(Node):
     """CPUs that reach memory by the same way."""
 
-    known_by = ("id",)
-    id: UnsignedInt
+    known_by = ("id_",)
+    id_: UnsignedInt
     cpus: CpuSet
     controls: Annotated[tuple[BandwidthControl, ...], Child("control")] = ()
 

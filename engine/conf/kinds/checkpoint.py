@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.domain_standin import DomainStandIn
-from engine.conf.kinds.storage_parts import DiskTargetName
-from engine.conf.kinds.values import AbsFilePath, UnsignedLong
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.storage_common import DiskOfDomain
+from engine.conf.kinds.values import UnsignedLong
 from engine.conf.nodes.node import Child, Definition, Node, Text
 from engine.conf.nodes.values import Pattern
 
@@ -18,24 +18,13 @@ CheckpointName = Annotated[
 ]
 
 
-class DiskOfCheckpoint(Node):
-    """A disk of the domain.
-
-    Attributes:
-        name: its target's, as ``vda``, or the path of its image.
-    """
-
-    known_by = ("name",)
-    name: DiskTargetName | AbsFilePath
-
-
-class SkippedDisk(DiskOfCheckpoint):
+class SkippedDisk(DiskOfDomain):
     """A disk of which nothing is noted."""
 
     checkpoint: Literal["no"]
 
 
-class BitmapDisk(DiskOfCheckpoint):
+class BitmapDisk(DiskOfDomain):
     """A disk of which it is noted what is written to it from then on.
 
     Attributes:
@@ -78,4 +67,4 @@ class CheckpointDocument(Definition):
     parent: CheckpointParent | None = None
     creation_time: Annotated[UnsignedLong | None, Text("creationTime")] = None
     disks: CheckpointDisks | None = None
-    domain: DomainStandIn | None = None
+    domain: DomainDocument | None = None

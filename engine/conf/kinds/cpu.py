@@ -11,8 +11,10 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from engine.conf.kinds.values import (
     Arch,
     CpuSet,
+    DottedName,
     LooseUnsignedLong,
     OnOff,
+    PlainName,
     PositiveInt,
     Unit,
     UnsignedInt,
@@ -37,12 +39,6 @@ __all__ = [
 ]
 
 VendorId = Annotated[str, Pattern("cpuVendorId", "[^,]{12}", "12 characters, without commas")]
-FeatureName = Annotated[
-    str, Pattern("cpuFeatureName", r"[a-zA-Z0-9\-_\.]+", "the name of a CPU feature (letters, digits and - _ .)")
-]
-HostFeatureName = Annotated[
-    str, Pattern("hostCpuFeatureName", r"[a-zA-Z0-9\-_]+", "the name of a CPU feature (letters, digits, - and _)")
-]
 Distance = Annotated[int, Number("numaDistance", 10, 255, plain="[+]?[0-9]+")]
 
 
@@ -56,10 +52,11 @@ class HostCpuModel(Node):
 
 
 class CpuTopology(Node):
-    """How the CPUs are arranged; their number is the product of all four.
+    """How the CPUs are arranged; a guest's number is the product of all four.
 
     Attributes:
-        sockets: how many there are; dies: in a socket, 1 if it is left out; cores: in a die; threads: in a core.
+        sockets: how many there are, of a host in each NUMA node; dies: in a socket, 1 if it is left out; cores: in a
+            die; threads: in a core.
     """
 
     sockets: PositiveInt
@@ -109,7 +106,7 @@ class NumaCacheSize(Node):
 
 
 class NumaCache(Node):
-    """A cache at the side of a cell's memory. Since 6.6.0.
+    """A cache at the side of a NUMA node's memory. Since 6.6.0.
 
     Attributes:
         size: of the whole; line_: of one line of it.
@@ -214,7 +211,7 @@ class CpuFeature(Node):
 
     known_by = ("name",)
     policy: Literal["force", "require", "optional", "disable", "forbid"]
-    name: FeatureName
+    name: DottedName
 
 
 class CpuCache(Node):
@@ -300,11 +297,15 @@ class HostCpuFeature(Node):
     """A feature that the host's CPU has beyond its model's."""
 
     known_by = ("name",)
-    name: HostFeatureName
+    name: PlainName
 
 
 class HostPages(Node):
-    """A size that pages of memory may have."""
+    """A size that pages of memory may have.
+
+    Attributes:
+        size: in KiB unless there is a ``unit``.
+    """
 
     known_by = ("size unit", "size")
     unit: Unit | None = None

@@ -9,32 +9,18 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.values import AbsFilePath, UnsignedInt, YesNo
+from engine.conf.kinds.common import Choices
+from engine.conf.kinds.cpu import CpuFeature, CpuModel
+from engine.conf.kinds.values import AbsFilePath, UnsignedInt, XsdUnsignedInt, XsdUnsignedLong, YesNo
 from engine.conf.nodes.node import Body, Child, Definition, Node, Text, needs, together
-from engine.conf.nodes.values import Number, Pattern
 
-__all__ = ["Choices", "DomainCapabilitiesDocument", "Support", "Supported"]
-
-PlainInt = Annotated[int, Number("plainInt", 0, 2**32 - 1, plain="[+]?[0-9]+")]
-PlainLong = Annotated[int, Number("plainLong", 0, 2**64 - 1, plain="[+]?[0-9]+")]
+__all__ = ["DomainCapabilitiesDocument", "Support", "Supported"]
 
 
 class Supported(Node):
     """Whether there is something."""
 
     supported: YesNo
-
-
-class Choices(Node):
-    """What an attribute of the domain's document may be.
-
-    Attributes:
-        name: the attribute's, with the element's before it where it would not be clear, as ``diskDevice``.
-    """
-
-    known_by = ("name",)
-    name: str
-    values: Annotated[tuple[str, ...], Text("value")] = ()
 
 
 class Support(Supported):
@@ -70,31 +56,6 @@ class OsSupport(Support):
 
 
 # ---------------------------------------------------------------------------- CPU
-# The model, vendor and features of a CPU belong to kinds/cpu.py, and are here until it has them.
-
-CpuVendorId = Annotated[str, Pattern("cpuVendorId", "[^,]{12}", "12 characters without a comma")]
-CpuFeatureName = Annotated[str, Pattern("cpuFeatureName", r"[a-zA-Z0-9\-_\.]+", "the name of a CPU feature")]
-
-
-class CpuModel(Node):
-    """A model of CPU.
-
-    Attributes:
-        fallback: ``forbid``: the guest sees this very model; ``allow``: one that may be a little different.
-        vendor_id: what the CPU says who made it.
-    """
-
-    name: Annotated[str | None, Body] = None
-    fallback: Literal["allow", "forbid"] | None = None
-    vendor_id: CpuVendorId | None = None
-
-
-class CpuFeature(Node):
-    """Something that a CPU must have, or must not."""
-
-    known_by = ("name",)
-    policy: Literal["force", "require", "optional", "disable", "forbid"]
-    name: CpuFeatureName
 
 
 class HostCpuMode(Support):
@@ -184,17 +145,17 @@ class SevSupport(Supported):
         max_guests, max_es_guests: how many such guests the host can run, and how many with encrypted registers.
     """
 
-    cbitpos: Annotated[PlainInt | None, Text] = None
-    reduced_phys_bits: Annotated[PlainInt | None, Text("reducedPhysBits")] = None
-    max_guests: Annotated[PlainInt | None, Text("maxGuests")] = None
-    max_es_guests: Annotated[PlainInt | None, Text("maxESGuests")] = None
+    cbitpos: Annotated[XsdUnsignedInt | None, Text] = None
+    reduced_phys_bits: Annotated[XsdUnsignedInt | None, Text("reducedPhysBits")] = None
+    max_guests: Annotated[XsdUnsignedInt | None, Text("maxGuests")] = None
+    max_es_guests: Annotated[XsdUnsignedInt | None, Text("maxESGuests")] = None
     rules = (together("cbitpos", "reduced_phys_bits", "max_guests", "max_es_guests"),)
 
 
 class SgxSize(Node):
     """The size of the host's enclave page cache."""
 
-    value: Annotated[PlainLong, Body]
+    value: Annotated[XsdUnsignedLong, Body]
     unit: Literal["KiB"]
 
 
@@ -202,8 +163,8 @@ class SgxSection(Node):
     """The part of the enclave page cache that a NUMA node has."""
 
     known_by = ("node",)
-    node: PlainInt
-    size: PlainLong
+    node: XsdUnsignedInt
+    size: XsdUnsignedLong
     unit: Literal["KiB"]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.network_parts import Link, VlanId
+from engine.conf.kinds.network_common import LinkState
 from engine.conf.kinds.values import (
     DeviceName,
     IPPrefix,
@@ -16,6 +16,7 @@ from engine.conf.kinds.values import (
     MacAddress,
     OnOff,
     UnsignedInt,
+    VlanId,
     YesNo,
 )
 from engine.conf.nodes.node import Child, Definition, Flag, Node, at_most_one
@@ -169,7 +170,7 @@ class EthernetPart(Node):
     type_: Literal["ethernet"]
     name: DeviceName
     mac: HostMac | None = None
-    link: Link | None = None
+    link: LinkState | None = None
 
 
 class VlanPart(Node):
@@ -177,7 +178,7 @@ class VlanPart(Node):
 
     type_: Literal["vlan"]
     name: DeviceName | None = None
-    link: Link | None = None
+    link: LinkState | None = None
     vlan: VlanDevice
 
 
@@ -203,7 +204,7 @@ class BondPart(Node):
 
     type_: Literal["bond"]
     name: DeviceName
-    link: Link | None = None
+    link: LinkState | None = None
     bond: Bond
 
 
@@ -247,7 +248,7 @@ class EthernetDocument(InterfaceDocument):
     type_: Literal["ethernet"]
     name: DeviceName
     mac: HostMac | None = None
-    link: Link | None = None
+    link: LinkState | None = None
 
 
 class VlanDocument(InterfaceDocument):
@@ -259,7 +260,7 @@ class VlanDocument(InterfaceDocument):
 
     type_: Literal["vlan"]
     name: DeviceName | None = None
-    link: Link | None = None
+    link: LinkState | None = None
     vlan: VlanDevice
 
 
@@ -276,7 +277,7 @@ class BondDocument(InterfaceDocument):
 
     type_: Literal["bond"]
     name: DeviceName
-    link: Link | None = None
+    link: LinkState | None = None
     bond: Bond
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from engine.conf.kinds.common import Metadata
-from engine.conf.kinds.network_parts import (
+from engine.conf.kinds.common import HostPciAddress, Metadata
+from engine.conf.kinds.network_common import (
     AddressFamily,
     AssignmentDriver,
     Bandwidth,
+    CardAddress,
     MacTableManager,
     Mtu,
-    PciPlace,
     PortOptions,
     Route,
-    UnicastMacElement,
-    UnsignedShort,
     VirtualPort,
     Vlan,
 )
@@ -27,11 +25,14 @@ from engine.conf.kinds.values import (
     IPPrefix,
     IPv4Address,
     OnOff,
+    PlainName,
     UnicastMac,
     UnsignedLong,
+    UnsignedShort,
     Uuid,
+    XsdUnsignedInt,
+    XsdUnsignedLong,
     YesNo,
-    ZoneName,
 )
 from engine.conf.nodes.node import Attr, Child, Definition, Node, Text, at_least_one, at_most_one
 from engine.conf.nodes.values import Number, Pattern
@@ -40,8 +41,6 @@ __all__ = ["NetworkDocument"]
 
 DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
-Connections = Annotated[int, Number("connections", 0, 2**32 - 1, plain="[+]?[0-9]+")]
-BridgeDelay = Annotated[int, Number("bridgeDelay", 0, 2**64 - 1, plain="[+]?[0-9]+")]
 NatPort = Annotated[int, Number("natPort", 1, 65535, plain="[+]?[0-9]+")]
 _PAIR = "[a-fA-F0-9]{1,2}"
 _HARDWARE = "0{1,2}:0?[1-9a-fA-F]"
@@ -72,9 +71,9 @@ class NetworkBridge(Node):
     """
 
     name: DeviceName | None = None
-    zone: ZoneName | None = None
+    zone: PlainName | None = None
     stp: OnOff | None = None
-    delay: BridgeDelay | None = None
+    delay: XsdUnsignedLong | None = None
     mac_table_manager: Annotated[MacTableManager | None, Attr("macTableManager")] = None
 
 
@@ -86,10 +85,10 @@ class ForwardInterface(Node):
     """
 
     dev: DeviceName
-    connections: Connections | None = None
+    connections: XsdUnsignedInt | None = None
 
 
-class ForwardAddress(PciPlace):
+class ForwardAddress(HostPciAddress):
     """A PCI device of the host that is given to a guest.
 
     Attributes:
@@ -97,7 +96,7 @@ class ForwardAddress(PciPlace):
     """
 
     type_: Literal["pci"]
-    connections: Connections | None = None
+    connections: XsdUnsignedInt | None = None
 
 
 class PhysicalFunction(Node):
@@ -368,7 +367,7 @@ class NetworkDocument(Definition):
     """
 
     kind: ClassVar[str] = "network"
-    connections: Connections | None = None
+    connections: XsdUnsignedInt | None = None
     ipv6: YesNo | None = None
     trust_guest_rx_filters: Annotated[YesNo | None, Attr("trustGuestRxFilters")] = None
     name: Annotated[str, Text]
@@ -377,7 +376,7 @@ class NetworkDocument(Definition):
     forward: Forward | None = None
     bridge: NetworkBridge | None = None
     mtu: Mtu | None = None
-    mac: UnicastMacElement | None = None
+    mac: CardAddress | None = None
     domain: NetworkDomain | None = None
     dns: Dns | None = None
     virtualport: VirtualPort | None = None

@@ -1,4 +1,4 @@
-"""What guests' network cards, networks and network ports have in common.
+"""What networks, their ports, filters, and the network cards of guests and hosts have in common.
 
 Source: libvirt's "Network XML format", and "Network interfaces" of its "Domain XML format".
 """
@@ -14,22 +14,34 @@ from engine.conf.kinds.values import (
     PositiveInt,
     UInt8,
     UInt24,
+    UnicastMac,
     UnsignedInt,
     UnsignedShort,
     Uuid,
+    VariableName,
+    VlanId,
+    XmlName,
     YesNo,
 )
-from engine.conf.nodes.node import Attr, Child, Node, at_most_one
+from engine.conf.nodes.node import Attr, Child, Node, Text, at_most_one
 from engine.conf.nodes.values import Number, Pattern
 
 __all__ = [
     "AddressFamily",
+    "AssignmentDriver",
     "Bandwidth",
+    "Bridging",
+    "CardAddress",
     "FilterRef",
     "InterfaceIp",
+    "LinkState",
     "MacTableManager",
+    "MergedPort",
     "Mtu",
+    "OpenVSwitchPort",
+    "Owner",
     "PortOptions",
+    "QbgPort",
     "Route",
     "VirtualPort",
     "Vlan",
@@ -39,15 +51,12 @@ AddressFamily: TypeAlias = Literal["ipv4", "ipv6"]
 #: Who keeps a bridge's table of addresses: the kernel, which learns them, or libvirt, which knows them.
 MacTableManager: TypeAlias = Literal["kernel", "libvirt"]
 
+#: How guests on one device of the host's reach each other: bridge: directly; vepa: by way of the switch, which sends
+#: what is for them back; private: not at all; passthrough: the device has but one guest.
+Bridging: TypeAlias = Literal["bridge", "passthrough", "private", "vepa"]
+
 Rate = Annotated[int, Number("rate", 1, 2**32 - 1)]
-VlanId = Annotated[int, Number("vlanId", 0, 4095, plain="[+]?[0-9]+")]
-ProfileId = Annotated[str, Pattern("profileId", ".{0,39}", "a name of at most 39 characters")]
-_LETTER = "A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u3001-\ud7ff"
-FilterName = Annotated[
-    str,
-    Pattern("filterName", rf"[{_LETTER}][{_LETTER}0-9.\-]*", "a name of letters, digits, _, - and . (a letter first)"),
-]
-FilterParameterName = Annotated[str, Pattern("filterParameterName", "[a-zA-Z0-9_]+", "a name of letters, digits and _")]
+ProfileId = Annotated[str, Pattern("profileId", r"[\s\S]{0,39}", "a name of at most 39 characters")]
 FilterParameterValue = Annotated[
     str, Pattern("filterParameterValue", r"[a-zA-Z0-9_\.:]+", "a value of letters, digits and _ . :")
 ]
@@ -155,6 +164,40 @@ class InterfaceIp(Node):
     family: AddressFamily | None = None
     prefix: IPPrefix | None = None
     peer: IPAddress | None = None
+
+
+class CardAddress(Node):
+    """The hardware address of a guest's card."""
+
+    address: UnicastMac
+
+
+class AssignmentDriver(Node):
+    """What gives a device of the host to a guest.
+
+    Attributes:
+        name: vfio is what hosts have today; kvm is what came before it.
+    """
+
+    name: Literal["kvm", "vfio"]
+
+
+class LinkState(Node):
+    """The state of a network device's link, as the host tells it.
+
+    Attributes:
+        speed: in megabits a second.
+    """
+
+    speed: UnsignedInt | None = None
+    state: Literal["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"] | None = None
+
+
+class Owner(Node):
+    """The domain that something belongs to."""
+
+    name: Annotated[str, Text]
+    uuid: Annotated[Uuid, Text]
 
 
 # ---------------------------------------------------------------------------- ports of virtual and real switches
@@ -274,17 +317,17 @@ VirtualPort: TypeAlias = QbgPort | QbhPort | OpenVSwitchPort | MidonetPort | Mer
 class FilterParameter(Node):
     """A variable of a filter, such as IP; given several times, it has several values."""
 
-    name: FilterParameterName
+    name: VariableName
     value: FilterParameterValue
 
 
 class FilterRef(Node):
-    """The filter that packets must pass.
+    """A filter that packets must pass.
 
     Attributes:
         filter_: its name.
-        parameters: what its variables are.
+        parameters: what its variables are; ``MAC`` is known without.
     """
 
-    filter_: FilterName
+    filter_: XmlName
     parameters: Annotated[tuple[FilterParameter, ...], Child("parameter")] = ()

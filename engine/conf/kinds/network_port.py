@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.network_parts import (
+from engine.conf.kinds.common import HostPciAddress
+from engine.conf.kinds.network_common import (
     AssignmentDriver,
     Bandwidth,
     Bridging,
+    CardAddress,
     MacTableManager,
     Owner,
-    PciPlace,
     PortOptions,
-    UnicastMacElement,
     VirtualPort,
     Vlan,
 )
@@ -66,7 +66,7 @@ class HostdevPlug(Node):
     type_: Literal["hostdev-pci"]
     managed: YesNo | None = None
     driver: AssignmentDriver | None = None
-    address: PciPlace
+    address: HostPciAddress
 
 
 Plug: TypeAlias = BridgePlug | DirectPlug | HostdevPlug
@@ -85,7 +85,7 @@ class NetworkPortDocument(Definition):
     kind: ClassVar[str] = "networkport"
     uuid: Annotated[Uuid, Text]
     owner: Owner
-    mac: UnicastMacElement
+    mac: CardAddress
     group: Annotated[DeviceName | None, Text] = None
     rxfilters: ReceiveFilters | None = None
     virtualport: VirtualPort | None = None

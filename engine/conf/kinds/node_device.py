@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.domain.device import CcwCssid, CcwDevno, CcwSsid
-from engine.conf.kinds.network_parts import Link
+from engine.conf.kinds.network_common import LinkState
 from engine.conf.kinds.node_device_pci import Identity, MdevTypes, PciCapability, only_once
-from engine.conf.kinds.values import MacAddress, UInt8, UnsignedInt, UnsignedLong, Uuid, Wwn
+from engine.conf.kinds.values import (
+    CcwCssid,
+    CcwDevno,
+    CcwSsid,
+    MacAddress,
+    UInt8,
+    UnsignedInt,
+    UnsignedLong,
+    Uuid,
+    Wwn,
+)
 from engine.conf.nodes.node import Body, Child, Definition, Node, Text, at_most_one, together
 from engine.conf.nodes.values import Number, Pattern
 
@@ -109,7 +118,7 @@ class NetCapability(Node):
     type_: Literal["net"]
     interface: Annotated[str, Text]
     address: Annotated[MacAddress | None, Text] = None
-    link: Link | None = None
+    link: LinkState | None = None
     features: Annotated[tuple[NetFeature, ...], Child("feature")] = ()
     capabilities: Annotated[tuple[NetProtocol, ...], Child("capability")] = ()
 

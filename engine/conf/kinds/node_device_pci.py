@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-from engine.conf.kinds.values import HexNumber, UnsignedInt, UnsignedLong
+from engine.conf.kinds.values import HexNumber, Int, UnsignedInt, UnsignedLong
 from engine.conf.nodes.node import Attr, Body, Child, Node, Text
 from engine.conf.nodes.values import Number, Pattern
 
-__all__ = ["HostPciAddress", "Identity", "MdevTypes", "PciCapability", "only_once"]
+__all__ = ["Identity", "MdevTypes", "NodePciAddress", "PciCapability", "only_once"]
 
 PciClass = Annotated[
     int, Number("pciClass", pattern="0x[0-9a-fA-F]{6}", plain="", as_hex=6, what="0x and 6 hexadecimal digits")
 ]
-NumaNode = Annotated[int, Number("numaNode", -(2**31), 2**31 - 1, plain="[+-]?[0-9]+")]
 LinkSpeed = Annotated[str, Pattern("linkSpeed", "[0-9]+(.[0-9]+)?", "a number such as 8 or 2.5")]
 VpdText = Annotated[str, Pattern("vpdText", "[ -_a-z]{0,255}", "up to 255 letters, digits and signs")]
 VendorIndex = Annotated[str, Pattern("vpdVendorIndex", "[0-9A-Z]", "a digit or a capital letter")]
@@ -43,8 +42,8 @@ class Identity(Node):
     name: Annotated[str | None, Body] = None
 
 
-class HostPciAddress(Node):
-    """The place of a PCI device."""
+class NodePciAddress(Node):
+    """The place of a PCI device, all of it."""
 
     domain: HexNumber
     bus: HexNumber
@@ -86,7 +85,7 @@ class PhysicalFunctionOf(Node):
     """
 
     type_: Literal["phys_function"]
-    address: HostPciAddress | None = None
+    address: NodePciAddress | None = None
 
 
 class VirtualFunctions(Node):
@@ -98,7 +97,7 @@ class VirtualFunctions(Node):
 
     type_: Literal["virt_functions"]
     max_count: Annotated[UnsignedInt | None, Attr("maxCount")] = None
-    addresses: Annotated[tuple[HostPciAddress, ...], Child("address")] = ()
+    addresses: Annotated[tuple[NodePciAddress, ...], Child("address")] = ()
 
 
 class PciBridge(Node):
@@ -169,7 +168,7 @@ class IommuGroup(Node):
     """
 
     number: UnsignedInt
-    addresses: Annotated[tuple[HostPciAddress, ...], Child("address")]
+    addresses: Annotated[tuple[NodePciAddress, ...], Child("address")]
 
 
 class HostNuma(Node):
@@ -179,7 +178,7 @@ class HostNuma(Node):
         node: the NUMA node that it is nearest to.
     """
 
-    node: NumaNode | None = None
+    node: Int | None = None
 
 
 class PcieLink(Node):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from engine.conf.kinds.network_parts import FilterReference, XmlName
-from engine.conf.kinds.values import Uuid, YesNo
+from engine.conf.kinds.network_common import FilterRef
+from engine.conf.kinds.values import UInt8, Uuid, XmlName, YesNo
 from engine.conf.nodes.node import Attr, Children, Definition, Node, Text, together
 from engine.conf.nodes.values import Choice, Number, OneOf, Pattern, ValueType
 
@@ -84,7 +84,6 @@ ArpOpcode = Annotated[
         ),
     ),
 ]
-Byte = Annotated[int, Number("byte", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_INT)]
 Priority = Annotated[int, Number("filterPriority", -1000, 1000, plain=_INT)]
 StateFlags = Annotated[
     str,
@@ -114,9 +113,28 @@ Boolean = Literal["yes", "no", "true", "false", "1", "0"]
 class Match(Node):
     """Which packets a rule is for: those for which all its attributes hold.
 
+    What attributes of several protocols mean is said here.
+
     Attributes:
         match: no: those for which they do not hold.
         comment: up to 256 characters, kept with the rule.
+        srcipaddr: sender's address.
+        srcipmask: the bits of it that count, as a number or a mask.
+        dstipaddr: receiver's address.
+        dstipmask: the bits of it that count, as a number or a mask.
+        srcipfrom: first of the senders' addresses.
+        srcipto: last of them.
+        dstipfrom: first of the receivers' addresses.
+        dstipto: last of them.
+        srcportstart: first of the senders' ports.
+        srcportend: last of them.
+        dstportstart: first of the receivers' ports.
+        dstportend: last of them.
+        dscp: code point of the service.
+        protocol: of what the packet holds: a number or a word.
+        type_: of the message.
+        code: of the message.
+        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
     """
 
     match: YesNo | None = None
@@ -183,15 +201,6 @@ class OverIPv4(SourceMacMatch):
     """IPv4 packets, followed by connection.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        srcipfrom: first of the senders' addresses.
-        srcipto: last of them.
-        dstipfrom: first of the receivers' addresses.
-        dstipto: last of them.
-        dscp: code point of the service.
         connlimit_above: there are more connections than that.
         state: of the connection, as the kernel tracks it.
         ipset: a set of addresses that something else keeps.
@@ -215,14 +224,7 @@ class OverIPv4(SourceMacMatch):
 
 
 class PortsOverIPv4(OverIPv4):
-    """IPv4 packets of a protocol with ports.
-
-    Attributes:
-        srcportstart: first of the senders' ports.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-    """
+    """IPv4 packets of a protocol with ports."""
 
     srcportstart: FilterUInt16 | None = None
     srcportend: FilterUInt16 | None = None
@@ -231,19 +233,7 @@ class PortsOverIPv4(OverIPv4):
 
 
 class OverIPv6(SourceMacMatch):
-    """IPv6 packets, followed by connection.
-
-    Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        srcipfrom: first of the senders' addresses.
-        srcipto: last of them.
-        dstipfrom: first of the receivers' addresses.
-        dstipto: last of them.
-        dscp: code point of the service.
-    """
+    """IPv6 packets, followed by connection."""
 
     srcipaddr: FilterIPv6 | None = None
     srcipmask: FilterIPv6Mask | None = None
@@ -257,14 +247,7 @@ class OverIPv6(SourceMacMatch):
 
 
 class PortsOverIPv6(OverIPv6):
-    """IPv6 packets of a protocol with ports.
-
-    Attributes:
-        srcportstart: first of the senders' ports.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-    """
+    """IPv6 packets of a protocol with ports."""
 
     srcportstart: FilterUInt16 | None = None
     srcportend: FilterUInt16 | None = None
@@ -301,7 +284,6 @@ class StpMatch(MaskedMacMatch):
     """Packets of the spanning tree protocol; of each range, both ends are in it.
 
     Attributes:
-        type_: of the message.
         flags: of the message.
         root_priority: first of a range, of the root bridge.
         root_priority_hi: last of it.
@@ -325,8 +307,8 @@ class StpMatch(MaskedMacMatch):
         forward_delay_hi: last of it.
     """
 
-    type_: Byte | None = None
-    flags: Byte | None = None
+    type_: UInt8 | None = None
+    flags: UInt8 | None = None
     root_priority: Annotated[FilterUInt16 | None, Attr("root-priority")] = None
     root_priority_hi: Annotated[FilterUInt16 | None, Attr("root-priority-hi")] = None
     root_address: Annotated[FilterMac | None, Attr("root-address")] = None
@@ -361,16 +343,7 @@ class IpMatch(EthernetMatch):
     """IPv4 packets, each by itself.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        protocol: of what the packet holds: a number or a word.
         srcportstart: first of the senders' ports; ports need ``protocol``.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
-        dscp: code point of the service.
     """
 
     srcipaddr: FilterIPv4 | None = None
@@ -389,15 +362,7 @@ class Ipv6Match(EthernetMatch):
     """IPv6 packets, each by itself.
 
     Attributes:
-        srcipaddr: sender's address.
-        srcipmask: the bits of it that count, as a number or a mask.
-        dstipaddr: receiver's address.
-        dstipmask: the bits of it that count, as a number or a mask.
-        protocol: of what the packet holds: a number or a word.
         srcportstart: first of the senders' ports; ports need ``protocol``.
-        srcportend: last of them.
-        dstportstart: first of the receivers' ports.
-        dstportend: last of them.
         type_: first of ICMPv6 types; types and codes need ``protocol`` icmpv6.
         typeend: last of them.
         code: first of ICMPv6 codes.
@@ -413,18 +378,14 @@ class Ipv6Match(EthernetMatch):
     srcportend: FilterUInt16 | None = None
     dstportstart: FilterUInt16 | None = None
     dstportend: FilterUInt16 | None = None
-    type_: Byte | None = None
-    typeend: Byte | None = None
-    code: Byte | None = None
-    codeend: Byte | None = None
+    type_: UInt8 | None = None
+    typeend: UInt8 | None = None
+    code: UInt8 | None = None
+    codeend: UInt8 | None = None
 
 
 class TcpMatch(PortsOverIPv4):
-    """TCP over IPv4.
-
-    Attributes:
-        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
-    """
+    """TCP over IPv4."""
 
     flags: TcpFlags | None = None
 
@@ -438,15 +399,10 @@ class SctpMatch(PortsOverIPv4):
 
 
 class IcmpMatch(OverIPv4):
-    """ICMP.
+    """ICMP."""
 
-    Attributes:
-        type_: of the message.
-        code: of the message.
-    """
-
-    type_: Byte | None = None
-    code: Byte | None = None
+    type_: UInt8 | None = None
+    code: UInt8 | None = None
 
 
 class IgmpMatch(OverIPv4):
@@ -470,11 +426,7 @@ class UdpliteMatch(OverIPv4):
 
 
 class TcpIpv6Match(PortsOverIPv6):
-    """TCP over IPv6.
-
-    Attributes:
-        flags: which of the flags are looked at, and which of them are set, such as ``SYN,ACK/SYN``.
-    """
+    """TCP over IPv6."""
 
     flags: TcpFlags | None = None
 
@@ -488,15 +440,10 @@ class SctpIpv6Match(PortsOverIPv6):
 
 
 class Icmpv6Match(OverIPv6):
-    """ICMPv6.
+    """ICMPv6."""
 
-    Attributes:
-        type_: of the message.
-        code: of the message.
-    """
-
-    type_: Byte | None = None
-    code: Byte | None = None
+    type_: UInt8 | None = None
+    code: UInt8 | None = None
 
 
 class AllIpv6Match(OverIPv6):
@@ -584,4 +531,4 @@ class NwfilterDocument(Definition):
     chain: ChainName | None = None
     priority: Priority | None = None
     uuid: Annotated[Uuid | None, Text] = None
-    entries: Annotated[tuple[Rule | FilterReference, ...], Children({"rule": Rule, "filterref": FilterReference})] = ()
+    entries: Annotated[tuple[Rule | FilterRef, ...], Children({"rule": Rule, "filterref": FilterRef})] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from engine.conf.kinds.network_parts import FilterReference, Owner, UnicastMacElement
+from engine.conf.kinds.network_common import CardAddress, FilterRef, Owner
 from engine.conf.nodes.node import Definition, Node
 
 __all__ = ["NwfilterBindingDocument"]
@@ -30,5 +30,5 @@ class NwfilterBindingDocument(Definition):
     owner: Owner
     portdev: BoundDevice
     linkdev: BoundDevice | None = None
-    mac: UnicastMacElement
-    filterref: FilterReference
+    mac: CardAddress
+    filterref: FilterRef

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain_standin import DomainStandIn
-from engine.conf.kinds.storage_parts import (
-    BackingFormat,
-    DeviceSeclabel,
-    DiskTargetName,
-    Encryption,
-    NetworkSource,
-    SourceParts,
-)
+from engine.conf.kinds.common import Metadata
+from engine.conf.kinds.domain.device import DeviceSecLabel
+from engine.conf.kinds.domain.disk import MetadataCache
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.storage import NetworkSource, StorageSource
+from engine.conf.kinds.storage_common import BackingFormat, DiskOfDomain, Encryption
 from engine.conf.kinds.values import AbsFilePath, Uuid
-from engine.conf.nodes.node import Child, Definition, Node, Open, Text
+from engine.conf.nodes.node import Child, Definition, Node, Text
 
 __all__ = ["SnapshotDisk", "SnapshotDocument"]
 
 
-class PlainMemory(Node):
+class PlainSnapshotMemory(Node):
     """What becomes of the guest's memory.
 
     Attributes:
@@ -30,24 +26,14 @@ class PlainMemory(Node):
     snapshot: Literal["no", "internal"]
 
 
-class MemoryFile(Node):
+class FileSnapshotMemory(Node):
     """The guest's memory is kept in a file."""
 
     snapshot: Literal["external"] | None = None
     file: AbsFilePath
 
 
-Memory: TypeAlias = PlainMemory | MemoryFile
-
-
-class MetadataCache(Node):
-    """How much of an image's metadata is kept in memory.
-
-    Attributes:
-        max_size: at most; in bytes if no unit is given.
-    """
-
-    max_size: ScaledInteger | None = None
+SnapshotMemory: TypeAlias = PlainSnapshotMemory | FileSnapshotMemory
 
 
 class SnapshotDriver(Node):
@@ -61,7 +47,7 @@ class SnapshotDriver(Node):
     metadata_cache: MetadataCache | None = None
 
 
-class FileSource(SourceParts):
+class FileSnapshotSource(StorageSource):
     """The file that takes what the guest writes from now on.
 
     Attributes:
@@ -70,11 +56,11 @@ class FileSource(SourceParts):
     """
 
     file: AbsFilePath | None = None
-    seclabels: Annotated[tuple[DeviceSeclabel, ...], Child("seclabel")] = ()
+    seclabels: Annotated[tuple[DeviceSecLabel, ...], Child("seclabel")] = ()
     encryption: Encryption | None = None
 
 
-class BlockSource(SourceParts):
+class BlockSnapshotSource(StorageSource):
     """The device that takes what the guest writes from now on.
 
     Attributes:
@@ -82,22 +68,11 @@ class BlockSource(SourceParts):
     """
 
     dev: AbsFilePath
-    seclabels: Annotated[tuple[DeviceSeclabel, ...], Child("seclabel")] = ()
+    seclabels: Annotated[tuple[DeviceSecLabel, ...], Child("seclabel")] = ()
     encryption: Encryption | None = None
 
 
-class DiskOfSnapshot(Node):
-    """A disk of the domain.
-
-    Attributes:
-        name: its target's, as ``vda``, or the path of its image.
-    """
-
-    known_by = ("name",)
-    name: DiskTargetName | AbsFilePath
-
-
-class PlainDisk(DiskOfSnapshot):
+class PlainSnapshotDisk(DiskOfDomain):
     """A disk without a new image.
 
     Attributes:
@@ -108,25 +83,25 @@ class PlainDisk(DiskOfSnapshot):
     snapshot: Literal["no", "internal", "manual"]
 
 
-class FileDisk(DiskOfSnapshot):
+class FileSnapshotDisk(DiskOfDomain):
     """A disk that goes on in a new file; the one it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
     type_: Literal["file"] | None = None
     driver: SnapshotDriver | None = None
-    source: FileSource | None = None
+    source: FileSnapshotSource | None = None
 
 
-class BlockDisk(DiskOfSnapshot):
+class BlockSnapshotDisk(DiskOfDomain):
     """A disk that goes on in a device of the host; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
     type_: Literal["block"]
     driver: SnapshotDriver | None = None
-    source: BlockSource | None = None
+    source: BlockSnapshotSource | None = None
 
 
-class NetworkDisk(DiskOfSnapshot):
+class NetworkSnapshotDisk(DiskOfDomain):
     """A disk that goes on in an image on the network; what it had is the snapshot."""
 
     snapshot: Literal["external"] | None = None
@@ -134,7 +109,7 @@ class NetworkDisk(DiskOfSnapshot):
     source: NetworkSource
 
 
-SnapshotDisk: TypeAlias = PlainDisk | FileDisk | BlockDisk | NetworkDisk
+SnapshotDisk: TypeAlias = PlainSnapshotDisk | FileSnapshotDisk | BlockSnapshotDisk | NetworkSnapshotDisk
 
 
 class SnapshotDisks(Node):
@@ -155,14 +130,8 @@ class SnapshotParent(Node):
     name: Annotated[str, Text]
 
 
-class SaveCookie(Node):
-    """(told by libvirt) What it needs to go on from the snapshot, and can't say in the domain.
-
-    Attributes:
-        content: each element as XML text.
-    """
-
-    content: Annotated[tuple[str, ...], Open("##any")] = ()
+class SaveCookie(Metadata):
+    """(told by libvirt) What it needs to go on from the snapshot, and can't say in the domain."""
 
 
 class SnapshotDocument(Definition):
@@ -185,9 +154,9 @@ class SnapshotDocument(Definition):
     ] = None
     creation_time: Annotated[str | None, Text("creationTime")] = None
     parent: SnapshotParent | None = None
-    memory: Memory | None = None
+    memory: SnapshotMemory | None = None
     disks: SnapshotDisks | None = None
-    domain: DomainReference | DomainStandIn | None = None
-    inactive_domain: Annotated[DomainStandIn | None, Child("inactiveDomain")] = None
+    domain: DomainReference | DomainDocument | None = None
+    inactive_domain: Annotated[DomainDocument | None, Child("inactiveDomain")] = None
     active: Annotated[Literal["0", "1"] | None, Text] = None
     cookie: SaveCookie | None = None

@@ -1,36 +1,40 @@
-"""What storage has in common in domains, pools and volumes: formats, encryption, and how a host reaches it.
+"""What storage has in common in domains, pools, volumes, snapshots and backups: formats, encryption, access.
 
 Source: libvirt's "Storage volume encryption XML format" and "Storage pool and volume XML format".
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.values import (
-    OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
+    AbsFilePath,
+    DiskTargetName,
+    OctalMode,
     PositiveInt,
     UnsignedInt,
+    UnsignedLong,
     Uuid,
     Wwn,
     YesNo,
 )
-from engine.conf.nodes.node import Node, exactly_one, needs, together
+from engine.conf.nodes.node import Node, Text, exactly_one, needs, together
+from engine.conf.nodes.values import Number
 
 __all__ = [
     "BackingFormat",
     "Cipher",
+    "DiskOfDomain",
     "Encryption",
     "EncryptionSecret",
+    "Extent",
     "FcHostAdapter",
+    "FileSystem",
     "HostAdapter",
-    "HostPciAddress",
     "Initiator",
     "IvGen",
+    "Permissions",
     "ScsiHostAdapter",
     "StorageFormat",
 ]
@@ -38,9 +42,47 @@ __all__ = [
 #: Formats of images that know what they are based on.
 BackingFormat = Literal["cow", "qcow", "qcow2", "qed", "vmdk"]
 StorageFormat = Literal[
-    "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "luks",
-    "cow", "qcow", "qcow2", "qed", "vmdk",
-]  # fmt: skip
+    "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "luks", BackingFormat
+]
+#: File systems on devices.
+FileSystem = Literal[
+    "auto", "ext2", "ext3", "ext4", "ufs", "iso9660", "udf", "gfs", "gfs2", "vfat", "hfs+", "xfs", "ocfs2", "vmfs"
+]
+
+OwnerId = Annotated[int, Number("ownerId", -1, 2**32 - 1, plain="[0-9]+|-1", what="a user's or group's number, or -1")]
+
+
+class Permissions(Node):
+    """Who may reach a directory or file.
+
+    Attributes:
+        mode: in octal; when libvirt makes it and nothing is said, 0711 for a pool and 0600 for a volume.
+        owner, group: by number; -1 or nothing: that of libvirt's own process.
+        label: of the security driver, such as SELinux.
+    """
+
+    mode: Annotated[OctalMode | None, Text] = None
+    owner: Annotated[OwnerId | None, Text] = None
+    group: Annotated[OwnerId | None, Text] = None
+    label: Annotated[str | None, Text] = None
+
+
+class Extent(Node):
+    """A part of a device, in bytes."""
+
+    start: UnsignedLong
+    end: UnsignedLong
+
+
+class DiskOfDomain(Node):
+    """A disk of a domain, as snapshots and checkpoints name it.
+
+    Attributes:
+        name: its target's, as ``vda``, or the path of its image.
+    """
+
+    known_by = ("name",)
+    name: DiskTargetName | AbsFilePath
 
 
 # ---------------------------------------------------------------------------- encryption
@@ -59,7 +101,7 @@ class Cipher(Node):
     """How a volume that is created is encrypted.
 
     Attributes:
-        name: of the algorithm, such as aes, serpent or twofish.
+        name: of the algorithm, such as aes, serpent or twofish; which there are depends on the hypervisor.
         size: of its key, in bits.
         mode: such as cbc or xts.
         hash: of the master key, such as sha256.
@@ -91,7 +133,7 @@ class Encryption(Node):
         format: luks; luks2 (of RBD images, by librbd); default and qcow are of old, and QEMU takes them no more.
         engine: who decrypts it, qemu when it is left out.
         secret: of its passphrase.
-        cipher, ivgen: of a volume that is created.
+        cipher, ivgen: of a volume that is created; QEMU takes aes-256-cbc without them.
     """
 
     format: Literal["default", "qcow", "luks", "luks2"]
@@ -103,16 +145,6 @@ class Encryption(Node):
 
 
 # ---------------------------------------------------------------------------- how a host reaches it
-
-
-class HostPciAddress(Node):
-    """A PCI device of the host, numbered as ``lspci`` does."""
-
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
 
 
 class Iqn(Node):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.storage_parts import Permissions
+from engine.conf.kinds.storage_common import Permissions
 from engine.conf.kinds.storage_pool_sources import (
     DirSource,
     DiskSource,

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from engine.conf.kinds.common import Choices
 from engine.conf.kinds.values import YesNo
-from engine.conf.nodes.node import Child, Definition, Node, Text
+from engine.conf.nodes.node import Child, Definition, Node
 
 __all__ = ["PoolCapabilities", "StoragePoolCapabilitiesDocument"]
-
-
-class Choices(Node):
-    """What something may be.
-
-    Attributes:
-        name: of what: ``sourceFormatType``, ``targetFormatType``, ``requiredSourceElements``.
-    """
-
-    known_by = ("name",)
-    name: str
-    values: Annotated[tuple[str, ...], Text("value")] = ()
 
 
 class DefaultFormat(Node):

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.conf.kinds.storage_parts import FileSystem, HostName, Initiator
-from engine.conf.kinds.values import (
-    AbsDirPath,
-    AbsFilePath,
-    FilePath,
-    GenericName,
-    OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
-    PortNumber,
-    PositiveInt,
-    UnsignedLong,
-    Wwn,
-    YesNo,
-)
+from engine.conf.kinds.storage_common import Extent, FileSystem, HostAdapter, Initiator
+from engine.conf.kinds.values import AbsDirPath, AbsFilePath, FilePath, GenericName, HostName, PortNumber, YesNo
 from engine.conf.nodes.node import Child, Node, Text, exactly_one
 from engine.conf.nodes.values import Pattern
 
 __all__ = [
     "DirSource",
     "DiskSource",
-    "FcHostAdapter",
     "FsSource",
     "GlusterSource",
     "IscsiDirectSource",
@@ -36,7 +20,6 @@ __all__ = [
     "MpathSource",
     "NfsSource",
     "RbdSource",
-    "ScsiHostAdapter",
     "ScsiSource",
     "ShareSource",
     "SheepdogSource",
@@ -98,26 +81,19 @@ class Share(Node):
     path: FilePath
 
 
-class FreeExtent(Node):
-    """(told by libvirt) A part of a device that no volume has yet; in bytes."""
-
-    start: UnsignedLong
-    end: UnsignedLong
-
-
 class SourceDevice(Node):
     """The device that volumes are made of.
 
     Attributes:
         path: to a block device; or the name of an iSCSI target, or what the kind of pool calls its devices.
         part_separator: (disk pools, multipath) partitions have a ``p`` before their number.
-        free_extents: where there is room, in pools that can tell.
+        free_extents: (told by libvirt) what no volume has yet, in pools that can tell.
     """
 
     known_by = ("path",)
     path: AbsFilePath | GenericName | IscsiName
     part_separator: YesNo | None = None
-    free_extents: Annotated[tuple[FreeExtent, ...], Child("freeExtent")] = ()
+    free_extents: Annotated[tuple[Extent, ...], Child("freeExtent")] = ()
 
 
 class IscsiTarget(Node):
@@ -152,61 +128,6 @@ class PoolAuth(Node):
     type_: Literal["chap", "ceph"]
     username: str
     secret: PoolSecret
-
-
-class AdapterAddress(Node):
-    """Where on the PCI bus a SCSI adapter is."""
-
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
-
-
-class ParentAddress(Node):
-    """A SCSI adapter by its place, which stays the same when the host is started again.
-
-    Attributes:
-        unique_id: which one, where a device has several: what ``/sys/class/scsi_host/host.../unique_id`` says.
-    """
-
-    unique_id: PositiveInt | None = None
-    address: AdapterAddress
-
-
-class ScsiHostAdapter(Node):
-    """A SCSI adapter of the host.
-
-    Attributes:
-        name: such as ``scsi_host1``; it may be another one when the host is started again.
-    """
-
-    type_: Literal["scsi_host"] | None = None
-    name: str | None = None
-    parentaddr: ParentAddress | None = None
-    rules = (exactly_one("name", "parentaddr"),)
-
-
-class FcHostAdapter(Node):
-    """A virtual Fibre Channel adapter (NPIV); libvirt makes it if there is none yet.
-
-    Attributes:
-        wwnn, wwpn: the world wide names by which the storage network knows it, of the node and of the port.
-        managed: it is taken away when the pool is stopped; ``yes`` for one that libvirt made.
-        parent: the adapter it belongs to, by name.
-        parent_wwnn, parent_wwpn: the same by its world wide names, which stay.
-        parent_fabric_wwn: any adapter of this network.
-    """
-
-    type_: Literal["fc_host"]
-    parent: str | None = None
-    managed: YesNo | None = None
-    parent_wwnn: Wwn | None = None
-    parent_wwpn: Wwn | None = None
-    parent_fabric_wwn: Wwn | None = None
-    wwnn: Wwn
-    wwpn: Wwn
 
 
 # ---------------------------------------------------------------------------- formats
@@ -324,7 +245,7 @@ class IscsiDirectSource(Node):
 class ScsiSource(Branded):
     """A SCSI adapter, whose units are the volumes."""
 
-    adapter: ScsiHostAdapter | FcHostAdapter
+    adapter: HostAdapter
 
 
 class MpathSource(Node):

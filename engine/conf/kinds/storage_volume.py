@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.storage_parts import Encryption, FileSystem, ImageFormat, Permissions
-from engine.conf.kinds.values import AbsFilePath, UnsignedLong, VolumeName
+from engine.conf.kinds.storage_common import Encryption, Extent, FileSystem, Permissions, StorageFormat
+from engine.conf.kinds.values import AbsFilePath, VolumeName
 from engine.conf.nodes.node import Child, Definition, Flag, Node, Text
 from engine.conf.nodes.values import Pattern
 
@@ -45,7 +45,7 @@ class VolumeFormat(Node):
         type_: ``extended`` makes an extended partition.
     """
 
-    type_: ImageFormat | FileSystem | Partition | Literal["unknown"]
+    type_: StorageFormat | FileSystem | Partition | Literal["unknown"]
 
 
 class Timestamps(Node):
@@ -102,13 +102,6 @@ class BackingStore(Node):
     format: VolumeFormat | None = None
     permissions: Permissions | None = None
     timestamps: Timestamps | None = None
-
-
-class Extent(Node):
-    """A part of a device, in bytes."""
-
-    start: UnsignedLong
-    end: UnsignedLong
 
 
 class VolumeDevice(Node):

@@ -5,7 +5,7 @@ Source: libvirt's documentation of its formats; how strictly each is taken is as
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.nodes.values import Number, Pattern, Words
 
@@ -13,37 +13,58 @@ __all__ = [
     "AbsDirPath",
     "AbsFilePath",
     "Arch",
+    "CcwCssid",
+    "CcwDevno",
+    "CcwSsid",
     "CpuSet",
     "DeviceName",
     "DiskTargetName",
     "DnsName",
+    "DottedName",
     "FilePath",
     "GenericName",
     "HexNumber",
+    "HostName",
     "IPAddress",
     "IPPrefix",
     "IPv4Address",
+    "IPv4Prefix",
+    "IPv6Address",
+    "Int",
     "Integer",
+    "Long",
     "LooseUnsignedInt",
     "LooseUnsignedLong",
     "MacAddress",
     "ObjectName",
+    "ObjectNameWithSlash",
     "OctalMode",
     "OnOff",
     "PciBus",
     "PciDomain",
     "PciFunction",
     "PciSlot",
+    "PlainName",
     "PortNumber",
     "PositiveInt",
+    "UInt8",
+    "UInt16",
+    "UInt24",
+    "UInt32",
+    "UnicastMac",
     "Unit",
     "UnsignedInt",
     "UnsignedLong",
     "UnsignedShort",
     "Uuid",
     "UuidOrNothing",
+    "VariableName",
+    "VlanId",
     "VolumeName",
     "Wwn",
+    "XmlName",
+    "XsdUnsignedInt",
+    "XsdUnsignedLong",
     "YesNo",
 ]
 
@@ -61,6 +82,12 @@ HexNumber = Annotated[
 OctalMode = Annotated[int, Number("octalMode", 0, 2**32 - 1, plain="[0-7]+", base=8, what="an octal file mode")]
 PortNumber = Annotated[int, Number("portNumber", -1, 65535, plain="[+-]?[0-9]+", what="a port, or -1")]
 Integer = Annotated[int, Number("integer", -(2**63), plain="[+-]?[0-9]+", what="a whole number")]
+Int = Annotated[int, Number("int", -(2**31), 2**31 - 1, plain="[+-]?[0-9]+")]
+Long = Annotated[int, Number("long", -(2**63), 2**63 - 1, plain="[+-]?[0-9]+", what="a whole number")]
+# as XML Schema's own types take them: with a + too
+XsdUnsignedInt = Annotated[int, Number("xsdUnsignedInt", 0, 2**32 - 1, plain="[+]?[0-9]+")]
+XsdUnsignedLong = Annotated[int, Number("xsdUnsignedLong", 0, 2**64 - 1, plain="[+]?[0-9]+")]
+VlanId = Annotated[int, Number("vlanId", 0, 4095, plain="[+]?[0-9]+")]
 
 _DECIMAL = "[+-]?[0-9]+"
 UInt8 = Annotated[int, Number("uint8", 0, 255, pattern="0x[0-9a-fA-F]{1,2}", plain=_DECIMAL, as_hex=2)]
@@ -72,6 +99,11 @@ PciBus = UInt8
 PciSlot = Annotated[int, Number("pciSlot", 0, 31, pattern="(0x)?[0-1]?[0-9a-fA-F]", plain=_DECIMAL, as_hex=2)]
 UnsignedShort = Annotated[int, Number("unsignedShort", 0, 65535, plain=_DECIMAL)]
 PciFunction = Annotated[int, Number("pciFunction", 0, 7, pattern="(0x)?[0-7]", plain=_DECIMAL, as_hex=1)]
+CcwCssid = Annotated[
+    int, Number("ccwCssid", 0, 254, pattern="0x[0-9a-eA-E][0-9a-fA-F]?|0x[fF][0-9a-eA-E]?", plain=_DECIMAL, as_hex=2)
+]
+CcwSsid = Annotated[int, Number("ccwSsid", 0, 3, pattern="(0x)?[0-3]", plain="", as_hex=1, what="0 to 3")]
+CcwDevno = Annotated[int, Number("ccwDevno", 0, 65535, pattern="0x[0-9a-fA-F]{1,4}", plain=_DECIMAL, as_hex=4)]
 
 Uuid = Annotated[
     str,
@@ -119,10 +151,26 @@ ObjectName = Annotated[str, Pattern("objectName", r"[^/\n]+", "a name, without s
 ObjectNameWithSlash = Annotated[str, Pattern("objectNameWithSlash", r"[^\n]+", "a name")]
 GenericName = Annotated[str, Pattern("genericName", r"[a-zA-Z0-9_\+\-]+", "a name of letters, digits, _, + and -")]
 DnsName = Annotated[str, Pattern("dnsName", r"[a-zA-Z0-9\.\-]+", "a host name")]
+HostName: TypeAlias = DnsName | IPAddress
 DeviceName = Annotated[
     str, Pattern("deviceName", r"[a-zA-Z0-9_\.\-\\:/]+", "a device name (letters, digits and _ . - \\ : /)")
 ]
-ZoneName = Annotated[str, Pattern("zoneName", r"[a-zA-Z0-9_\-]+", "a zone's name")]
+PlainName = Annotated[str, Pattern("plainName", r"[a-zA-Z0-9_\-]+", "a name of letters, digits, _ and -")]
+DottedName = Annotated[str, Pattern("dottedName", r"[a-zA-Z0-9_\-.]+", "a name of letters, digits, _, - and .")]
+VariableName = Annotated[str, Pattern("variableName", "[a-zA-Z0-9_]+", "a variable's name (letters, digits and _)")]
+# the letters that names in XML may begin with
+_START = (
+    "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff"
+    "\u200c\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd"
+)
+XmlName = Annotated[
+    str,
+    Pattern(
+        "xmlName",
+        f"[{_START}][{_START}0-9.\u00b7\u0300-\u036f\u203f\u2040\\-]*",
+        "a name that begins with a letter or _ and goes on with letters, digits and _ . -",
+    ),
+]
 FilePath = Annotated[str, Pattern("filePath", ".+", "a path")]
 AbsFilePath = Annotated[str, Pattern("absFilePath", r"(/|[a-zA-Z]:\\).+", "an absolute path")]
 AbsDirPath = Annotated[str, Pattern("absDirPath", "/.*", "an absolute path")]

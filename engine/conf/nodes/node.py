@@ -142,7 +142,7 @@ class NodeMeta(msgspec.StructMeta):
     """Makes structs that are frozen, take keywords only, and are compared by ``Node``."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
-        options = {"frozen": True, "kw_only": True, "eq": False} | options
+        options = {"frozen": True, "kw_only": True, "eq": False, "gc": False} | options
         return super().__new__(cls, name, bases, namespace, **options)
 
 
@@ -189,8 +189,8 @@ class Definition(Node):
     #: The tag of its root.
     kind: ClassVar[str] = ""
 
-    def problems(self) -> Iterator[tuple[Node, str, str]]:
-        """What is wrong in the whole that no element shows by itself: the node, the reason, the severity."""
+    def unsound(self) -> Iterator[tuple[Node, str, str]]:
+        """What is taken twice, or named and not there: the node, the reason, the severity."""
         yield from ()
 
     def __eq__(self, other: object) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Place, Text
 from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType
 
-__all__ = ["Field", "Plan", "Shapes", "describe", "nodes_of", "plan_of", "shapes_of"]
+__all__ = ["Field", "Nodes", "Plan", "Shapes", "describe", "nodes_of", "plan_of", "shapes_of"]
 
 #: The nodes that an element may be.
 Nodes: TypeAlias = "tuple[type[Node], ...]"
@@ -70,7 +70,6 @@ class Shapes:
         self.told_by = tuple(sorted(name for name in names if len({each.get(name) for each in words}) > 1))
         self._by_children = any(name.startswith("./") for name in self.told_by)
         self._words = words
-        self._fitting: dict[tuple[str | None, ...], Nodes] = {}
 
     def values(self, element: Any) -> tuple[str | None, ...]:
         """What ``told_by`` are in an element."""
@@ -80,12 +79,7 @@ class Shapes:
 
     def fitting(self, values: tuple[str | None, ...]) -> Nodes:
         """Those whose literals fit ``values`` (of ``told_by``); none may."""
-        found = self._fitting.get(values)
-        if found is None:
-            found = tuple(node for node in self.nodes if self._fits(node, values))
-            if len(self._fitting) < 1000:  # who makes values up does not fill the memory
-                self._fitting[values] = found
-        return found
+        return tuple(node for node in self.nodes if self._fits(node, values))
 
     def nearest(self, values: tuple[str | None, ...]) -> Nodes:
         """Those whose own literals fit, whatever there is that they don't have; else those that lack some; else all."""
@@ -243,15 +237,21 @@ def describe(cls: type[Node]) -> tuple[str, dict[str, str]]:
     for base in reversed(cls.__mro__):
         doc = base.__dict__.get("__doc__")
         if issubclass(base, Node) and isinstance(doc, str):
-            fields |= _attributes(doc)
+            fields |= _attributes(doc, set(cls.__struct_fields__))
     text = (cls.__dict__.get("__doc__") or "").partition("\n\n    Attributes:")[0]
     return " ".join(text.split()), fields
 
 
-def _attributes(doc: str) -> dict[str, str]:
+def _attributes(doc: str, known: set[str]) -> dict[str, str]:
+    """``name: text`` a line, or several in one: ``name, other: text; third: text``."""
     found: dict[str, str] = {}
     _, _, section = doc.partition("Attributes:\n")
-    for match in re.finditer(r"^ {8}([\w, ]+): (.*(?:\n {9,}.*)*)", section, re.MULTILINE):
-        for name in match[1].split(", "):
-            found[name] = " ".join(match[2].split())
+    for match in re.finditer(r"^ {8}(\w+(?:, \w+)*: .*(?:\n {9,}.*)*)", section, re.MULTILINE):
+        for part in re.split(r"[;.] (?=\w+(?:, \w+)*: )", " ".join(match[1].split())):
+            names, _, text = part.partition(": ")
+            if set(names.split(", ")) <= known:
+                found |= dict.fromkeys(names.split(", "), text)
+            elif found:  # only a sentence with a colon in it
+                last = next(reversed(found))
+                found[last] += f"; {part}"
     return found

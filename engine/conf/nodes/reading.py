@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from lxml import etree
 
 from engine.conf.document import line_of, suggest
 from engine.conf.nodes.node import Body, Child, Children, Flag, Node, Open, Other, Rule, Text
-from engine.conf.nodes.plan import Field, Plan, plan_of, shapes_of
+from engine.conf.nodes.plan import Field, Nodes, Plan, Shapes, plan_of, shapes_of
 from engine.conf.nodes.values import Choice, NoValue, OneOf, ValueType, Words
 from engine.errors import Problem
 
@@ -22,6 +23,9 @@ __all__ = ["Found", "read_node", "told"]
 
 #: More than that of one document nobody reads, and each costs a look at its place.
 MOST_PROBLEMS = 1000
+_MOST_SHAPES = 1000
+# where children that are not declared are gathered
+_LOST = "<lost>"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,13 +39,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     severity: str = "error"
 
 
-def read_node(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]) -> Node | None:
+def read_node(nodes: Nodes, element: Element, problems: list[Found], *, trusting: bool = False) -> Node | None:
     """The element as one of ``nodes``; None if what it must have is missing or wrong.
 
     Args:
         problems: where all that is wrong with it, and with what it holds, is added.
+        trusting: a schema made of ``nodes`` has accepted it, so there is no text where none belongs.
     """
-    return _read(nodes, element, problems)
+    return _reader_of(nodes).read(element, problems, trusting)
 
 
 def told(problems: Sequence[Found]) -> list[Problem]:
@@ -60,31 +65,65 @@ def told(problems: Sequence[Found]) -> list[Problem]:
     return sorted(found, key=lambda problem: problem.line)
 
 
-def _read(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]) -> Node | None:
-    if len(nodes) == 1:
-        return _read_as(plan_of(nodes[0]), element, problems)
-    shapes = shapes_of(nodes)
-    fitting = shapes.fitting(shapes.values(element))
-    if len(fitting) == 1:
-        return _read_as(plan_of(fitting[0]), element, problems)
+class _Reader(Protocol):
+    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None: ...
+
+
+@cache
+def _reader_of(nodes: Nodes) -> _Reader:
+    return _NodeReader(nodes[0]) if len(nodes) == 1 else _ShapesReader(nodes)
+
+
+class _ShapesReader:
+    """Reads elements that may have several shapes."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._shapes: Shapes | None = None  # made with the first element: shapes may hold themselves
+        self._mixed = False
+        self._found: dict[tuple[str | None, ...], tuple[_Reader, ...]] = {}
+
+    def _prepare(self) -> Shapes:
+        self._shapes = shapes_of(self._nodes)
+        plans = [plan_of(node) for node in self._nodes]
+        # of such a type a schema can't say which shape's text may stand where
+        self._mixed = any(plan.body for plan in plans) and any(plan.children for plan in plans)
+        return self._shapes
+
+    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None:
+        shapes = self._shapes or self._prepare()
+        told_by = shapes.values(element)
+        fitting = self._found.get(told_by)
+        if fitting is None:
+            fitting = tuple(_reader_of((node,)) for node in shapes.fitting(told_by))
+            if len(self._found) < _MOST_SHAPES:  # who makes values up does not fill the memory
+                self._found[told_by] = fitting
+        trusting = trusting and not self._mixed
+        if len(fitting) == 1:
+            return fitting[0].read(element, problems, trusting)
+        best, found = _best(fitting, element, trusting)
+        if best is not None:
+            problems += best
+            return found
+        return _read_unfitting(shapes, element, problems)
+
+
+def _best(readers: Iterable[_Reader], element: Element, trusting: bool) -> tuple[list[Found] | None, Node | None]:
+    """The reading with the fewest problems, and these; None: there are no readers."""
     best: list[Found] | None = None
     found: Node | None = None
-    for node in fitting:
+    for reader in readers:
         tried: list[Found] = []
-        read = _read_as(plan_of(node), element, tried)
+        read = reader.read(element, tried, trusting)
         if best is None or len(tried) < len(best):
             best, found = tried, read
         if not tried:
             break
-    if best is not None:
-        problems += best
-        return found
-    return _read_unfitting(nodes, element, problems)
+    return best, found
 
 
-def _read_unfitting(nodes: tuple[type[Node], ...], element: Element, problems: list[Found]) -> Node | None:
+def _read_unfitting(shapes: Shapes, element: Element, problems: list[Found]) -> Node | None:
     """None of the shapes fits: say which of the words that tell them apart is wrong, and read what can be read."""
-    shapes = shapes_of(nodes)
     values = shapes.values(element)
     there = {name: value for name, value in zip(shapes.told_by, values, strict=True) if value is not None}
     for name, value in there.items():
@@ -94,12 +133,7 @@ def _read_unfitting(nodes: tuple[type[Node], ...], element: Element, problems: l
             at, below = (element, f"/@{name}") if child is None else (child, "")
             problems.append(_wrong_value(at, below, name, value, known))
             return None
-    best: list[Found] | None = None
-    for node in shapes.nearest(values):
-        tried: list[Found] = []
-        _read_as(plan_of(node), element, tried)
-        if best is None or len(tried) < len(best):
-            best = tried
+    best, _ = _best([_reader_of((node,)) for node in shapes.nearest(values)], element, False)
     if best:
         problems += best
     else:
@@ -110,100 +144,136 @@ def _read_unfitting(nodes: tuple[type[Node], ...], element: Element, problems: l
     return None
 
 
-def _read_as(plan: Plan, element: Element, problems: list[Found]) -> Node | None:
-    values: dict[str, Any] = {"line": element.sourceline or 0}
-    begin = len(problems)
-    attributes, children = plan.attributes, plan.children
-    lost_attributes: list[tuple[str, str]] | None = None
-    lost_children: list[str] | None = None
-    sound = True
-    items: Any = element.items()  # the stubs allow bytes
-    for name, text in items:
-        field = attributes.get(name)
-        if field is None:
-            lost_attributes = lost_attributes or []
-            lost_attributes.append((name, text))
-            if name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
+class _NodeReader:
+    """Reads elements of one shape. Its parts are looked up once, since most of a document's time is spent here."""
+
+    def __init__(self, cls: type[Node]) -> None:
+        self._cls = cls
+        self._plan: Plan | None = None  # made with the first element: nodes may hold themselves
+
+    def _prepare(self) -> Plan:
+        self._plan = plan = plan_of(self._cls)
+        self._attributes = {tag: (f.name, f.value.read) for tag, f in plan.attributes.items() if f.value is not None}
+        self._children = {tag: self._child(tag, field) for tag, field in plan.children.items()}
+        self._required = tuple(field.name for field in plan.required)
+        return plan
+
+    def _child(self, tag: str, field: Field) -> tuple[str, bool, Any]:
+        nodes = dict(field.tags).get(tag, field.nodes)
+        return field.name, field.many, (_reader_of(nodes) if nodes else _PlainReader(field)).read
+
+    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None:
+        plan = self._plan or self._prepare()
+        begin = len(problems)
+        values: dict[str, Any] = {"line": element.sourceline or 0}
+        sound = True
+        items: Any = element.items()  # the stubs allow bytes
+        for name, text in items:
+            entry = self._attributes.get(name)
+            if entry is None:
+                _keep_attribute(plan, element, name, text, values, problems)
                 continue
-            problems.append(_unknown(element, "attribute", name, tuple(attributes), f"/@{name}"))
-            continue
-        try:
-            values[field.name] = field.value.read(text)  # type: ignore[union-attr]
-        except NoValue as exc:
-            problems.append(_bad(element, f"/@{name}", name, text, exc, field.value))
-            sound = False
-    for child in element:
-        tag = child.tag
-        field = children.get(tag)
-        if field is None:
-            if not isinstance(tag, str):
+            try:
+                values[entry[0]] = entry[1](text)
+            except NoValue as exc:
+                problems.append(_bad(element, f"/@{name}", name, text, exc, plan.attributes[name].value))
+                sound = False
+        for child in element:
+            found = self._children.get(child.tag)
+            if found is None:
+                _keep_child(plan, child, values, problems)
                 continue
-            if plan.open is not None and _is_open(plan.open, tag):
-                values.setdefault(plan.open.name, []).append(_raw(child))
+            name, many, read = found
+            if not many and name in values:
+                problems.append(_problem(child, "", f"<{_shown(child.tag)}> may be there only once"))
                 continue
-            lost_children = lost_children or []
-            lost_children.append(_raw(child))
-            problems.append(_unknown(child, "element", tag, tuple(children), ""))
-            continue
-        sound = _take(field, child, values, problems) and sound
+            value = read(child, problems, trusting)
+            if value is None:
+                sound = False
+                values.setdefault(name, [] if many else None)
+            elif many:
+                values.setdefault(name, []).append(value)
+            else:
+                values[name] = value
+        if plan.body is not None:
+            sound = _read_body(plan.body, element, values, problems) and sound
+        if not trusting:
+            _check_text(plan, element, problems)
+        for name in self._required:
+            if name not in values:
+                field = plan.by_name[name]
+                if sound or not _said(element, field, problems[begin:]):
+                    problems.append(_missing(element, field))
+                sound = False
+        if plan.cls.rules:
+            _check_rules(plan, values, element, problems)
+        return self._made(plan, element, values, problems) if sound else None
+
+    def _made(self, plan: Plan, element: Element, values: dict[str, Any], problems: list[Found]) -> Node:
+        for name in plan.lists:
+            if name in values:
+                values[name] = tuple(values[name])
+        lost = values.pop(_LOST, None)
+        if lost is not None:
+            kept = values.get("other") or Other()
+            values["other"] = Other(attributes=kept.attributes, children=tuple(lost))
+        node = self._cls(**values)
+        if plan.checks:
+            problems.extend(_problem(element, "", reason) for reason in node.check())
+        return node
+
+
+def _keep_attribute(
+    plan: Plan, element: Element, name: str, text: str, values: dict[str, Any], problems: list[Found]
+) -> None:
+    """An attribute that is not declared."""
+    kept = values.get("other") or Other()
+    values["other"] = Other(attributes=(*kept.attributes, (name, text)))
+    if not name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
+        problems.append(_unknown(element, "attribute", name, tuple(plan.attributes), f"/@{name}"))
+
+
+def _keep_child(plan: Plan, child: Element, values: dict[str, Any], problems: list[Found]) -> None:
+    """A child that is not declared, or a comment."""
+    tag = child.tag
+    if not isinstance(tag, str):
+        return
+    if plan.open is not None and _is_open(plan.open, tag):
+        values.setdefault(plan.open.name, []).append(_raw(child))
+        return
+    values.setdefault(_LOST, []).append(_raw(child))
+    problems.append(_unknown(child, "element", tag, tuple(plan.children), ""))
+
+
+def _check_text(plan: Plan, element: Element, problems: list[Found]) -> None:
+    """There may be text only in a body, which comments may part."""
     own: Any = element.text
-    if plan.body is not None:
-        sound = _read_body(plan.body, element, values, problems) and sound
-    elif own is not None and own.strip():
+    if plan.body is None and own is not None and own.strip():
         problems.append(_problem(element, "", "it may hold no text", value=_short(own)))
     for child in element:
-        if child.tail is not None and child.tail.strip() and (plan.body is None or isinstance(child.tag, str)):
-            problems.append(_problem(element, "", "it may hold no text", value=_short(child.tail)))
-    for field in plan.required:
-        if field.name not in values:
-            if sound or not _said(element, field, problems[begin:]):
-                problems.append(_missing(element, field))
-            sound = False
-    if plan.cls.rules:
-        _check_rules(plan, values, element, problems)
-    if not sound:
-        return None
-    for name in plan.lists:
-        if name in values:
-            values[name] = tuple(values[name])
-    if lost_attributes or lost_children:
-        values["other"] = Other(attributes=tuple(lost_attributes or ()), children=tuple(lost_children or ()))
-    node = plan.cls(**values)
-    if plan.checks:
-        problems.extend(_problem(element, "", reason) for reason in node.check())
-    return node
+        tail = child.tail
+        if tail is not None and tail.strip() and (plan.body is None or isinstance(child.tag, str)):
+            problems.append(_problem(element, "", "it may hold no text", value=_short(tail)))
 
 
-def _take(field: Field, child: Element, values: dict[str, Any], problems: list[Found]) -> bool:
-    """Read one child into ``values``; False if what it must have is missing or wrong."""
-    name = field.name
-    place = field.place
-    if not field.many and name in values:
-        problems.append(_problem(child, "", f"<{_shown(child.tag)}> may be there only once"))
-        return True
-    value: Any
-    if place is Flag:
-        values[name] = True
-        return _must_be_bare(child, problems, text=False)
-    if place is Text:
-        if not _must_be_bare(child, problems, text=True):
-            return False
+class _PlainReader:
+    """Reads children that are a text or a flag."""
+
+    def __init__(self, field: Field) -> None:
+        self._value = field.value
+
+    def read(self, child: Element, problems: list[Found], trusting: bool) -> Any:
+        """None if the text is wrong."""
+        if not trusting:
+            _must_be_bare(child, problems, text=self._value is not None)
+        if self._value is None:
+            return True
+        text = _text_of(child)
         try:
-            value = field.value.read(_text_of(child))  # type: ignore[union-attr]
+            return self._value.read(text)
         except NoValue as exc:
-            problems.append(_bad(child, "", _shown(child.tag), _text_of(child), exc, field.value))
-            return False
-    else:
-        nodes = field.nodes if place is Child else dict(field.tags)[child.tag]
-        value = _read(nodes, child, problems)
-        if value is None:
-            values.setdefault(name, [] if field.many else None)
-            return False
-    if field.many:
-        values.setdefault(name, []).append(value)
-    else:
-        values[name] = value
-    return True
+            problems.append(_bad(child, "", _shown(child.tag), text, exc, self._value))
+            return None
 
 
 def _read_body(field: Field, element: Element, values: dict[str, Any], problems: list[Found]) -> bool:
@@ -222,13 +292,12 @@ def _read_body(field: Field, element: Element, values: dict[str, Any], problems:
 def _text_of(element: Element) -> str:
     """Its own text, which comments may part."""
     text: Any = element.text or ""
-    for child in element:
-        if not isinstance(child.tag, str) and child.tail:
-            text += child.tail
-    return str(text)
+    if len(element):
+        text += "".join(child.tail or "" for child in element if not isinstance(child.tag, str))
+    return text  # type: ignore[no-any-return]
 
 
-def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> bool:
+def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
     names: Any = child.keys()
     for name in names:
         problems.append(_unknown(child, "attribute", name, (), f"/@{name}"))
@@ -237,7 +306,6 @@ def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> bool:
             problems.append(_unknown(inner, "element", inner.tag, (), ""))
     if not text and child.text is not None and child.text.strip():
         problems.append(_problem(child, "", "it may hold no text", value=_short(child.text)))
-    return True
 
 
 def _is_open(field: Field, tag: str) -> bool:
@@ -271,33 +339,42 @@ def _dedent(element: Element) -> None:
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
     for rule in plan.cls.rules:
         there = [name for name in rule.fields if _is_there(values.get(name))]
-        if reason := _broken(rule, there, plan):
-            problems.append(_problem(element, "", reason))
+        if _is_broken(rule, there):
+            problems.append(_problem(element, "", _why_broken(rule, there, plan)))
 
 
 def _is_there(value: Any) -> bool:
-    return value is not None and value != []  # a flag that is not there has no value here: False is a "no"
+    return value is not None and value != [] and value != ()
 
 
-def _broken(rule: Rule, there: list[str], plan: Plan) -> str:
+def _is_broken(rule: Rule, there: list[str]) -> bool:
+    number = len(there)
+    match rule.kind:
+        case "exactly one":
+            return number != 1
+        case "at most one":
+            return number > 1
+        case "at least one":
+            return number == 0
+        case "together":
+            return 0 < number < len(rule.fields)
+    return rule.fields[0] in there and number < len(rule.fields)  # it needs the others
+
+
+def _why_broken(rule: Rule, there: list[str], plan: Plan) -> str:
     fields = plan.by_name
 
     def shown(names: Sequence[str], word: str) -> str:
         each = [f"'{fields[n].tag}'" if fields[n].tag in plan.attributes else f"<{fields[n].tag}>" for n in names]
         return f" {word} ".join(each)
 
-    match rule.kind:
-        case "exactly one" | "at least one" if not there:
-            return f"it lacks {shown(rule.fields, 'or')}"
-        case "exactly one" | "at most one" if len(there) > 1:
-            return f"{shown(there, 'and')} can't both be there"
-        case "together" if there and len(there) < len(rule.fields):
-            lacking = [name for name in rule.fields if name not in there]
-            return f"{shown(there, 'and')} needs {shown(lacking, 'and')}"
-        case "needs" if rule.fields[0] in there and len(there) < len(rule.fields):
-            lacking = [name for name in rule.fields if name not in there]
-            return f"{shown(rule.fields[:1], '')} needs {shown(lacking, 'and')}"
-    return ""
+    lacking = [name for name in rule.fields if name not in there]
+    if not there:
+        return f"it lacks {shown(rule.fields, 'or')}"
+    if rule.kind in ("exactly one", "at most one"):
+        return f"{shown(there, 'and')} can't both be there"
+    who = rule.fields[:1] if rule.kind == "needs" else there
+    return f"{shown(who, 'and')} needs {shown(lacking, 'and')}"
 
 
 # ---------------------------------------------------------------------------- what is wrong
@@ -312,7 +389,7 @@ def _shown(tag: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = text.strip()
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:79] + "…"
 
 

@@ -91,6 +91,8 @@ class Pattern:
         return value
 
     def xsd(self) -> str:
+        if self.pattern in (".+", r"[^\n]+"):  # a length is quicker to see, and no line end is left in an attribute
+            return '<xs:restriction base="xs:string"><xs:minLength value="1"/></xs:restriction>'
         return f'<xs:restriction base="xs:string"><xs:pattern value={_quoted(self.pattern)}/></xs:restriction>'
 
 
@@ -118,12 +120,18 @@ class Number:
     ) -> None:
         self.name, self.low, self.high, self.pattern, self.plain = name, low, high, pattern, plain
         self._base, self._hex = base, as_hex
+        # most numbers are plain ones
+        self._quick, self._most = bool(plain) and base == 10 and not as_hex, 10**9 if high is None else high
         bounds = f" from {low} to {high}" if high is not None else f", at least {low}" if low else ""
         self.what = what or f"a whole number{bounds}"
         self._plain = re.compile(plain).fullmatch if plain else None
         self._other = re.compile(pattern).fullmatch if pattern else None
 
     def read(self, text: str) -> int:
+        if self._quick and len(text) < 10 and text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
+            small = int(text)
+            if self.low <= small <= self._most:
+                return small
         stripped = text.strip(" \t\n\r")
         number = None
         if self._plain is not None and self._plain(stripped):

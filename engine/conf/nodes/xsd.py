@@ -14,7 +14,7 @@ import msgspec
 
 from engine.conf.nodes.node import Children, Definition, Flag, Node, Text
 from engine.conf.nodes.plan import Field, Nodes, describe, plan_of
-from engine.conf.nodes.values import ANY, OneOf, ValueType
+from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType, Words
 
 __all__ = ["schema_of"]
 
@@ -175,6 +175,11 @@ def _merged(values: Sequence[ValueType]) -> ValueType:
             different.setdefault(each.xsd(), each)
     if ANY.xsd() in different:
         return ANY
+    words = [each for each in different.values() if isinstance(each, Choice | Words)]
+    if len(words) > 1:  # one list of words is quicker to go through than a union of lists
+        different = {xsd: each for xsd, each in different.items() if each not in words}
+        one = Choice(tuple(dict.fromkeys(word for each in words for word in each.words)))
+        different = {one.xsd(): one} | different
     if len(different) == 1:
         return next(iter(different.values()))
     return OneOf(tuple(different.values()))

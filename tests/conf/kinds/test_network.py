@@ -7,7 +7,7 @@ import pytest
 from engine.conf.documents import format, parse, validate
 from engine.conf.kinds.host_interface import BondDocument, BridgeDocument, EthernetPart, HostInterface, VlanPart
 from engine.conf.kinds.network import NetworkDocument
-from engine.conf.kinds.network_parts import OpenVswitchPort, UntypedPort, VepaPort
+from engine.conf.kinds.network_common import MergedPort, OpenVSwitchPort, QbgPort
 from engine.conf.kinds.network_port import BridgePlug, DirectPlug, HostdevPlug, NetworkPortDocument
 
 UUID = "3e3fce45-4f53-4fa7-bb32-11f34168b82b"
@@ -50,9 +50,9 @@ def test_network() -> None:
 
 def test_virtual_ports_are_told_by_their_type() -> None:
     for inside, shape in (
-        ("<virtualport type='802.1Qbg'><parameters managerid='11'/></virtualport>", VepaPort),
-        ("<virtualport type='openvswitch'/>", OpenVswitchPort),
-        ("<virtualport><parameters profileid='x'/></virtualport>", UntypedPort),
+        ("<virtualport type='802.1Qbg'><parameters managerid='11'/></virtualport>", QbgPort),
+        ("<virtualport type='openvswitch'/>", OpenVSwitchPort),
+        ("<virtualport><parameters profileid='x'/></virtualport>", MergedPort),
     ):
         assert isinstance(parsed_network(inside).virtualport, shape)
     problems = told(network("<virtualport type='802.1Qbh'><parameters managerid='11'/></virtualport>"))

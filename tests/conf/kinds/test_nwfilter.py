@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.conf.documents import format, parse, validate
-from engine.conf.kinds.network_parts import FilterReference
+from engine.conf.kinds.network_common import FilterRef
 from engine.conf.kinds.nwfilter import ArpMatch, NwfilterDocument, RarpMatch, Rule, TcpMatch
 from engine.conf.kinds.nwfilter_binding import NwfilterBindingDocument
 
@@ -26,7 +26,7 @@ def test_entries_are_kept_in_order() -> None:
         "</rule></filter>"
     )
     assert isinstance(read, NwfilterDocument)
-    assert [type(entry) for entry in read.entries] == [Rule, FilterReference, Rule]
+    assert [type(entry) for entry in read.entries] == [Rule, FilterRef, Rule]
     last = read.entries[2]
     assert isinstance(last, Rule)
     (match,) = last.matches

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from engine.conf.documents import format, parse, validate
+from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.snapshot import (
-    BlockDisk,
+    BlockSnapshotDisk,
     DomainReference,
-    FileDisk,
-    MemoryFile,
-    NetworkDisk,
-    PlainDisk,
+    FileSnapshotDisk,
+    FileSnapshotMemory,
+    NetworkSnapshotDisk,
+    PlainSnapshotDisk,
     SnapshotDocument,
 )
 
@@ -25,9 +26,14 @@ DISKS = (
 def test_disks_are_told_apart() -> None:
     read = parse(f"<domainsnapshot><memory file='/m'/><disks>{DISKS}</disks></domainsnapshot>")
     assert isinstance(read, SnapshotDocument)
-    assert isinstance(read.memory, MemoryFile)
+    assert isinstance(read.memory, FileSnapshotMemory)
     assert read.disks is not None
-    assert [type(disk) for disk in read.disks.disks] == [PlainDisk, FileDisk, BlockDisk, NetworkDisk]
+    assert [type(disk) for disk in read.disks.disks] == [
+        PlainSnapshotDisk,
+        FileSnapshotDisk,
+        BlockSnapshotDisk,
+        NetworkSnapshotDisk,
+    ]
     assert parse(format(read)) == read
 
 
@@ -57,6 +63,21 @@ def test_an_old_snapshot_has_only_a_uuid_of_its_domain() -> None:
     read = parse(f"<domainsnapshot><domain><uuid>{uuid}</uuid></domain></domainsnapshot>")
     assert isinstance(read, SnapshotDocument)
     assert read.domain == DomainReference(uuid=uuid)
+
+
+def test_the_domain_in_a_snapshot_is_as_any_other() -> None:
+    domain = "<domain type='kvm'><name>a</name><memory>1</memory><os><type>hvm</type></os></domain>"
+    inactive = domain.replace("domain", "inactiveDomain").replace("<memory>1", "<memory>2")
+    text = f"<domainsnapshot>{domain}{inactive}</domainsnapshot>"
+    read = parse(text)
+    assert isinstance(read, SnapshotDocument)
+    assert isinstance(read.domain, DomainDocument) and read.domain == parse(domain)
+    assert read.inactive_domain is not None and read.inactive_domain != read.domain
+    assert parse(format(read)) == read
+    assert [problem.xpath for problem in validate(text.replace("hvm", "hvn"))] == [
+        "/domainsnapshot/domain/os/type",
+        "/domainsnapshot/inactiveDomain/os/type",
+    ]
 
 
 def test_a_checkpoint_has_no_bitmap_of_a_disk_left_out() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.conf.documents import format, parse, validate
-from engine.conf.kinds.storage_parts import Permissions
+from engine.conf.kinds.storage_common import FcHostAdapter, Permissions, ScsiHostAdapter
 from engine.conf.kinds.storage_pool import DirPool, FsPool, NetfsPool, RbdPool, ScsiPool, Target
-from engine.conf.kinds.storage_pool_sources import FcHostAdapter, NfsSource, ScsiHostAdapter, ShareSource
+from engine.conf.kinds.storage_pool_sources import NfsSource, ShareSource
 
 
 def pool(type_: str, source: str, rest: str = "<target><path>/pools/a</path></target>") -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "Reconnect",
     "Serial",
     "SerialTarget",
+    "UnixSocket",
 ]
 
 #: Where a character device leads on the host:
@@ -49,6 +50,20 @@ class Reconnect(Node):
 
     enabled: YesNo
     timeout: UnsignedInt | None = None
+
+
+class UnixSocket(Node):
+    """A Unix socket of the host.
+
+    Attributes:
+        mode: the hypervisor's: server: it waits for who connects; client: it connects to who waits.
+        reconnect: for clients.
+    """
+
+    type_: Literal["unix"]
+    path: AbsFilePath
+    mode: Literal["server", "client"]
+    reconnect: Reconnect | None = None
 
 
 class Clipboard(Node):

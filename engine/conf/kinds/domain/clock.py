@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
-from engine.conf.kinds.values import UnsignedInt, UnsignedLong, YesNo
+from engine.conf.kinds.values import Long, UnsignedInt, UnsignedLong, YesNo
 from engine.conf.nodes.node import Child, Node
-from engine.conf.nodes.values import Number, Pattern
+from engine.conf.nodes.values import Pattern
 
 __all__ = [
     "AbsoluteClock",
@@ -25,9 +25,6 @@ __all__ = [
     "VariableClock",
 ]
 
-Seconds = Annotated[
-    int, Number("secondsDelta", -(2**63), 2**63 - 1, plain="[+-]?[0-9]+", what="a number of seconds, such as -3600")
-]
 TimezoneName = Annotated[
     str, Pattern("timezoneName", r"[a-zA-Z0-9_\.\+\-/]+", "the name of a time zone such as Europe/Berlin")
 ]
@@ -137,7 +134,7 @@ class UtcClock(BaseClock):
     """
 
     offset: Literal["utc", "localtime"]
-    adjustment: Seconds | Literal["reset"] | None = None
+    adjustment: Long | Literal["reset"] | None = None
 
 
 class TimezoneClock(BaseClock):
@@ -155,7 +152,7 @@ class VariableClock(BaseClock):
     """
 
     offset: Literal["variable"]
-    adjustment: Seconds | None = None
+    adjustment: Long | None = None
     basis: Literal["utc", "localtime"] | None = None
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
+from engine.conf.kinds.common import PciPlace
 from engine.conf.kinds.values import (
     AbsFilePath,
+    CcwCssid,
+    CcwDevno,
+    CcwSsid,
+    DottedName,
     HexNumber,
+    ObjectNameWithSlash,
     OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
     PositiveInt,
     UInt16,
     UInt32,
@@ -26,13 +28,16 @@ __all__ = [
     "Acpi",
     "Address",
     "Alias",
+    "BackendDomain",
     "Boot",
     "Device",
     "DeviceSecLabel",
     "DriveAddress",
+    "HostUsbAddress",
     "PciAddress",
     "Rom",
     "Teaming",
+    "UsbIdentifier",
     "VirtioDriver",
     "VirtioModel",
 ]
@@ -51,17 +56,10 @@ UsbPort = Annotated[
 SpaprVioRegister = Annotated[
     int, Number("spaprVioRegister", 0, pattern="(0x)?[0-9a-fA-F]{1,8}", plain="", as_hex=8, what="a register")
 ]
-CcwCssid = Annotated[
-    int,
-    Number("ccwCssid", 0, 254, pattern="0x[0-9a-eA-E][0-9a-fA-F]?|0x[fF][0-9a-eA-E]?", plain="[+-]?[0-9]+", as_hex=2),
-]
-CcwSsid = Annotated[int, Number("ccwSsid", 0, 3, pattern="(0x)?[0-3]", plain="", as_hex=1, what="0 to 3")]
-CcwDevno = Annotated[int, Number("ccwDevno", 0, 65535, pattern="0x[0-9a-fA-F]{1,4}", plain="[+-]?[0-9]+", as_hex=4)]
 IsaPort = Annotated[int, Number("isaPort", pattern="0x[a-fA-F0-9]{1,4}", plain="", as_hex=1, what="0x and an I/O port")]
 IsaIrq = Annotated[
     int, Number("isaIrq", pattern="0x[a-fA-F0-9]", plain="", as_hex=1, what="0x and an interrupt, 0 to f")
 ]
-AliasName = Annotated[str, Pattern("aliasName", r"[a-zA-Z0-9_\-.]+", "an alias (letters, digits and _ - .)")]
 Loadparm = Annotated[str, Pattern("loadparm", r"[a-zA-Z0-9.\s]{1,8}", "up to 8 letters, digits, dots and spaces")]
 
 #: Transitional devices are both of virtio 1.0 and of the older drafts, non-transitional ones of virtio 1.0 alone.
@@ -79,20 +77,14 @@ class Zpci(Node):
     fid: UInt32 | None = None
 
 
-class PciAddress(Node):
+class PciAddress(PciPlace):
     """A place on a PCI bus; ``bus`` is the index of a PCI controller.
 
     Attributes:
-        domain: always 0 in the guest so far; slot: 0 to 31; function: 0 to 7.
-        multifunction: more functions share the slot.
+        domain: always 0 in the guest so far.
     """
 
     type_: Literal["pci"]
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
     zpci: Zpci | None = None
 
 
@@ -215,7 +207,7 @@ class Alias(Node):
         name: one given by the user begins with ``ua-``.
     """
 
-    name: AliasName
+    name: DottedName
 
 
 class Boot(Node):
@@ -227,6 +219,29 @@ class Boot(Node):
 
     order: PositiveInt
     loadparm: Loadparm | None = None
+
+
+class BackendDomain(Node):
+    """(Xen) The domain that serves a device."""
+
+    name: ObjectNameWithSlash
+
+
+class HostUsbAddress(Node):
+    """Where the host sees a USB device, as ``lsusb`` tells.
+
+    Attributes:
+        device: its number on the bus.
+    """
+
+    bus: UsbNumber
+    device: UsbNumber
+
+
+class UsbIdentifier(Node):
+    """The vendor or product that a USB device is of."""
+
+    id_: UsbId
 
 
 class Acpi(Node):
@@ -263,7 +278,7 @@ class TransientTeaming(Node):
     """
 
     type_: Literal["transient"]
-    persistent: AliasName
+    persistent: DottedName
 
 
 Teaming: TypeAlias = PersistentTeaming | TransientTeaming
@@ -279,6 +294,7 @@ class DeviceSecLabel(Node):
         labels: what it is labelled as.
     """
 
+    known_by = ("model",)
     model: str | None = None
     relabel: YesNo | None = None
     labelskip: Literal["yes"] | None = None

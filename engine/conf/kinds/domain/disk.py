@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, VirtioDriver, VirtioModel
+from engine.conf.kinds.domain.device import Acpi, BackendDomain, Boot, Device, VirtioDriver, VirtioModel
 from engine.conf.kinds.domain.storage import (
     Auth,
     BlockSource,
@@ -27,7 +27,7 @@ from engine.conf.kinds.values import (
     DiskTargetName,
     GenericName,
     Integer,
-    ObjectNameWithSlash,
+    LooseUnsignedLong,
     OnOff,
     PositiveInt,
     UnsignedInt,
@@ -35,7 +35,7 @@ from engine.conf.kinds.values import (
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Child, Flag, Node, Text, at_most_one
-from engine.conf.nodes.values import Number, Pattern
+from engine.conf.nodes.values import Pattern
 
 __all__ = ["BackingStore", "BaseDisk", "Disk", "DiskDriver", "DiskTarget", "ImageFormat", "MetadataCache", "Mirror"]
 
@@ -44,7 +44,6 @@ DiskSerial = Annotated[
 ]
 DiskVendor = Annotated[str, Pattern("diskVendor", "[ -~]{0,8}", "up to 8 printable characters")]
 DiskProduct = Annotated[str, Pattern("diskProduct", "[ -~]{0,16}", "up to 16 printable characters")]
-IoLimit = Annotated[int, Number("ioLimit", 0, 2**64 - 1, plain="[+-]?[0-9]+")]
 
 
 # ---------------------------------------------------------------------------- images
@@ -306,26 +305,26 @@ class IoTune(Node):
         group_name: disks of one group share these limits.
     """
 
-    total_bytes_sec: Annotated[IoLimit | None, Text] = None
-    read_bytes_sec: Annotated[IoLimit | None, Text] = None
-    write_bytes_sec: Annotated[IoLimit | None, Text] = None
-    total_iops_sec: Annotated[IoLimit | None, Text] = None
-    read_iops_sec: Annotated[IoLimit | None, Text] = None
-    write_iops_sec: Annotated[IoLimit | None, Text] = None
-    total_bytes_sec_max: Annotated[IoLimit | None, Text] = None
-    read_bytes_sec_max: Annotated[IoLimit | None, Text] = None
-    write_bytes_sec_max: Annotated[IoLimit | None, Text] = None
-    total_iops_sec_max: Annotated[IoLimit | None, Text] = None
-    read_iops_sec_max: Annotated[IoLimit | None, Text] = None
-    write_iops_sec_max: Annotated[IoLimit | None, Text] = None
-    size_iops_sec: Annotated[IoLimit | None, Text] = None
+    total_bytes_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    read_bytes_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    write_bytes_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    total_iops_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    read_iops_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    write_iops_sec: Annotated[LooseUnsignedLong | None, Text] = None
+    total_bytes_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    read_bytes_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    write_bytes_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    total_iops_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    read_iops_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    write_iops_sec_max: Annotated[LooseUnsignedLong | None, Text] = None
+    size_iops_sec: Annotated[LooseUnsignedLong | None, Text] = None
     group_name: Annotated[str | None, Text] = None
-    total_bytes_sec_max_length: Annotated[IoLimit | None, Text] = None
-    read_bytes_sec_max_length: Annotated[IoLimit | None, Text] = None
-    write_bytes_sec_max_length: Annotated[IoLimit | None, Text] = None
-    total_iops_sec_max_length: Annotated[IoLimit | None, Text] = None
-    read_iops_sec_max_length: Annotated[IoLimit | None, Text] = None
-    write_iops_sec_max_length: Annotated[IoLimit | None, Text] = None
+    total_bytes_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
+    read_bytes_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
+    write_bytes_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
+    total_iops_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
+    read_iops_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
+    write_iops_sec_max_length: Annotated[LooseUnsignedLong | None, Text] = None
     rules = tuple(
         at_most_one(f"total_{what}_sec{limit}", f"{way}_{what}_sec{limit}")
         for limit in ("", "_max", "_max_length")
@@ -389,12 +388,6 @@ class Transient(Node):
     """
 
     share_backing: Annotated[YesNo | None, Attr("shareBacking")] = None
-
-
-class BackendDomain(Node):
-    """The domain that serves a device (Xen)."""
-
-    name: ObjectNameWithSlash
 
 
 class BaseDisk(Device):

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from engine.conf.kinds.common import Metadata, ScaledInteger
 from engine.conf.kinds.cpu import GuestCpu
+from engine.conf.kinds.domain import references
 from engine.conf.kinds.domain.clock import (
     Clock,
     CrashAction,
@@ -45,7 +46,7 @@ from engine.conf.kinds.domain.tuning import (
     Vcpus,
 )
 from engine.conf.kinds.values import ObjectNameWithSlash, UnsignedInt, Uuid, UuidOrNothing
-from engine.conf.nodes.node import Child, Definition, Text
+from engine.conf.nodes.node import Child, Definition, Node, Text
 
 __all__ = ["DomainDocument"]
 
@@ -121,6 +122,9 @@ class DomainDocument(Definition):
     bhyve_commandline: Annotated[BhyveCommandline | None, Child("commandline", namespace=BHYVE)] = None
     xen_commandline: Annotated[XenCommandline | None, Child("commandline", namespace=XEN)] = None
     datacenterpath: Annotated[str | None, Text("datacenterpath", namespace=VMWARE)] = None
+
+    def unsound(self) -> Iterator[tuple[Node, str, str]]:
+        return references.unsound(self)
 
     def check(self) -> Iterator[str]:
         if isinstance(self.os, ExeOs) and (self.bootloader is not None or self.bootloader_args is not None):

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.domain.chardev import Clipboard, MouseMode
-from engine.conf.kinds.values import AbsFilePath, DnsName, FilePath, IPAddress, OnOff, PortNumber, UInt8, YesNo
+from engine.conf.kinds.values import (
+    AbsFilePath,
+    FilePath,
+    HostName,
+    OnOff,
+    PortNumber,
+    UInt8,
+    YesNo,
+)
 from engine.conf.nodes.node import Attr, Child, Node, at_most_one
 from engine.conf.nodes.values import Pattern
 
 __all__ = ["AudioRef", "Graphics", "GraphicsDevice", "Listen"]
 
 #: Where a server listens: an IP address or a name.
-ListenAddress: TypeAlias = IPAddress | DnsName
 
 _DAY = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9])"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?|24:00:00(\.0+)?"
@@ -36,7 +43,7 @@ class AddressListen(Node):
     """
 
     type_: Literal["address"]
-    address: ListenAddress | None = None
+    address: HostName | None = None
 
 
 class NetworkListen(Node):
@@ -49,7 +56,7 @@ class NetworkListen(Node):
 
     type_: Literal["network"]
     network: str
-    address: ListenAddress | None = None
+    address: HostName | None = None
 
 
 class SocketListen(Node):
@@ -120,7 +127,7 @@ class PasswordServer(GraphicsDevice):
 
     port: PortNumber | None = None
     autoport: YesNo | None = None
-    listen: ListenAddress | None = None
+    listen: HostName | None = None
     passwd: str | None = None
     keymap: str | None = None
     passwd_valid_to: Annotated[DateTime | None, Attr("passwdValidTo")] = None
@@ -244,7 +251,7 @@ class RdpGraphics(GraphicsDevice):
     autoport: YesNo | None = None
     replace_user: Annotated[YesNo | None, Attr("replaceUser")] = None
     multi_user: Annotated[YesNo | None, Attr("multiUser")] = None
-    listen: ListenAddress | None = None
+    listen: HostName | None = None
     listens: Annotated[tuple[Listen, ...], Child("listen")] = ()
 
 

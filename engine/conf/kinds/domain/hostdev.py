@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, Rom, Teaming, TwoDigits, UsbId, UsbNumber, VirtioModel
+from engine.conf.kinds.common import HostPciAddress
+from engine.conf.kinds.domain.device import (
+    Acpi,
+    Boot,
+    Device,
+    HostUsbAddress,
+    Rom,
+    Teaming,
+    TwoDigits,
+    UsbIdentifier,
+    VirtioModel,
+)
 from engine.conf.kinds.domain.storage import Auth, StartupPolicy
 from engine.conf.kinds.network_common import InterfaceIp, Route
-from engine.conf.kinds.storage_common import HostAdapter, HostPciAddress, Initiator
+from engine.conf.kinds.storage_common import HostAdapter, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
@@ -94,19 +105,6 @@ class PciHostdev(SubsystemHostdev):
     teaming: Teaming | None = None
 
 
-class UsbHostId(Node):
-    """A vendor, or a product of its."""
-
-    id: UsbId
-
-
-class UsbHostAddress(Node):
-    """Where the host sees a USB device, as ``lsusb`` tells."""
-
-    bus: UsbNumber
-    device: UsbNumber
-
-
 class UsbHostdevSource(Node):
     """A USB device of the host, by its vendor and product, by its address, or by both.
 
@@ -118,9 +116,9 @@ class UsbHostdevSource(Node):
 
     startup_policy: Annotated[StartupPolicy | None, Attr("startupPolicy")] = None
     guest_reset: Annotated[Literal["off", "uninitialized", "on"] | None, Attr("guestReset")] = None
-    vendor: UsbHostId | None = None
-    product: UsbHostId | None = None
-    address: UsbHostAddress | None = None
+    vendor: UsbIdentifier | None = None
+    product: UsbIdentifier | None = None
+    address: HostUsbAddress | None = None
     rules = (together("vendor", "product"), at_least_one("vendor", "address"))
 
 

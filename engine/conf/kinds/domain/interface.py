@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from engine.conf.kinds.domain.chardev import Reconnect
-from engine.conf.kinds.domain.device import UsbId, UsbNumber
+from engine.conf.kinds.common import HostPciAddress
+from engine.conf.kinds.domain.chardev import UnixSocket
+from engine.conf.kinds.domain.device import HostUsbAddress, UsbIdentifier
 from engine.conf.kinds.domain.network_card import NetworkCard
-from engine.conf.kinds.network_common import InterfaceIp, MacTableManager, Route, VirtualPort
+from engine.conf.kinds.network_common import Bridging, InterfaceIp, MacTableManager, Route, VirtualPort
 from engine.conf.kinds.values import (
-    AbsFilePath,
     DeviceName,
     IPv4Address,
-    OnOff,
-    PciBus,
-    PciDomain,
-    PciFunction,
-    PciSlot,
+    Long,
     PortNumber,
     Uuid,
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Child, Node, Rule, needs
-from engine.conf.nodes.values import Number, Pattern
+from engine.conf.nodes.values import Pattern
 
-__all__ = ["Interface", "PassedUsbAddress", "UsbIdentifier"]
+__all__ = ["Interface"]
 
 BridgeName = Annotated[
     str, Pattern("bridgeName", r"[a-zA-Z0-9_\.\-\\:/ ]*", "a bridge's name (letters, digits and _ . - \\ : / or space)")
 ]
-Long = Annotated[int, Number("long", -(2**63), 2**63 - 1, plain="[+-]?[0-9]+")]
 
 
 # ---------------------------------------------------------------------------- networks, bridges, devices
@@ -84,7 +79,7 @@ class DirectSource(NetworkPlace):
     """
 
     dev: DeviceName
-    mode: Literal["vepa", "bridge", "private", "passthrough"] | None = None
+    mode: Bridging | None = None
 
 
 class NetworkInterface(NetworkCard):
@@ -125,38 +120,16 @@ class EthernetInterface(NetworkCard):
     source: EthernetSource | None = None
 
 
-class PassedUsbAddress(Node):
-    """Where a USB device is on the host.
-
-    Attributes:
-        device: its number on the bus.
-    """
-
-    bus: UsbNumber
-    device: UsbNumber
-
-
-class PassedUsbCardAddress(PassedUsbAddress):
+class PassedUsbCardAddress(HostUsbAddress):
     """Where a USB network device is on the host."""
 
     type_: Literal["usb"]
 
 
-class PassedPciCardAddress(Node):
+class PassedPciCardAddress(HostPciAddress):
     """Where a PCI network device, mostly a virtual function of one, is on the host."""
 
     type_: Literal["pci"]
-    domain: PciDomain | None = None
-    bus: PciBus | None = None
-    slot: PciSlot | None = None
-    function: PciFunction | None = None
-    multifunction: OnOff | None = None
-
-
-class UsbIdentifier(Node):
-    """The vendor or product that a USB device is of."""
-
-    id_: UsbId
 
 
 class PassedCardSource(Node):
@@ -184,7 +157,7 @@ class PassedCardOfProduct(PassedCardSource):
 
     vendor: UsbIdentifier
     product: UsbIdentifier
-    address: PassedUsbAddress | None = None
+    address: HostUsbAddress | None = None
 
 
 class HostdevInterface(NetworkCard):
@@ -200,25 +173,15 @@ class HostdevInterface(NetworkCard):
     virtualport: VirtualPort | None = None
 
 
-class VhostUserSource(Node):
-    """A socket, where the process that moves the packets is.
+class VhostUserInterface(NetworkCard):
+    """A card whose packets a process of the host's moves, in the guest's memory, such as Open vSwitch with DPDK.
 
     Attributes:
-        mode: the hypervisor's: server: it waits for the process; client: it connects to it.
-        reconnect: for clients.
+        source: the socket, where that process is.
     """
 
-    type_: Literal["unix"]
-    path: AbsFilePath
-    mode: Literal["server", "client"]
-    reconnect: Reconnect | None = None
-
-
-class VhostUserInterface(NetworkCard):
-    """A card whose packets a process of the host's moves, in the guest's memory, such as Open vSwitch with DPDK."""
-
     type_: Literal["vhostuser"]
-    source: VhostUserSource
+    source: UnixSocket
 
 
 class DeviceSource(Node):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from engine.conf.kinds.values import VariableName
 from engine.conf.nodes.node import Child, Node
-from engine.conf.nodes.values import Pattern
 
 __all__ = [
     "BHYVE",
@@ -27,10 +27,6 @@ LXC = "http://libvirt.org/schemas/domain/lxc/1.0"
 XEN = "http://libvirt.org/schemas/domain/xen/1.0"
 BHYVE = "http://libvirt.org/schemas/domain/bhyve/1.0"
 VMWARE = "http://libvirt.org/schemas/domain/vmware/1.0"
-
-VariableName = Annotated[
-    str, Pattern("variableName", "[a-zA-Z0-9_]+", "the name of a variable (letters, digits and _)")
-]
 
 
 # ---------------------------------------------------------------------------- QEMU

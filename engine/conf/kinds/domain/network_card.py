@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.conf.kinds.domain.device import Acpi, Boot, Device, Rom, Teaming, VirtioDriver
+from engine.conf.kinds.domain.device import Acpi, BackendDomain, Boot, Device, Rom, Teaming, VirtioDriver
 from engine.conf.kinds.network_common import Bandwidth, FilterRef, InterfaceIp, Mtu, PortOptions, Route, Vlan
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
     FilePath,
     IPAddress,
-    ObjectNameWithSlash,
     OnOff,
+    PlainName,
     PortNumber,
     PositiveInt,
     UnicastMac,
@@ -23,11 +23,8 @@ from engine.conf.kinds.values import (
     YesNo,
 )
 from engine.conf.nodes.node import Attr, Child, Node, Text
-from engine.conf.nodes.values import Pattern
 
 __all__ = ["NetworkCard"]
-
-CardModelName = Annotated[str, Pattern("cardModelName", r"[a-zA-Z0-9\-_]+", "a model of letters, digits, - and _")]
 
 
 class Mac(Node):
@@ -102,16 +99,10 @@ class Script(Node):
     path: FilePath
 
 
-class BackendDomain(Node):
-    """(Xen) The domain that drives the other end."""
-
-    name: ObjectNameWithSlash
-
-
 class CardModel(Node):
     """The card that the guest sees: virtio, e1000, rtl8139, ... as the hypervisor has them."""
 
-    type_: CardModelName
+    type_: PlainName
 
 
 class CardBackend(Node):

@@ -16,7 +16,7 @@ from engine.conf.kinds.domain.storage import (
     VhostUserSource,
     VolumeSource,
 )
-from engine.conf.kinds.values import AbsFilePath, Arch, GenericName, UnsignedShort, YesNo
+from engine.conf.kinds.values import AbsFilePath, Arch, DottedName, GenericName, UnsignedShort, YesNo
 from engine.conf.nodes.node import Attr, Body, Child, Node, Text, at_most_one, together
 from engine.conf.nodes.values import Number, Pattern
 
@@ -42,8 +42,7 @@ __all__ = [
     "XenType",
 ]
 
-MachineName = Annotated[str, Pattern("machineName", r"[a-zA-Z0-9_\.\-]+", "a machine type (letters, digits and _ . -)")]
-VariableName = Annotated[
+InitVariableName = Annotated[
     str,
     Pattern(
         "initVariable", "[a-zA-Z_]+[a-zA-Z0-9_]*", "the name of a variable (letters, digits and _, no digit first)"
@@ -81,7 +80,7 @@ class HvmType(Node):
     """
 
     arch: Arch | None = None
-    machine: MachineName | None = None
+    machine: DottedName | None = None
     value: Annotated[Literal["hvm"], Body]
 
 
@@ -300,7 +299,7 @@ class InitVariable(Node):
     """A variable of the environment of a container's first process."""
 
     known_by = ("name",)
-    name: VariableName
+    name: InitVariableName
     value: Annotated[str, Body]
 
 

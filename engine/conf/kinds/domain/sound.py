@@ -9,13 +9,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.kinds.domain.device import Acpi, Device
 from engine.conf.kinds.domain.graphics import AudioRef
-from engine.conf.kinds.values import DeviceName, FilePath, UInt8, UInt32, YesNo
+from engine.conf.kinds.values import DeviceName, FilePath, Int, UInt8, UInt32, YesNo
 from engine.conf.nodes.node import Attr, Child, Node
-from engine.conf.nodes.values import Number
 
 __all__ = ["Audio", "AudioBackend", "Sound"]
-
-DspPolicy = Annotated[int, Number("dspPolicy", -(2**31), 2**31 - 1, plain="[+-]?[0-9]+")]
 
 
 class SoundCodec(Node):
@@ -221,7 +218,7 @@ class OssAudio(AudioBackend):
     type_: Literal["oss"]
     try_mmap: Annotated[YesNo | None, Attr("tryMMap")] = None
     exclusive: YesNo | None = None
-    dsp_policy: Annotated[DspPolicy | None, Attr("dspPolicy")] = None
+    dsp_policy: Annotated[Int | None, Attr("dspPolicy")] = None
     input: OssStream | None = None
     output: OssStream | None = None
 

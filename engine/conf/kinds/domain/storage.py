@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from engine.conf.kinds.domain.chardev import Reconnect
+from engine.conf.kinds.common import HostPciAddress
+from engine.conf.kinds.domain.chardev import Reconnect, UnixSocket
 from engine.conf.kinds.domain.device import DeviceSecLabel
-from engine.conf.kinds.storage_common import Encryption, HostPciAddress, Initiator
+from engine.conf.kinds.storage_common import Encryption, Initiator
 from engine.conf.kinds.values import (
     AbsFilePath,
     DeviceName,
-    DnsName,
     GenericName,
-    IPAddress,
+    HostName,
     ObjectName,
     PositiveInt,
     UInt32,
@@ -76,19 +76,6 @@ class Slices(Node):
     slice: Slice
 
 
-class ReservationsSource(Node):
-    """The socket of the helper that makes reservations.
-
-    Attributes:
-        mode: client: the hypervisor connects to it.
-    """
-
-    type_: Literal["unix"]
-    path: AbsFilePath
-    mode: Literal["server", "client"]
-    reconnect: Reconnect | None = None
-
-
 class Reservations(Node):
     """Persistent reservations of SCSI disks, which the guest may make then.
 
@@ -97,7 +84,7 @@ class Reservations(Node):
     """
 
     managed: YesNo | None = None
-    source: ReservationsSource | None = None
+    source: UnixSocket | None = None
 
 
 class AuthSecret(Node):
@@ -233,14 +220,16 @@ class HostByName(Node):
         port: the protocol's own when it is left out.
     """
 
+    known_by = ("name port", "name")
     transport: Literal["tcp", "rdma"] | None = None
-    name: DnsName | IPAddress
+    name: HostName
     port: UnsignedInt | None = None
 
 
 class HostBySocket(Node):
     """A server on this host, behind a Unix socket."""
 
+    known_by = ("socket",)
     transport: Literal["unix"]
     socket: AbsFilePath
 
@@ -280,6 +269,7 @@ class Ssl(Node):
 class Cookie(Node):
     """A cookie that is sent to the server."""
 
+    known_by = ("name",)
     name: CookieName
     value: Annotated[CookieValue, Body]
 
