@@ -39,11 +39,15 @@ def put_drives(output: Output, devices: Devices, files: FileNames, adapters: Map
         output.put(f"sata{index}.present", True)
     for disk, slot in placed:
         _put_disk(output, disk, slot, files)
-    used = {slot.device for _, slot in placed}
+    _put_absent_floppies(output, {slot.device for _, slot in placed})
+    return bool(scsi)
+
+
+def _put_absent_floppies(output: Output, used: set[str]) -> None:
+    """VMware takes the first for present if nothing is said."""
     for device in ("floppy0", "floppy1"):
         if device not in used:
-            output.put(f"{device}.present", False)  # VMware takes the first for present if nothing is said
-    return bool(scsi)
+            output.put(f"{device}.present", False)
 
 
 def _placed(output: Output, disks: Sequence[Disk]) -> Placed:
