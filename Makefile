@@ -29,7 +29,7 @@ check:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=tests $(BIN)/mypy --explicit-package-bases scripts tests/support tests/guests tests/hostbox tests/conftest.py
+	MYPYPATH=tests:scripts $(BIN)/mypy --explicit-package-bases scripts tests/support tests/guests tests/hostbox tests/conftest.py
 	$(BIN)/lint-imports
 
 bench:

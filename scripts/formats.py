@@ -28,7 +28,7 @@ def pages() -> dict[str, str]:
 
 def page(kind: str) -> str:
     sections: dict[type[Node], str] = {}
-    todo = [(f"<{kind}>", cls) for cls in definition_classes(kind)]
+    todo: list[tuple[str, type[Node]]] = [(f"<{kind}>", cls) for cls in definition_classes(kind)]
     while todo:
         title, cls = todo.pop(0)
         if cls not in sections:
