@@ -29,6 +29,7 @@ class ScaledInteger(Node):
             has its own.
     """
 
+    size_fields = ("value", "unit")
     value: Annotated[UnsignedLong, Body]
     unit: Unit | None = None
 

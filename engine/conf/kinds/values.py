@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from engine.conf.nodes.values import Number, Pattern, Words
+from engine.conf.nodes.values import Number, Pattern, Secret, Words
 
 __all__ = [
     "AbsDirPath",
@@ -47,6 +47,7 @@ __all__ = [
     "PlainName",
     "PortNumber",
     "PositiveInt",
+    "SecretText",
     "UInt8",
     "UInt16",
     "UInt24",
@@ -67,6 +68,8 @@ __all__ = [
     "XsdUnsignedLong",
     "YesNo",
 ]
+
+SecretText = Annotated[str, Secret()]
 
 YesNo = Annotated[bool, Words("yesNo", "yes", "no")]
 OnOff = Annotated[bool, Words("onOff", "on", "off")]

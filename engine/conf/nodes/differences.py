@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from lxml import etree
 
 from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
 from engine.conf.nodes.plan import Field, plan_of
+from engine.conf.nodes.values import HIDDEN
 from engine.conf.nodes.writing import element_of
+from engine.conf.units import to_bytes
 
 __all__ = ["Difference", "differences"]
 
@@ -45,61 +48,82 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.xpath}: {before} became {after}"
 
 
-def differences(before: Node, after: Node, path: str) -> list[Difference]:
-    """All of them, in the order of the declarations; ``path``: of the nodes themselves."""
-    return list(_of_nodes(before, after, path))
+#: Whether a field of a node is left out of account.
+Skips: TypeAlias = Callable[[type[Node], str], bool]
 
 
-def _of_nodes(before: Node, after: Node, path: str) -> Iterator[Difference]:
-    if before == after:
-        return
-    ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
-    for name in dict.fromkeys((*ours, *theirs)):
-        field = theirs.get(name) or ours[name]
-        old = getattr(before, name, None) if name in ours else None
-        new = getattr(after, name, None) if name in theirs else None
-        if old != new:
-            yield from _of_values(field, old, new, path)
-    if before.other != after.other:
-        yield from _of_others(before, after, path)
+def differences(before: Node, after: Node, path: str, *, skips: Skips = lambda cls, name: False) -> list[Difference]:
+    """All of them, in the order of the declarations; sizes are compared, not their units.
+
+    Args:
+        path: of the nodes themselves. skips: whether a field of a class is left out of account.
+    """
+    return list(_Comparison(skips).of_nodes(before, after, path))
 
 
-def _of_values(field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
-    place = field.place
-    if place is Attr:
-        yield _changed(f"{path}/@{field.tag}", _written(field, old), _written(field, new))
-    elif place is Body:
-        yield _changed(path, _written(field, old), _written(field, new))
-    elif place is Flag:
-        shown = f"<{field.tag}/>"
-        yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None, "element")
-    elif place is Text and not field.many:
-        yield _changed(f"{path}/{field.tag}", _written(field, old), _written(field, new))
-    elif place is Child and not field.many:
-        yield from _of_pair(field.tag, old, new, f"{path}/{field.tag}")
-    elif place in (Child, Children):
-        yield from _of_lists(field, old or (), new or (), path)
-    else:
-        yield from _of_texts(field, old or (), new or (), path)
+class _Comparison:
+    def __init__(self, skips: Skips) -> None:
+        self._skips = skips
+
+    def of_nodes(self, before: Node, after: Node, path: str) -> Iterator[Difference]:
+        if before == after:
+            return
+        ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
+        same = before.size_fields if _size(before) == _size(after) else ()
+        for name in dict.fromkeys((*ours, *theirs)):
+            if name in same or self._skips(type(before), name) or self._skips(type(after), name):
+                continue
+            field = theirs.get(name) or ours[name]
+            nothing = False if field.place is Flag else () if field.many or field.place in (Children, Open) else None
+            old = getattr(before, name) if name in ours else nothing
+            new = getattr(after, name) if name in theirs else nothing
+            if old != new:
+                yield from self._of_values(field, old, new, path)
+        if before.other != after.other:
+            yield from _of_others(before, after, path)
+
+    def _of_values(self, field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
+        place = field.place
+        if place is Flag:
+            shown = f"<{field.tag}/>"
+            yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None, "element")
+        elif place in (Attr, Body) or (place is Text and not field.many):
+            at = {Attr: f"{path}/@{field.tag}", Body: path}.get(place, f"{path}/{field.tag}")
+            yield _changed(at, _written(field, old), _written(field, new))
+        elif place is Child and not field.many:
+            yield from self._of_pair(field.tag, old, new, f"{path}/{field.tag}")
+        elif place in (Child, Children):
+            yield from self._of_lists(field, old or (), new or (), path)
+        else:
+            yield from _of_texts(field, old or (), new or (), path)
+
+    def _of_pair(self, tag: str, old: Node | None, new: Node | None, path: str) -> Iterator[Difference]:
+        if old is None or new is None:
+            yield _changed(path, _shown(tag, old), _shown(tag, new), "element")
+        else:
+            yield from self.of_nodes(old, new, path)
+
+    def _of_lists(self, field: Field, old: Sequence[Node], new: Sequence[Node], path: str) -> Iterator[Difference]:
+        """Elements with a name of their own are compared with their namesakes, others with those at their place."""
+        olds, news = _named(field, old), _named(field, new)
+        for name, node in olds.items():
+            yield from self._of_pair(_tag(field, node), node, news.get(name), f"{path}/{name}")
+        for name, node in news.items():
+            if name not in olds:
+                yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
+        if [*olds] != [*news] and sorted(olds) == sorted(news):
+            yield Difference(xpath=path, kind="changed", of="order", before=" ".join(olds), after=" ".join(news))
 
 
-def _of_pair(tag: str, old: Node | None, new: Node | None, path: str) -> Iterator[Difference]:
-    if old is None or new is None:
-        yield _changed(path, _shown(tag, old), _shown(tag, new), "element")
-    else:
-        yield from _of_nodes(old, new, path)
-
-
-def _of_lists(field: Field, old: Sequence[Node], new: Sequence[Node], path: str) -> Iterator[Difference]:
-    """Elements that have a name of their own are compared with their namesakes, others with those at their place."""
-    olds, news = _named(field, old), _named(field, new)
-    for name, node in olds.items():
-        yield from _of_pair(_tag(field, node), node, news.get(name), f"{path}/{name}")
-    for name, node in news.items():
-        if name not in olds:
-            yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
-    if [*olds] != [*news] and sorted(olds) == sorted(news):
-        yield Difference(xpath=path, kind="changed", of="order", before=" ".join(olds), after=" ".join(news))
+def _size(node: Node) -> int | None:
+    """In bytes, of a node that is a size; in KiB where no unit is given, as libvirt takes most."""
+    if not node.size_fields:
+        return None
+    number, unit = (getattr(node, name) for name in node.size_fields)
+    try:
+        return to_bytes(number, unit or "KiB")
+    except ValueError:
+        return None
 
 
 def _named(field: Field, nodes: Sequence[Node]) -> dict[str, Node]:
@@ -139,14 +163,13 @@ def _predicate(node: Node) -> str:
 def _of_texts(field: Field, old: Sequence[str], new: Sequence[str], path: str) -> Iterator[Difference]:
     where = path if field.place is Open else f"{path}/{field.tag}"
     of: Literal["value", "element"] = "element" if field.place is Open else "value"
-    rest = [*new]
-    for text in old:
-        if text in rest:
-            rest.remove(text)
-        else:
-            yield _changed(where, _short(text), None, of)
-    for text in rest:
+    gone, come = Counter(old) - Counter(new), Counter(new) - Counter(old)
+    for text in gone.elements():
+        yield _changed(where, _short(text), None, of)
+    for text in come.elements():
         yield _changed(where, None, _short(text), of)
+    if not gone and not come:
+        yield Difference(xpath=where, kind="changed", of="order", before=" ".join(old), after=" ".join(new))
 
 
 def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
@@ -171,11 +194,13 @@ def _tag(field: Field, node: Node) -> str:
 
 
 def _written(field: Field, value: Any) -> str | None:
-    return None if value is None or field.value is None else _short(field.value.write(value))
+    if value is None or field.value is None:
+        return None
+    return HIDDEN if field.value.secret else _short(field.value.write(value))
 
 
 def _shown(tag: str, node: Node | None) -> str | None:
-    return None if node is None else _short(etree.tostring(element_of(tag, node), encoding="unicode"))
+    return None if node is None else _short(etree.tostring(element_of(tag, node, hide=True), encoding="unicode"))
 
 
 def _short(text: str) -> str:

@@ -400,6 +400,8 @@ def _unknown(element: Element, what: str, name: str, known: Sequence[str], below
 
 
 def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value: ValueType | None) -> Found:
+    if value is not None and value.secret:
+        return _problem(element, below, f"it is not {exc}", allowed=(str(exc),))
     words = value.types if isinstance(value, OneOf) else (value,)
     allowed = tuple(word for each in words if isinstance(each, Choice | Words) for word in each.words)
     if len(allowed) > 1 and all(isinstance(each, Choice | Words) for each in words):

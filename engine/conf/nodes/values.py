@@ -11,7 +11,19 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-__all__ = ["ANY", "Choice", "NoValue", "Number", "OneOf", "Pattern", "ValueType", "Words", "Written"]
+__all__ = [
+    "ANY",
+    "HIDDEN",
+    "Choice",
+    "NoValue",
+    "Number",
+    "OneOf",
+    "Pattern",
+    "Secret",
+    "ValueType",
+    "Words",
+    "Written",
+]
 
 
 def _quoted(text: str) -> str:
@@ -41,11 +53,12 @@ class ValueType(Protocol):
 
     Attributes:
         name: of its type in the schemas; "" where it is written out at each place.
-        what: what is allowed, as a noun in words.
+        what: what is allowed, as a noun in words. secret: it is shown to nobody, in no message and no difference.
     """
 
     name: str
     what: str
+    secret: bool
 
     def read(self, text: str) -> Any:
         """The value. Raises NoValue."""
@@ -60,7 +73,7 @@ class ValueType(Protocol):
 class Anything:
     """Any text."""
 
-    name, what = "text", "any text"
+    name, what, secret = "text", "any text", False
 
     def read(self, text: str) -> str:
         return text
@@ -74,11 +87,21 @@ class Anything:
 
 ANY = Anything()
 
+#: What stands for a secret wherever people see it.
+HIDDEN = "***"
+
+
+class Secret(Anything):
+    """Any text, which is nobody's business."""
+
+    secret = True
+
 
 class Pattern:
     """Text of a form. ``but``: values that match, and are refused all the same."""
 
-    def __init__(self, name: str, pattern: str, what: str, *, but: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, pattern: str, what: str, *, but: Sequence[str] = (), secret: bool = False) -> None:
+        self.secret = secret
         self.name, self.what, self.pattern, self.but = name, what, pattern, frozenset(but)
         self._match = re.compile(pattern).fullmatch
 
@@ -105,6 +128,8 @@ class Number:
         plain: how it may be written as a decimal number.
         as_hex: the digits it is written with, as 0x...; 0: decimal.
     """
+
+    secret = False
 
     def __init__(
         self,
@@ -174,6 +199,8 @@ class Number:
 class Choice:
     """One of some words."""
 
+    secret = False
+
     name = ""
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -198,6 +225,8 @@ class Choice:
 
 class Words:
     """Two words for true and false."""
+
+    secret = False
 
     def __init__(self, name: str, yes: str, no: str) -> None:
         self.name, self.what = name, f"{yes} or {no}"
@@ -225,6 +254,8 @@ class Words:
 
 class OneOf:
     """What any of these allow; the first that does says what it means."""
+
+    secret = False
 
     def __init__(self, types: Sequence[ValueType], *, name: str = "") -> None:
         self.name, self.types = name, tuple(types)

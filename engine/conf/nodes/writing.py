@@ -8,6 +8,7 @@ from lxml import etree
 
 from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Text
 from engine.conf.nodes.plan import Field, plan_of
+from engine.conf.nodes.values import HIDDEN
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -43,22 +44,22 @@ def _prefixes(definition: Definition) -> dict[str, str]:
     return {PREFIXES.get(uri, f"ns{number}"): uri for number, uri in enumerate(used)}
 
 
-def element_of(tag: str, node: Node) -> Element:
-    """The node as an element of that name."""
+def element_of(tag: str, node: Node, *, hide: bool = False) -> Element:
+    """The node as an element of that name; ``hide``: for people's eyes, without its secrets."""
     element = etree.Element(tag)
-    _fill(element, node)
+    _fill(element, node, hide)
     return element
 
 
-def _fill(element: Element, node: Node) -> None:
+def _fill(element: Element, node: Node, hide: bool = False) -> None:
     for field in plan_of(type(node)).fields:
         value = getattr(node, field.name)
         if value is None or value is False or value == ():
             if value is False and field.place is not Flag:
-                _put(element, field, value)
+                _put(element, field, value, hide)
             continue
         for each in value if field.many else (value,):
-            _put(element, field, each)
+            _put(element, field, HIDDEN if hide and field.value is not None and field.value.secret else each, hide)
     if node.other is not None:
         for name, text in node.other.attributes:
             element.set(name, text)
@@ -66,12 +67,12 @@ def _fill(element: Element, node: Node) -> None:
             element.append(etree.fromstring(child))
 
 
-def _put(element: Element, field: Field, value: Any) -> None:
+def _put(element: Element, field: Field, value: Any, hide: bool) -> None:
     place = field.place
     if place is Attr:
         element.set(field.tag, field.value.write(value))  # type: ignore[union-attr]
     elif place is Child:
-        _fill(etree.SubElement(element, field.tag), value)
+        _fill(etree.SubElement(element, field.tag), value, hide)
     elif place is Body:
         element.text = field.value.write(value)  # type: ignore[union-attr]
     elif place is Text:
@@ -80,7 +81,7 @@ def _put(element: Element, field: Field, value: Any) -> None:
         etree.SubElement(element, field.tag)
     elif place is Children:
         tag = next(tag for tag, nodes in field.tags if isinstance(value, nodes))
-        _fill(etree.SubElement(element, tag), value)
+        _fill(etree.SubElement(element, tag), value, hide)
     else:
         assert place is Open
         element.append(etree.fromstring(value))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
+from lxml import etree
 from support.shop import Box, Card, Cash, Lamp, Notes, Price, Rules, Shop
 
+from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.values import SecretText
 from engine.conf.nodes.differences import differences
-from engine.conf.nodes.values import Written
+from engine.conf.nodes.node import Definition
+from engine.conf.nodes.reading import Found, read_node
+from engine.conf.nodes.reading import told as problems_of
+from engine.conf.nodes.values import Pattern, Written
+from engine.conf.nodes.writing import write_document
 
 
 def told(before: Shop, after: Shop) -> list[str]:
@@ -74,3 +83,45 @@ def test_texts_and_long_ones() -> None:
     lines = told(before, after)
     assert lines[1:] == ["/shop: <a/> was removed", "/shop: <c/> was added"]
     assert len(lines[0]) < 200
+
+
+class Purse(Definition):
+    """With a secret in it, and a size.
+
+    Attributes:
+        pin: nobody's business.
+    """
+
+    kind: ClassVar[str] = "purse"
+    pin: SecretText | None = None
+    code: Annotated[str | None, Pattern("pinCode", "[0-9]{4}", "four digits", secret=True)] = None
+    room: ScaledInteger | None = None
+    inner: Purse | None = None
+
+
+def test_secrets_are_not_shown() -> None:
+    inner = Purse(pin="1234", code="5678")
+    lines = [str(each) for each in differences(Purse(pin="1234"), Purse(pin="4321", inner=inner), "/purse")]
+    assert lines == [
+        "/purse/@pin: '***' became '***'",
+        '/purse/inner: <inner pin="***" code="***"/> was added',
+    ]
+    assert 'pin="1234"' in write_document(inner)
+    found: list[Found] = []
+    read_node((Purse,), etree.fromstring("<purse code='hunter2'/>"), found)
+    assert [str(problem) for problem in problems_of(found)] == ["/purse/@code: it is not four digits"]
+
+
+def test_sizes_are_compared_and_not_their_units() -> None:
+    def purse(value: int, unit: str | None) -> Purse:
+        return Purse(room=ScaledInteger(value=value, unit=unit))
+
+    assert differences(purse(1, "MiB"), purse(1024, None), "/purse") == []
+    [difference] = differences(purse(1, "MiB"), purse(1, "MB"), "/purse")
+    assert str(difference) == "/purse/room/@unit: 'MiB' became 'MB'"
+
+
+def test_what_is_left_out_of_account() -> None:
+    before, after = Shop(owner="Ada", big=True), Shop(owner="Bob", big=False)
+    skips = differences(before, after, "/shop", skips=lambda cls, name: (cls, name) == (Shop, "owner"))
+    assert [str(difference) for difference in skips] == ["/shop/@big: 'yes' became 'no'"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import PciPlace
 from engine.conf.kinds.values import (
@@ -316,6 +316,7 @@ class Device(Node):
         alias: its name in the hypervisor; address: where it is plugged in, chosen when it is left out.
     """
 
+    known_by: ClassVar[tuple[str, ...]] = ("alias.name",)
     alias: Alias | None = None
     address: Address | None = None
 

@@ -410,6 +410,7 @@ class BaseDisk(Device):
         boot: in which order the guest is booted from it.
     """
 
+    known_by = ("target.dev",)
     model: VirtioModel | None = None
     snapshot: Literal["no", "internal", "external", "manual"] | None = None
     driver: DiskDriver | None = None

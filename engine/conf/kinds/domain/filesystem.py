@@ -172,6 +172,7 @@ class BaseFilesystem(Device):
             some time only.
     """
 
+    known_by = ("target.dir",)
     model: VirtioModel | None = None
     accessmode: Literal["passthrough", "mapped", "squash"] | None = None
     multidevs: Literal["default", "remap", "forbid", "warn"] | None = None

@@ -11,6 +11,7 @@ from engine.conf.kinds.values import (
     HostName,
     OnOff,
     PortNumber,
+    SecretText,
     UInt8,
     YesNo,
 )
@@ -128,7 +129,7 @@ class PasswordServer(GraphicsDevice):
     port: PortNumber | None = None
     autoport: YesNo | None = None
     listen: HostName | None = None
-    passwd: str | None = None
+    passwd: SecretText | None = None
     keymap: str | None = None
     passwd_valid_to: Annotated[DateTime | None, Attr("passwdValidTo")] = None
     listens: Annotated[tuple[Listen, ...], Child("listen")] = ()

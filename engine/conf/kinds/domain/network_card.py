@@ -248,6 +248,7 @@ class NetworkCard(Device):
         teaming: it is one of a pair of which one stays when the guest is migrated.
     """
 
+    known_by = ("mac.address", "alias.name")
     trust_guest_rx_filters: Annotated[YesNo | None, Attr("trustGuestRxFilters")] = None
     mac: Mac | None = None
     ips: Annotated[tuple[InterfaceIp, ...], Child("ip")] = ()

@@ -46,7 +46,7 @@ __all__ = [
 VmwarePath = Annotated[str, Pattern("vmwarePath", r"\[[^\]]+\] .+", "a path of VMware such as [datastore] a/b.vmdk")]
 CookieName = Annotated[str, Pattern("cookieName", r"[!#$%&'*+\-.0-9A-Z\^_`a-z|~]+", "a cookie's name")]
 CookieValue = Annotated[
-    str, Pattern("cookieValue", r""""?[!#$%&'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?""", "a cookie's value")
+    str, Pattern("cookieValue", r""""?[!#$%&'()*+\-./0-9:>=<?@A-Z\^_`\[\]a-z|~]+"?""", "a cookie's value", secret=True)
 ]
 
 #: What is done if it is missing when the domain starts: mandatory: that fails; optional: the disk is left out;

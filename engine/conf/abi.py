@@ -1,0 +1,96 @@
+"""What may not change for a guest that runs, is saved, or moves to another host: what it sees of its machine.
+
+Source: libvirt's "Domain XML format" and its migration documentation, which name what a changed definition is refused
+for; what is the host's own (where a disk's data is, which bridge a card is on, who may look at the screen) may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from engine.conf.kinds.domain.chardev import CharDevice
+from engine.conf.kinds.domain.clock import BaseClock
+from engine.conf.kinds.domain.device import Device
+from engine.conf.kinds.domain.devices import Devices
+from engine.conf.kinds.domain.disk import BaseDisk, DiskDriver, DiskTarget
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.filesystem import BaseFilesystem
+from engine.conf.kinds.domain.hostdev import BaseHostdev
+from engine.conf.kinds.domain.input import Rng, Tpm
+from engine.conf.kinds.domain.memory_device import MemoryDevice
+from engine.conf.kinds.domain.network_card import NetworkCard
+from engine.conf.kinds.domain.os import HvmOs, KernelBoot
+from engine.conf.kinds.domain.shmem import Shmem
+from engine.conf.kinds.domain.small_devices import MemBalloon, Watchdog
+from engine.conf.kinds.domain.sound import Sound
+from engine.conf.kinds.domain.tuning import Vcpu
+from engine.conf.nodes.differences import Difference, differences
+
+if TYPE_CHECKING:
+    from engine.conf.nodes.node import Node
+
+__all__ = ["abi_differences"]
+
+#: By class, its subclasses too: the fields of which the guest sees nothing.
+# fmt: off
+HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
+    DomainDocument: frozenset(
+        {
+            "id_", "title", "description", "metadata", "current_memory", "blkiotune", "memtune",
+            "memory_backing", "cputune", "numatune", "resource", "bootloader", "bootloader_args", "idmap",
+            "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm", "perf", "seclabels",
+            "qemu_commandline", "qemu_capabilities", "qemu_deprecation", "qemu_override", "lxc_namespace",
+            "bhyve_commandline", "xen_commandline", "datacenterpath",
+        }
+    ),
+    KernelBoot: frozenset({"kernel", "initrd", "root", "cmdline", "dtb"}),
+    HvmOs: frozenset({"firmware", "firmware_features", "loader", "nvram", "boots", "bootmenu", "bios", "acpi"}),
+    Vcpu: frozenset({"placement", "cpuset"}),
+    BaseClock: frozenset({"offset", "adjustment", "timezone", "basis", "start"}),
+    Devices: frozenset({"emulator", "leases", "graphics", "audios", "redirfilters"}),
+    Device: frozenset({"alias", "boot", "acpi"}),
+    BaseDisk: frozenset(
+        {
+            "type_", "snapshot", "source", "auth", "backing_store", "backenddomain", "mirror", "iotune",
+            "transient", "encryption", "rawio", "sgio",
+        }
+    ),
+    DiskDriver: frozenset(
+        {
+            "name", "type_", "cache", "error_policy", "rerror_policy", "io", "copy_on_read", "discard",
+            "iothread", "detect_zeroes", "metadata_cache",
+        }
+    ),
+    DiskTarget: frozenset({"tray"}),
+    NetworkCard: frozenset(
+        {
+            "type_", "source", "ips", "routes", "port_forwards", "script", "downscript",
+            "backenddomain", "target", "guest", "driver", "backend", "filterref", "tune", "link",
+            "coalesce", "bandwidth", "vlan", "port", "trust_guest_rx_filters", "managed",
+        }
+    ),
+    CharDevice: frozenset({"type_", "sources", "protocol", "log", "tty"}),
+    BaseFilesystem: frozenset({"type_", "source", "driver", "fmode", "dmode", "space_hard_limit", "space_soft_limit"}),
+    BaseHostdev: frozenset({"source", "managed", "type_"}),
+    Rng: frozenset({"backend"}),
+    Tpm: frozenset({"backend"}),
+    MemoryDevice: frozenset({"access", "discard", "source"}),
+    Shmem: frozenset({"server"}),
+    MemBalloon: frozenset({"stats"}),
+    Watchdog: frozenset({"action"}),
+    Sound: frozenset({"audio"}),
+}
+# fmt: on
+
+
+def abi_differences(before: DomainDocument, after: DomainDocument) -> list[Difference]:
+    """What a guest with the definition ``before`` would see change; none: it can go on with ``after``.
+
+    Compare completed definitions (``engine.conf.complete``): an address that is left out may come out differently.
+    """
+    return differences(before, after, "/domain", skips=_is_host_side)
+
+
+def _is_host_side(cls: type[Node], name: str) -> bool:
+    return any(name in HOST_SIDE.get(base, ()) for base in cls.__mro__)

@@ -1,0 +1,88 @@
+"""What may not change for a guest that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from engine.conf.abi import HOST_SIDE, abi_differences
+from engine.conf.documents import parse
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.nodes.node import Node
+from engine.conf.nodes.plan import plan_of
+
+GUEST = """
+<domain type='qemu'>
+  <name>web</name><title>one</title><memory unit='GiB'>1</memory><vcpu cpuset='0-1'>2</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
+  <features><acpi/></features><clock offset='utc'><timer name='hpet' present='no'/></clock>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none' packed='on'/>
+      <source file='/a'/><target dev='vda' bus='virtio'/><serial>1</serial>
+    </disk>
+    <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
+    <serial type='pty'><target port='0'/></serial>
+    <graphics type='vnc' passwd='x'/>
+  </devices>
+</domain>"""
+
+
+def told(old: str, new: str) -> list[str]:
+    assert old in GUEST
+    before, after = (cast("DomainDocument", parse(text)) for text in (GUEST, GUEST.replace(old, new)))
+    return [str(difference) for difference in abi_differences(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<title>one</title>", "<description>else</description>"),
+        ("unit='GiB'>1<", "unit='KiB'>1048576<"),
+        ("<vcpu cpuset='0-1'>", "<vcpu placement='static'>"),
+        ("<boot dev='hd'/>", ""),
+        ("offset='utc'", "offset='localtime'"),
+        ("cache='none'", "cache='writeback' io='threads'"),
+        ("<source file='/a'/>", "<source file='/b'/><alias name='ua-x'/>"),
+        ("<interface type='user'>", "<interface type='bridge'><source bridge='br0'/>"),
+        ("<serial type='pty'>", "<serial type='file'><source path='/log'/>"),
+        ("<graphics type='vnc' passwd='x'/>", ""),
+    ],
+)
+def test_what_the_guest_does_not_see_may_change(old: str, new: str) -> None:
+    assert told(old, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "difference"),
+    [
+        ("<domain type='qemu'>", "<domain type='kvm'>", "/domain/@type: 'qemu' became 'kvm'"),
+        ("'GiB'>1<", "'GiB'>2<", "/domain/memory: '1' became '2'"),
+        (">2</vcpu>", ">4</vcpu>", "/domain/vcpu: '2' became '4'"),
+        ("machine='pc'", "machine='q35'", "/domain/os/type/@machine: 'pc' became 'q35'"),
+        ("<acpi/>", "", "/domain/features/acpi: <acpi/> was removed"),
+        ("present='no'", "present='yes'", "/domain/clock/timer[@name='hpet']/@present: 'no' became 'yes'"),
+        (
+            "bus='virtio'",
+            "bus='scsi'",
+            "/domain/devices/disk[target/@dev='vda']/target/@bus: 'virtio' became 'scsi'",
+        ),
+        ("packed='on'", "", "/domain/devices/disk[target/@dev='vda']/driver/@packed: 'on' was removed"),
+        ("<serial>1<", "<serial>2<", "/domain/devices/disk[target/@dev='vda']/serial: '1' became '2'"),
+    ],
+)
+def test_what_the_guest_sees_may_not(old: str, new: str, difference: str) -> None:
+    assert told(old, new) == [difference]
+
+
+def _with_subclasses(cls: type[Node]) -> Iterator[type[Node]]:
+    yield cls
+    for each in cls.__subclasses__():
+        yield from _with_subclasses(each)
+
+
+@pytest.mark.parametrize("cls", HOST_SIDE)
+def test_every_field_that_is_named_is_one(cls: type[Node]) -> None:
+    assert HOST_SIDE[cls] <= {field.name for each in _with_subclasses(cls) for field in plan_of(each).fields}
