@@ -1,0 +1,1 @@
+"""What libvirt adds to a document when it is defined."""
