@@ -74,7 +74,7 @@ def strip(before: Path, after: Path) -> bytes:
 def _loose(element: etree._Element) -> tuple[str, str, str]:
     target = element.find("target")
     name = target.get("dev", "") if target is not None and element.tag == "disk" else ""
-    return str(element.tag), element.get("type", "") if element.tag in ("controller", "hostdev") else "", name
+    return str(element.tag), str(element.get("type", "")) if element.tag in ("controller", "hostdev") else "", name
 
 
 def _agrees(source: etree._Element, result: etree._Element) -> bool:

@@ -5,6 +5,8 @@ Source: "Device Addresses" of libvirt's "Domain XML format".
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.conf.defaults.addresses.channels import assign_ccw, assign_mmio, assign_zpci
 from engine.conf.defaults.addresses.draft import Draft
 from engine.conf.defaults.addresses.drives import assign_drives
@@ -14,16 +16,25 @@ from engine.conf.defaults.addresses.pci import assign_pci
 from engine.conf.defaults.addresses.ports import assign_ccid_slots, assign_serial_ports
 from engine.conf.defaults.addresses.usb import assign_usb_ports
 from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.storage_common import HostPciAddress
 
 __all__ = ["assign_addresses", "assign_drive_addresses"]
 
 _DEFAULT = Abilities()
 #: Hypervisors whose guests have such addresses.
-_TYPES = ("qemu", "kvm", "hvf", "kqemu", "test")
+_TYPES = ("qemu", "kvm", "hvf", "kqemu")
+
+
+def _by_slot(address: HostPciAddress) -> int | None:
+    return int(address.domain or 0) << 13 | int(address.bus or 0) << 5 | int(address.slot or 0)
 
 
 def assign_addresses(
-    definition: DomainDocument, *, abilities: Abilities = _DEFAULT, new: bool = True
+    definition: DomainDocument,
+    *,
+    abilities: Abilities = _DEFAULT,
+    groups: Callable[[HostPciAddress], int | None] = _by_slot,
+    new: bool = True,
 ) -> DomainDocument:
     """The domain with an address for each device that has one, and with the PCI controllers for that.
 
@@ -32,6 +43,8 @@ def assign_addresses(
 
     Args:
         abilities: what the hypervisor can do that decides where devices go.
+        groups: (pseries) the IOMMU group of a PCI device of the host; those of one group get a root bus of their own.
+            Unless it is known, the functions of a slot are one.
         new: the domain is defined for the first time; else USB devices and memory modules without an address are left
             as they are, as they have been since it was.
 
@@ -50,7 +63,7 @@ def assign_addresses(
     assign_registers(draft)
     assign_ccw(draft, machine)
     assign_mmio(draft, machine)
-    assign_pci(draft, machine)
+    assign_pci(draft, machine, groups)
     assign_zpci(draft, machine)
     if new:
         assign_usb_ports(draft)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Flag, auto
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-__all__ = ["BUS_MODELS", "PLUG_OF_MODEL", "Bus", "BusModel", "Place", "Plug", "Topology"]
+__all__ = ["BUS_MODELS", "PLUG_OF_MODEL", "Bus", "BusModel", "Group", "Place", "Plug", "Topology"]
 
 _LAST_SLOT = 31
 _FUNCTIONS = 8
@@ -90,6 +91,10 @@ PLUG_OF_MODEL = {
 _SHARING = Plug.ROOT_PORT
 
 
+#: What can't be parted on the host; None: no device of the host's.
+Group: TypeAlias = "int | None"
+
+
 class Place(NamedTuple):
     """A function of a slot of a bus."""
 
@@ -106,10 +111,13 @@ class Bus:
 
     Attributes:
         model: of the controller; what: the same as a ``BusModel``.
+        group: devices of one group of the host's are on a bus of their own; None: those of none. kept: it stays so.
     """
 
     def __init__(self, model: str) -> None:
         self.model, self.what = model, BUS_MODELS[model]
+        self.group: Group = None
+        self.kept = False
         self._taken = [0] * (_LAST_SLOT + 1)
         self._shared: set[int] = set()
         self._maybe_free = self.what.first
@@ -123,10 +131,22 @@ class Bus:
         """How many functions of a slot are taken."""
         return self._taken[slot].bit_count()
 
+    @property
+    def empty(self) -> bool:
+        return not any(self._taken)
+
+    def admits(self, group: Group) -> bool:
+        """Whether devices of a group may be put here; another bus may fit better."""
+        return self.group == group or (self.empty and not self.kept)
+
     def free(self, place: Place) -> bool:
         return not self._taken[place.slot] >> place.function & 1
 
-    def take(self, place: Place, plug: Plug | None) -> None:
+    def take(self, place: Place, plug: Plug | None, group: Group) -> None:
+        if self.empty and not self.kept:
+            self.group = group
+        elif self.group != group:  # the user has mixed them
+            self.group, self.kept = None, True
         if not self._taken[place.slot] and plug == _SHARING:
             self._shared.add(place.slot)
         self._taken[place.slot] |= 1 << place.function
@@ -160,6 +180,8 @@ class Topology:
 
     def __init__(self, models: list[str]) -> None:
         self.buses = [Bus(model) for model in models]
+        for bus in self.buses[:1]:
+            bus.kept = True  # for what is no device of the host's
 
     def unfit(self, place: Place, plug: Plug | None) -> str:
         """Why nothing of the kind can be there, as a clause; "" if it can."""
@@ -178,8 +200,8 @@ class Topology:
             return f"the PCI address {place} is taken"
         return ""
 
-    def take(self, place: Place, plug: Plug | None = None) -> None:
-        self.buses[place.bus].take(place, plug)
+    def take(self, place: Place, plug: Plug | None = None, group: Group = None) -> None:
+        self.buses[place.bus].take(place, plug, group)
 
     def take_rest(self, bus: int, slot: int) -> None:
         """All that is still free in a slot, which nothing else fits in."""
@@ -192,10 +214,12 @@ class Topology:
         """Whether other functions of its slot are taken."""
         return self.buses[place.bus].functions(place.slot) > 1
 
-    def next_free(self, plug: Plug) -> Place | None:
-        """The first place where it is put if nobody says where."""
-        for number, bus in enumerate(self.buses):
-            if plug & bus.what.chosen and (found := bus.next_free(plug)) is not None:
+    def next_free(self, plug: Plug, group: Group = None) -> Place | None:
+        """The first place where it is put if nobody says where; with others of its group, if there are any."""
+        fitting = [(number, bus) for number, bus in enumerate(self.buses) if plug & bus.what.chosen]
+        with_others = ((number, bus) for number, bus in fitting if bus.group == group)
+        for number, bus in chain(with_others, fitting):
+            if bus.admits(group) and (found := bus.next_free(plug)) is not None:
                 return Place(number, *found)
         return None
 

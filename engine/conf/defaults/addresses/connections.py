@@ -12,7 +12,7 @@ from engine.conf.defaults.addresses.buses import PLUG_OF_MODEL, Plug
 from engine.conf.defaults.addresses.draft import Part
 from engine.conf.defaults.addresses.machines import Machine
 
-__all__ = ["Kind", "kind_of", "plug_of"]
+__all__ = ["Kind", "host_address", "kind_of", "plug_of"]
 
 
 class Kind(Enum):
@@ -100,6 +100,16 @@ def plug_of(part: Part, machine: Machine) -> Plug | None:
     return Plug.PCI
 
 
+def host_address(part: Part) -> Any:
+    """The address on the host of a PCI device of its; None: it is none."""
+    if part.field == "hostdevs" and part.type_ == "pci":
+        return part.device.source.address
+    if part.field == "interfaces" and part.type_ == "hostdev":
+        address = getattr(part.device.source, "address", None)
+        return address if getattr(address, "type_", None) == "pci" else None
+    return None
+
+
 # ---------------------------------------------------------------------------- by what else they are
 
 
@@ -109,8 +119,7 @@ def _disk(part: Part) -> Kind | None:
 
 def _interface(part: Part) -> Kind | None:
     if part.type_ == "hostdev":
-        address = getattr(part.device.source, "address", None)
-        return Kind.EXPRESS if getattr(address, "type_", None) == "pci" else None
+        return None if host_address(part) is None else Kind.EXPRESS
     model = part.model.type_ if part.model is not None else None
     return _CARDS.get(model, Kind.CONVENTIONAL)
 

@@ -6,10 +6,12 @@ Sources: "Device Addresses" and "Controllers" of libvirt's "Domain XML format"; 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
 
+from engine.conf.kinds.domain.controller import PciRootController
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.os import HvmOs
 
@@ -32,6 +34,20 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     pcie_bridge: bool = True
     modern_virtio: bool = True
     zpci: bool = True
+
+    @classmethod
+    def of(cls, has: Callable[[str], bool]) -> Abilities:
+        """From what the hypervisor has, by the names of libvirt's capabilities of QEMU."""
+        return cls(**{name: has(flag) for name, flag in _FLAGS.items()})
+
+
+_FLAGS = {
+    "pci_host": "gpex-pcihost",
+    "root_port": "pcie-root-port",
+    "pcie_bridge": "pcie-pci-bridge",
+    "modern_virtio": "virtio-pci-disable-legacy",
+    "zpci": "zpci",
+}
 
 
 class Board(Enum):
@@ -176,7 +192,15 @@ def machine_of(definition: DomainDocument, abilities: Abilities) -> Machine:
     arch = str((type_ and type_.arch) or "x86_64")
     name = str((type_ and type_.machine) or _USUAL.get(arch, ""))
     board = next((b for arches, form, b in _BOARDS if arch in arches and re.fullmatch(form, name)), Board.OTHER)
-    return Machine(board=board, root=_root_of(board, arch, name, abilities), abilities=abilities)
+    root = _root_of(board, arch, name, abilities) or _given_root(definition)
+    return Machine(board=board, root=root, abilities=abilities)
+
+
+def _given_root(definition: DomainDocument) -> str:
+    """The document may know of a PCI bus that is not known of here."""
+    controllers = definition.devices.controllers if definition.devices is not None else ()
+    roots = (each.model for each in controllers if isinstance(each, PciRootController) and not each.index)
+    return next(roots, "")
 
 
 def _root_of(board: Board, arch: str, name: str, abilities: Abilities) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from engine.conf.defaults.addresses.buses import PLUG_OF_MODEL, Place, Plug
 from engine.conf.defaults.addresses.draft import Draft, Part
 from engine.conf.defaults.addresses.machines import Machine
-from engine.conf.defaults.addresses.placing import Placing, chosen_place
+from engine.conf.defaults.addresses.placing import GroupsLike, Placing, chosen_place
 from engine.conf.defaults.addresses.settings import describe_controllers
 from engine.conf.kinds.domain.controller import PciBridgeController, PciController, PciRootController
 from engine.conf.kinds.domain.device import PciAddress
@@ -26,8 +26,11 @@ _ROOTS = ("pci-root", "pcie-root")
 _MOST_INDEX = 255
 
 
-def assign_pci(draft: Draft, machine: Machine) -> None:
+def assign_pci(draft: Draft, machine: Machine, groups: GroupsLike) -> None:
     """Give each PCI device an address, and add the controllers for that.
+
+    Args:
+        groups: which devices of the host can't be parted.
 
     Raises:
         ConfigError: a device can't be where the user wants it, or there is no place for it.
@@ -37,8 +40,8 @@ def assign_pci(draft: Draft, machine: Machine) -> None:
     models = _models(draft, machine)
     if not models:
         return
-    _add_controllers(draft, machine, models)
-    placing = Placing(draft, machine, _models(draft, machine), grows=False)
+    _add_controllers(draft, machine, models, groups)
+    placing = Placing(draft, machine, _models(draft, machine), groups, grows=False)
     placing.place_chosen()
     placing.place_fixed()
     placing.place_others()
@@ -107,9 +110,9 @@ def _controller(model: str, index: int) -> PciController:
 # ---------------------------------------------------------------------------- the trial
 
 
-def _add_controllers(draft: Draft, machine: Machine, models: list[str]) -> None:
+def _add_controllers(draft: Draft, machine: Machine, models: list[str], groups: GroupsLike) -> None:
     """Those that are needed so that all devices find a place."""
-    trial = Placing(draft, machine, list(models), grows=True)
+    trial = Placing(draft, machine, models, groups, grows=True)
     trial.place_chosen()
     trial.place_fixed()
     if models[0] == "pci-root" and not all(bus.full for bus in trial.topology.buses):

@@ -5,15 +5,19 @@ Source: libvirt's "Domain XML format", and the documents in which libvirt has pu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
-from engine.conf.defaults.addresses.buses import Place, Plug, Topology
-from engine.conf.defaults.addresses.connections import plug_of
+from engine.conf.defaults.addresses.buses import Group, Place, Plug, Topology
+from engine.conf.defaults.addresses.connections import host_address, plug_of
 from engine.conf.defaults.addresses.draft import Draft, Part
 from engine.conf.defaults.addresses.machines import FixedPlace, Machine
 from engine.conf.kinds.domain.device import PciAddress
 
-__all__ = ["Placing", "chosen_place", "is_wanted"]
+__all__ = ["GroupsLike", "Placing", "chosen_place", "is_wanted"]
+
+#: From the address of a PCI device of the host to the number of its group.
+GroupsLike: TypeAlias = "Callable[[Any], int | None]"
 
 #: In which order the kinds of devices are given places.
 _ORDER = (
@@ -46,13 +50,14 @@ class Placing:
         places: of the devices that have one, the user's own too.
 
     Args:
+        groups: which devices of the host can't be parted, where that counts.
         grows: a bus is added when there is no place left; else that is an error.
     """
 
-    def __init__(self, draft: Draft, machine: Machine, models: list[str], *, grows: bool) -> None:
+    def __init__(self, draft: Draft, machine: Machine, models: list[str], groups: GroupsLike, *, grows: bool) -> None:
         self.topology = Topology(models)
         self.places: dict[Part, Place] = {}
-        self._draft, self._machine, self._grows = draft, machine, grows
+        self._draft, self._machine, self._groups, self._grows = draft, machine, groups, grows
 
     def place_chosen(self) -> None:
         """What the user has put somewhere. Raises ConfigError: it can't be there."""
@@ -86,8 +91,12 @@ class Placing:
     def reserve(self, plug: Plug, part: Part | None = None) -> Place:
         """Take the next place for it. Raises ConfigError: there is none, and no bus can be added."""
         place = self._next(plug, part)
-        self.topology.take(place, plug)
+        self.topology.take(place, plug, self._group(part))
         return place
+
+    def _group(self, part: Part | None) -> Group:
+        address = host_address(part) if part is not None and self._machine.many_roots else None
+        return None if address is None else self._groups(address)
 
     def _of_kind(self, field: str) -> Iterator[Part]:
         """Network cards of the host's come before its other devices, and not with the network cards."""
@@ -98,10 +107,11 @@ class Placing:
                 yield part
 
     def _next(self, plug: Plug, part: Part | None) -> Place:
-        place = self.topology.next_free(plug)
+        group = self._group(part)
+        place = self.topology.next_free(plug, group)
         while place is None:
             self._grow(plug, part)
-            place = self.topology.next_free(plug)
+            place = self.topology.next_free(plug, group)
         return place
 
     # ------------------------------------------------------------------------ one device
@@ -119,7 +129,7 @@ class Placing:
         reason = self.topology.unfit(place, plug)
         if reason:
             raise self._draft.wrong(part, reason)
-        self.topology.take(place, plug)
+        self.topology.take(place, plug, self._group(part))
         self.places[part] = place
 
     def _beside_companions(self, part: Part, plug: Plug) -> Place:
@@ -184,6 +194,8 @@ class Placing:
 
     def _grow_up_to(self, part: Part, place: Place) -> None:
         plug = plug_of(part, self._machine) or Plug.PCI
+        if plug is Plug.PCIE and place.slot:
+            plug = Plug.PCI  # ports have no such slot: the user thinks of a bridge
         while self._grows and self.topology.buses and place.bus >= len(self.topology.buses):
             self._grow(plug, part)
 
