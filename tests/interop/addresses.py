@@ -22,7 +22,7 @@ from lxml import etree
 
 from engine.conf.defaults.addresses import Abilities, assign_addresses
 from engine.conf.defaults.addresses.machines import machine_of
-from engine.conf.documents import diff, parse
+from engine.conf.documents import diff, format, parse
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.errors import ConfigError
 
@@ -134,6 +134,27 @@ def load(text: bytes) -> DomainDocument:
     return msgspec.structs.replace(found, devices=msgspec.structs.replace(found.devices, controllers=controllers))
 
 
+def written_differently(expected: etree._Element, result: etree._Element) -> list[str]:
+    """Of the devices: whose attributes are other texts, though they mean the same."""
+    found = []
+    ours, theirs = result.find("devices"), expected.find("devices")
+    for tag in sorted({str(each.tag) for each in (ours if ours is not None else ()) if each.tag != "controller"}):
+        for mine, other in zip(result.iterfind(f"devices/{tag}"), expected.iterfind(f"devices/{tag}"), strict=True):
+            found += _of_addresses(mine, other, "address")
+    for mine, other in zip(result.iterfind("devices/controller"), expected.iterfind("devices/controller"), strict=True):
+        for path in ("address", "target", "model"):
+            found += _of_addresses(mine, other, path)
+    assert theirs is not None or ours is None
+    return found
+
+
+def _of_addresses(mine: etree._Element, other: etree._Element, path: str) -> list[str]:
+    one, two = mine.find(path), other.find(path)
+    before = {} if two is None else {**two.attrib, **{k: v for each in two for k, v in each.attrib.items()}}
+    after = {} if one is None else {**one.attrib, **{k: v for each in one for k, v in each.attrib.items()}}
+    return [] if before == after else [f"{mine.tag}: {before} became {after}"]
+
+
 def try_one(before: Path, after: Path) -> tuple[str, str, list[str]]:
     """The machine, the hypervisor that it took ("" if none does), and the differences as of today's."""
     expected: Any = parse(after.read_bytes(), validate=False)
@@ -148,6 +169,7 @@ def try_one(before: Path, after: Path) -> tuple[str, str, list[str]]:
             found = [str(exc)]
         else:
             found = [str(each) for each in diff(expected, result)]
+            found = found or written_differently(etree.parse(str(after)).getroot(), etree.fromstring(format(result)))
         if not found:
             lacking = [name for name in abilities.__struct_fields__ if not getattr(abilities, name)]
             return board, "today's" if not lacking else f"without {', '.join(lacking)}", []

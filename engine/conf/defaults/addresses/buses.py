@@ -183,8 +183,8 @@ class Topology:
         for bus in self.buses[:1]:
             bus.kept = True  # for what is no device of the host's
 
-    def unfit(self, place: Place, plug: Plug | None) -> str:
-        """Why nothing of the kind can be there, as a clause; "" if it can."""
+    def unfit(self, place: Place, plug: Plug | None, what: str) -> str:
+        """Why ``what`` can't be there, as a clause; "" if it can."""
         if place.bus >= len(self.buses):
             return f"there is no PCI bus {place.bus}"
         bus = self.buses[place.bus]
@@ -195,7 +195,7 @@ class Topology:
         if takes & ENDPOINTS:
             takes |= ENDPOINTS
         if plug is not None and not plug & takes:
-            return f"PCI bus {place.bus}, a {bus.model}, does not take it"
+            return f"PCI bus {place.bus}, a {bus.model}, does not take {what}"
         if not bus.free(place):
             return f"the PCI address {place} is taken"
         return ""

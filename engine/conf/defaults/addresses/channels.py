@@ -13,6 +13,7 @@ from engine.conf.defaults.addresses.connections import Kind, kind_of
 from engine.conf.defaults.addresses.draft import Draft, Part, fits
 from engine.conf.defaults.addresses.machines import Board, Machine
 from engine.conf.kinds.domain.device import CcwAddress, PciAddress, PlainAddress, Zpci
+from engine.conf.nodes.values import Written
 
 __all__ = ["assign_ccw", "assign_mmio", "assign_zpci"]
 
@@ -56,7 +57,7 @@ def assign_ccw(draft: Draft, machine: Machine) -> None:
             number = next(free, None)
             if number is None:
                 raise draft.wrong(part, "there is no channel left for it")
-            part.put(address=CcwAddress(type_="ccw", cssid=_CSSID, ssid=_SSID, devno=number))
+            part.put(address=_channel(_CSSID, _SSID, number))
 
 
 def _reserve(draft: Draft, part: Part, taken: set[tuple[int, int, int]]) -> None:
@@ -65,7 +66,11 @@ def _reserve(draft: Draft, part: Part, taken: set[tuple[int, int, int]]) -> None
     if key in taken:
         raise draft.wrong(part, f"the channel {key[0]:x}.{key[1]:x}.{key[2]:04x} is taken")
     taken.add(key)
-    part.put(address=CcwAddress(type_="ccw", cssid=key[0], ssid=key[1], devno=key[2]))
+    part.put(address=_channel(*key))
+
+
+def _channel(cssid: int, ssid: int, devno: int) -> CcwAddress:
+    return CcwAddress(type_="ccw", cssid=Written(cssid, f"{cssid:#x}"), ssid=ssid, devno=devno)
 
 
 def _is_channel(part: Part) -> bool:

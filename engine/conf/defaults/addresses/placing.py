@@ -61,7 +61,7 @@ class Placing:
 
     def place_chosen(self) -> None:
         """What the user has put somewhere. Raises ConfigError: it can't be there."""
-        for part in self._draft.of():
+        for part in sorted(self._draft.of(), key=lambda part: int(part.device.line)):
             place = chosen_place(part)
             if place is not None:
                 self._grow_up_to(part, place)
@@ -126,7 +126,7 @@ class Placing:
             self.places[part] = self.reserve(plug, part)
 
     def _take(self, part: Part, place: Place, plug: Plug | None) -> None:
-        reason = self.topology.unfit(place, plug)
+        reason = self.topology.unfit(place, plug, _called(part))
         if reason:
             raise self._draft.wrong(part, reason)
         self.topology.take(place, plug, self._group(part))
@@ -202,8 +202,7 @@ class Placing:
     def _grow(self, plug: Plug, part: Part | None) -> None:
         models = self._more(plug) if self._grows and self.topology.buses else ()
         if not models:
-            what = f"a {part.model}" if part is not None and part.field == "controllers" and part.model else "it"
-            raise self._draft.wrong(part, f"there is no PCI slot left for {what}, and none can be added by itself")
+            raise self._draft.wrong(part, f"there is no PCI slot left for {_called(part)}, and none can be added")
         for model in models:
             if not self.topology.grow(model):
                 raise self._draft.wrong(part, "there are no more PCI buses: 256 is the most")
@@ -222,6 +221,10 @@ class Placing:
             return ("dmi-to-pci-bridge", "pci-bridge")
         free_port = self.topology.next_free(Plug.PCIE_BRIDGE) is not None
         return ("pcie-to-pci-bridge",) if free_port else ("pcie-root-port", "pcie-to-pci-bridge")
+
+
+def _called(part: Part | None) -> str:
+    return f"a {part.model}" if part is not None and part.field == "controllers" and part.model else "it"
 
 
 def _is_meant(fixed: FixedPlace, part: Part) -> bool:

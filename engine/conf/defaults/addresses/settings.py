@@ -57,28 +57,26 @@ def _describe(draft: Draft, part: Part, machine: Machine) -> None:
         case "pci-bridge":
             _tell(part, chassis_nr=index)
         case "pcie-root-port":
-            _tell(part, chassis=index, port=_in_hex(address.slot << 3 | address.function))
+            _tell(part, chassis=index, port=address.slot << 3 | address.function)
         case "pcie-switch-downstream-port":
-            _tell(part, chassis=index, port=_in_hex(address.slot))
+            _tell(part, chassis=index, port=address.slot)
         case "pci-expander-bus" | "pcie-expander-bus":
-            if part.device.target is None or part.device.target.bus_nr is None:
-                _tell(part, bus_nr=_bus_number(draft, part))
+            given = part.device.target is not None and part.device.target.bus_nr is not None
+            _tell(part, **{} if given else {"bus_nr": _bus_number(draft, part)})
         case "pci-root" if machine.board is Board.PSERIES:
             _tell(part, index=_bridge_number(draft, part))
 
 
 def _tell(part: Part, **settings: Any) -> None:
-    """Set those that the user did not."""
+    """Set those that the user did not; all are written as libvirt does."""
     target = part.device.target or PciTarget()
-    missing = {name: value for name, value in settings.items() if getattr(target, name) is None}
-    if target.port is not None:
-        missing["port"] = _in_hex(target.port)
-    if missing:
-        part.put(target=msgspec.structs.replace(target, **missing))
-
-
-def _in_hex(port: int) -> int:
-    return Written(int(port), f"{int(port):#x}")
+    for name in ("chassis_nr", "chassis", "port", "bus_nr", "index"):
+        number = getattr(target, name)
+        number = settings.get(name) if number is None else number
+        if number is not None:
+            settings[name] = Written(int(number), f"{int(number):#x}" if name == "port" else str(int(number)))
+    if settings:
+        part.put(target=msgspec.structs.replace(target, **settings))
 
 
 def _bus_number(draft: Draft, part: Part) -> int:
