@@ -25,7 +25,7 @@ def domain(devices: str, *, machine: str = "pc", arch: str = "x86_64", more: str
 def numbered(address: Any) -> str:
     """An address in short: ``00:02.0``, ``0:0:0:1``, ``usb 0:1``."""
     match address.type_:
-        case "pci":
+        case "pci" if address.bus is not None:
             return f"{address.bus:02x}:{address.slot:02x}.{address.function}{'+' if address.multifunction else ''}"
         case "drive":
             return f"{address.controller}:{address.bus}:{address.target}:{address.unit}"

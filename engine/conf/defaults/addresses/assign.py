@@ -14,6 +14,7 @@ from engine.conf.defaults.addresses.machines import Abilities, machine_of
 from engine.conf.defaults.addresses.numbered import assign_memory_slots, assign_registers, mirror_console
 from engine.conf.defaults.addresses.pci import assign_pci
 from engine.conf.defaults.addresses.ports import assign_ccid_slots, assign_serial_ports
+from engine.conf.defaults.addresses.suited import refuse_unsuited
 from engine.conf.defaults.addresses.usb import assign_usb_ports
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.storage_common import HostPciAddress
@@ -57,6 +58,7 @@ def assign_addresses(
     if definition.type_ not in _TYPES:
         return definition
     machine, draft = machine_of(definition, abilities), Draft(definition)
+    refuse_unsuited(draft)
     assign_drives(draft)
     assign_ccid_slots(draft)
     assign_serial_ports(draft)

@@ -180,6 +180,7 @@ class Topology:
 
     def __init__(self, models: list[str]) -> None:
         self.buses = [Bus(model) for model in models]
+        self._first_with_room: dict[Plug, int] = {}
         for bus in self.buses[:1]:
             bus.kept = True  # for what is no device of the host's
 
@@ -216,12 +217,20 @@ class Topology:
 
     def next_free(self, plug: Plug, group: Group = None) -> Place | None:
         """The first place where it is put if nobody says where; with others of its group, if there are any."""
-        fitting = [(number, bus) for number, bus in enumerate(self.buses) if plug & bus.what.chosen]
-        with_others = ((number, bus) for number, bus in fitting if bus.group == group)
-        for number, bus in chain(with_others, fitting):
-            if bus.admits(group) and (found := bus.next_free(plug)) is not None:
+        first = self._first_with_room.get(plug, 0)
+        while first < len(self.buses) and not self._room(first, plug):
+            first += 1
+        self._first_with_room[plug] = first
+        numbers = range(first, len(self.buses))
+        for number in chain((n for n in numbers if self.buses[n].group == group), numbers):
+            if self.buses[number].admits(group) and (found := self._room(number, plug)):
                 return Place(number, *found)
         return None
+
+    def _room(self, number: int, plug: Plug) -> tuple[int, int] | None:
+        """A slot and function of the bus; once there is none, there never is."""
+        bus = self.buses[number]
+        return bus.next_free(plug) if plug & bus.what.chosen else None
 
     def takes(self, plug: Plug) -> bool:
         """Whether there is any bus for it, be it full."""

@@ -13,7 +13,7 @@ from engine.conf.defaults.addresses.draft import Draft, Part, fits
 from engine.conf.kinds.domain.device import UsbAddress
 from engine.conf.kinds.domain.input import Hub
 
-__all__ = ["assign_usb_ports"]
+__all__ = ["assign_usb_ports", "is_usb"]
 
 _HUB_PORTS = 8
 #: Hubs can be plugged into hubs, but not deeper than this.
@@ -34,26 +34,32 @@ class _Ports:
         self.size, self.path = size, path
         self.taken: set[int] = set()
         self.hubs: dict[int, _Ports] = {}
-        self._with_room: list[int] = []
+        self._with_room: dict[bool, list[int]] = {True: [], False: []}
         self._free = 1
+
+    @property
+    def takes_hubs(self) -> bool:
+        return len(self.path) + 1 < _MOST_LEVELS
 
     def take(self, port: int, *, hub: bool) -> None:
         self.taken.add(port)
-        if hub and len(self.path) + 1 < _MOST_LEVELS:
+        if hub and self.takes_hubs:
             self.hubs[port] = _Ports(_HUB_PORTS, (*self.path, port))
-            insort(self._with_room, port, key=lambda each: -each)
+            for ports in self._with_room.values():
+                insort(ports, port, key=lambda each: -each)
 
-    def next_free(self) -> tuple[_Ports, int] | None:
+    def next_free(self, *, hub: bool) -> tuple[_Ports, int] | None:
         """A port of its own, else of its hubs; one that was full once stays so, and is not looked at again."""
         while self._free <= self.size and self._free in self.taken:
             self._free += 1
-        if self._free <= self.size:
+        if self._free <= self.size and (self.takes_hubs or not hub):
             return self, self._free
-        while self._with_room:
-            found = self.hubs[self._with_room[-1]].next_free()
+        ports = self._with_room[hub]
+        while ports:
+            found = self.hubs[ports[-1]].next_free(hub=hub)
             if found is not None:
                 return found
-            self._with_room.pop()
+            ports.pop()
         return None
 
 
@@ -87,16 +93,37 @@ def _buses(draft: Draft) -> dict[int, _Ports]:
     return dict(sorted(buses.items()))
 
 
+#: In the order in which they get their ports.
+_ORDER = ("hubs", "hostdevs", "disks", "controllers", "inputs", "serials", "sounds", "redirdevs", "interfaces")
+
+
+def is_usb(part: Part) -> bool:
+    """Whether it is a USB device."""
+    match part.field:
+        case "hubs" | "redirdevs":
+            return True
+        case "hostdevs":
+            return bool(part.type_ == "usb")
+        case "controllers":
+            return bool(part.type_ == "ccid")
+        case "disks":
+            return bool(part.device.target.bus == "usb")
+        case "inputs":
+            return getattr(part.device, "bus", None) == "usb"
+        case "serials":
+            return _target_type(part.device) == "usb-serial"
+        case "sounds":
+            return bool(part.model == "usb")
+        case "interfaces":
+            return part.model is not None and bool(part.model.type_ == "usb-net")
+    return False
+
+
 def _devices(draft: Draft) -> Iterator[Part]:
-    """In the order in which they get their ports."""
-    yield from draft.of("hubs")
-    yield from (part for part in draft.of("hostdevs") if part.type_ == "usb")
-    yield from (part for part in draft.of("disks") if part.device.target.bus == "usb")
-    yield from draft.controllers("ccid")
-    yield from (part for part in draft.of("inputs") if getattr(part.device, "bus", None) == "usb")
-    yield from (part for part in draft.of("serials") if _target_type(part.device) == "usb-serial")
-    yield from (part for part in draft.of("sounds") if part.model == "usb")
-    yield from draft.of("redirdevs")
+    """Network cards get no port by themselves."""
+    for part in draft.of(*_ORDER):
+        if is_usb(part) and (part.field != "interfaces" or fits(part, "usb")):
+            yield part
 
 
 def _target_type(device: Any) -> str | None:
@@ -153,7 +180,7 @@ def _assign_all(draft: Draft, parts: list[Part], buses: dict[int, _Ports]) -> No
         else:
             chosen = with_room
         found = None
-        while chosen and (found := buses[chosen[-1]].next_free()) is None:
+        while chosen and (found := buses[chosen[-1]].next_free(hub=part.field == "hubs")) is None:
             chosen.pop()  # for good: what is full stays so
         if found is None:
             raise draft.wrong(part, "there is no USB port left for it")
