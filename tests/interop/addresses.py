@@ -80,9 +80,9 @@ def _loose(element: etree._Element) -> tuple[str, str, str]:
 def _agrees(source: etree._Element, result: etree._Element) -> bool:
     """Whether one can have become the other: what both say is the same."""
     if source.tag == "controller":
-        for name in ("index", "model"):
-            if source.get(name) is not None and source.get(name) != result.get(name):
-                return False
+        given = {str(name): str(value) for name, value in source.attrib.items() if name in ("index", "model")}
+        if any(value != result.get(name) for name, value in given.items()):
+            return False
     for path in ("model", "source/address"):
         ours, theirs = source.find(path), result.find(path)
         if ours is not None and theirs is not None and ours.get("type") not in (None, theirs.get("type")):
@@ -91,8 +91,12 @@ def _agrees(source: etree._Element, result: etree._Element) -> bool:
     if ours is not None and theirs is not None and ours.get("type") == theirs.get("type"):
         for name, value in ours.attrib.items():
             if name in _PARTS and value and theirs.get(str(name)) and not _same(str(value), theirs.get(str(name), "")):
-                return not int(ours.get("slot", "0"), 0) and not int(ours.get("bus", "0"), 0)
+                return not _number(ours, "slot") and not _number(ours, "bus")
     return True
+
+
+def _number(address: etree._Element, name: str) -> int:
+    return int(str(address.get(name, "0")), 0)
 
 
 def _same(ours: str, theirs: str) -> bool:

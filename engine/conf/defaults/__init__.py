@@ -1,1 +1,1 @@
-"""What libvirt adds to a document when it is defined."""
+"""What libvirt adds to a domain when it is defined."""

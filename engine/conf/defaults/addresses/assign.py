@@ -10,7 +10,7 @@ from collections.abc import Callable
 from engine.conf.defaults.addresses.channels import assign_ccw, assign_mmio, assign_zpci
 from engine.conf.defaults.addresses.draft import Draft
 from engine.conf.defaults.addresses.drives import assign_drives
-from engine.conf.defaults.addresses.machines import Abilities, machine_of
+from engine.conf.defaults.addresses.machines import Abilities, Machine, machine_of
 from engine.conf.defaults.addresses.numbered import assign_memory_slots, assign_registers, mirror_console
 from engine.conf.defaults.addresses.pci import assign_pci
 from engine.conf.defaults.addresses.ports import assign_ccid_slots, assign_serial_ports
@@ -58,6 +58,16 @@ def assign_addresses(
     if definition.type_ not in _TYPES:
         return definition
     machine, draft = machine_of(definition, abilities), Draft(definition)
+    _assign(draft, machine, groups)
+    if new:
+        assign_usb_ports(draft)
+        assign_memory_slots(draft)
+    mirror_console(draft)
+    return draft.finish()
+
+
+def _assign(draft: Draft, machine: Machine, groups: Callable[[HostPciAddress], int | None]) -> None:
+    """PCI comes last: what has its place on another bus needs none there."""
     refuse_unsuited(draft)
     assign_drives(draft)
     assign_ccid_slots(draft)
@@ -67,11 +77,6 @@ def assign_addresses(
     assign_mmio(draft, machine)
     assign_pci(draft, machine, groups)
     assign_zpci(draft, machine)
-    if new:
-        assign_usb_ports(draft)
-        assign_memory_slots(draft)
-    mirror_console(draft)
-    return draft.finish()
 
 
 def assign_drive_addresses(definition: DomainDocument) -> DomainDocument:

@@ -5,6 +5,7 @@ Source: libvirt's "Domain XML format", and the documents in which libvirt has pu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -58,12 +59,18 @@ class Placing:
         self.topology = Topology(models)
         self.places: dict[Part, Place] = {}
         self._draft, self._machine, self._groups, self._grows = draft, machine, groups, grows
+        self._usb2: dict[int | None, list[Part]] = defaultdict(list)
+        for part in draft.controllers("usb"):
+            if part.model in _USB2:
+                self._usb2[part.device.index].append(part)
 
     def place_chosen(self) -> None:
         """What the user has put somewhere. Raises ConfigError: it can't be there."""
         for part in sorted(self._draft.of(), key=lambda part: int(part.device.line)):
             place = chosen_place(part)
             if place is not None:
+                if part.address.domain:
+                    raise self._draft.wrong(part, "guests have the PCI domain 0 alone")
                 self._grow_up_to(part, place)
                 self._take(part, place, plug_of(part, self._machine))
 
@@ -142,11 +149,8 @@ class Placing:
         return place
 
     def _companions(self, part: Part) -> Iterator[Part]:
-        if part.field != "controllers" or part.model not in _USB2:
-            return
-        for each in self._draft.controllers("usb"):
-            if each is not part and each.model in _USB2 and each.device.index == part.device.index:
-                yield each
+        if part.field == "controllers" and part.model in _USB2:
+            yield from (each for each in self._usb2[part.device.index] if each is not part)
 
     # ------------------------------------------------------------------------ what is fixed
 
