@@ -15,7 +15,7 @@ from engine.conf.kinds.domain.interface import NetworkInterface as VirtualNetwor
 from engine.conf.kinds.domain.network_card import BackendDomain, CardModel, InterfaceTarget, Mac, NetworkCard, Script
 from engine.conf.kinds.network_common import Bandwidth, BandwidthLimit, InterfaceIp, Mtu, OpenVSwitchPort, Vlan, VlanTag
 from engine.conf.native.xl.keys import Keys, Spec
-from engine.conf.native.xl.text import Item
+from engine.conf.native.xl.text import Item, options_text
 
 __all__ = ["card_text", "read_cards"]
 
@@ -114,7 +114,7 @@ def card_text(card: Interface, *, hvm: bool, dialect: str) -> str | None:
     options += [*_model_options(card, hvm, dialect), ("vifname", card.target.dev if card.target else None)]
     options += [("backend", card.backenddomain.name if card.backenddomain else None), ("rate", _rate(card))]
     options.append(("mtu", str(int(card.mtu.size)) if card.mtu else None))
-    return ",".join(f"{name}={value}" for name, value in options if value)
+    return options_text(options)
 
 
 def _place(card: Interface) -> list[tuple[str, str | None]] | None:

@@ -22,7 +22,7 @@ from engine.conf.kinds.domain.disk import (
 from engine.conf.kinds.domain.storage import BlockSource, FileSource
 from engine.conf.native.xl.keys import Keys, Spec
 from engine.conf.native.xl.rbd import rbd_source, rbd_text
-from engine.conf.native.xl.text import Item
+from engine.conf.native.xl.text import Item, options_text
 
 __all__ = ["read_xl_disks", "read_xm_disks", "xl_disk", "xm_disk"]
 
@@ -33,6 +33,8 @@ _MOST_PREFIXES = 8
 SCRIPT_PREFIXES = ("iscsi", "nbd", "enbd", "drbd")
 _DRIVERS = {"phy": "phy", "qdisk": "qemu", "tap": "tap"}
 _BACKENDS = {"phy": "phy", "qemu": "qdisk", "file": "qdisk", "tap": "tap", "tap2": "tap"}
+#: Formats that have another name for libvirt.
+_SAME_FORMATS = {"vpc": "vhd", "aio": "raw"}
 _POSITIONS = ("target", "format", "vdev", "access")
 _OPTION = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)=")
 _FLAG = re.compile(r"cdrom|no-discard|discard|direct-io-safe|trusted|untrusted|colo|removable")
@@ -162,19 +164,15 @@ def _readonly(spec: Spec, access: str, cdrom: bool) -> bool:
 def xl_disk(disk: Disk) -> str | None:
     """None: xl has no way to say it."""
     source = _source_text(disk)
-    if source is None or disk.device == "floppy":
+    driver = disk.driver or DiskDriver()
+    form = _SAME_FORMATS.get(driver.type_ or "raw", driver.type_ or "raw")
+    if source is None or disk.device == "floppy" or form not in FORMATS:
         return None
-    driver = disk.driver
-    form = (driver.type_ if driver else None) or "raw"
-    options = [("format", {"vpc": "vhd", "aio": "raw"}.get(form, form)), ("vdev", disk.target.dev)]
-    options.append(("access", "ro" if disk.readonly or disk.device == "cdrom" else "rw"))
-    backend = _backend(disk)
-    if backend:
-        options.append(("backendtype", backend))
-    if disk.backenddomain:
-        options.append(("backend", disk.backenddomain.name))
-    words = [f"{name}={value}" for name, value in options]
-    if driver and driver.discard:
+    readonly = disk.readonly or disk.device == "cdrom"
+    backend = disk.backenddomain.name if disk.backenddomain else None
+    options = [("format", form), ("vdev", disk.target.dev), ("access", "ro" if readonly else "rw")]
+    words = [options_text([*options, ("backendtype", _backend(disk)), ("backend", backend)])]
+    if driver.discard:
         words.append("discard" if driver.discard == "unmap" else "no-discard")
     if disk.device == "cdrom":
         words.append("devtype=cdrom")

@@ -21,7 +21,7 @@ from engine.conf.kinds.domain.graphics import (
 )
 from engine.conf.kinds.domain.video import EmulatedVideoModel, QxlVideoModel, Video
 from engine.conf.native.xl.keys import Keys, Spec
-from engine.conf.native.xl.text import Item, Setting
+from engine.conf.native.xl.text import Item, Setting, options_text
 
 __all__ = ["read_graphics", "read_videos", "screen_settings", "spice_settings", "vfb_texts", "video_settings"]
 
@@ -30,6 +30,7 @@ FIRST_PORT = 5900
 CARDS = {"cirrus": "cirrus", "stdvga": "vga", "qxl": "qxl"}
 MEMORY = {"cirrus": 8192, "vga": 16384, "qxl": 131072, "xen": 4096}
 Get = Callable[[str], Any]
+Option = tuple[str, int | str]
 
 
 # ---------------------------------------------------------------------------- reading
@@ -136,13 +137,13 @@ def _spice(keys: Keys) -> SpiceGraphics:
 
 
 def _agent(keys: Keys) -> dict[str, Any]:
-    """What the agent in the guest is used for."""
-    mouse, clipboard = keys.flag("spiceagent_mouse"), keys.flag("spice_clipboard_sharing")
+    """What the agent in the guest is used for; Xen does not share the clipboard unless told to, libvirt does."""
+    mouse, clipboard = keys.flag("spiceagent_mouse"), keys.flag("spice_clipboard_sharing", False)
     if keys.flag("spicevdagent") and not mouse and not clipboard:
         keys.warn("spicevdagent", keys.line("spicevdagent"))
     return {
         "mouse": None if mouse is None else MouseMode(mode="client" if mouse else "server"),
-        "clipboard": None if clipboard is None else Clipboard(copypaste=clipboard),
+        "clipboard": Clipboard(copypaste=clipboard or False),
     }
 
 
@@ -185,14 +186,14 @@ def vfb_texts(graphics: Sequence[Graphics]) -> list[str]:
     texts = []
     for each in graphics:
         if isinstance(each, SdlGraphics):
-            texts.append([("type", "sdl"), *_sdl_options(each)])
+            texts.append(options_text([("type", "sdl"), *_sdl_options(each)]))
         elif isinstance(each, VncGraphics):
-            texts.append([("type", "vnc"), *_vnc_options(each)])
-    return [",".join(f"{name}={value}" for name, value in options) for options in texts]
+            texts.append(options_text([("type", "vnc"), *_vnc_options(each)]))
+    return texts
 
 
-def _vnc_options(graphics: VncGraphics) -> list[Setting]:
-    options: list[Setting] = []
+def _vnc_options(graphics: VncGraphics) -> list[Option]:
+    options: list[Option] = []
     port = graphics.port
     if graphics.autoport or port is None or port < FIRST_PORT:
         options.append(("vncunused", 1))
@@ -202,7 +203,7 @@ def _vnc_options(graphics: VncGraphics) -> list[Setting]:
     return [*options, *((name, value) for name, value in named.items() if value)]
 
 
-def _sdl_options(graphics: SdlGraphics) -> list[Setting]:
+def _sdl_options(graphics: SdlGraphics) -> list[Option]:
     named = {"display": graphics.display, "xauthority": graphics.xauth}
     return [(name, value) for name, value in named.items() if value]
 

@@ -21,7 +21,7 @@ from engine.conf.kinds.domain.chardev import (
     XenTarget,
 )
 from engine.conf.native.xl.keys import Keys, Spec
-from engine.conf.native.xl.text import Item, Setting
+from engine.conf.native.xl.text import Item, Setting, options_text
 
 __all__ = ["channel_texts", "consoles", "port_settings", "read_channels", "read_ports"]
 
@@ -176,6 +176,8 @@ def _port_text(device: CharDevice) -> str | None:
             there, here = sources.get("connect"), sources.get("bind")
             return f"udp:{_address_text(there)}" + (f"@{_address_text(here)}" if here else "")
         case "unix":
+            if "," in (first.path or ""):
+                return None  # it would be taken for an option
             return f"unix:{first.path or ''}{_listening(first)}"
     return None
 
@@ -199,6 +201,6 @@ def _channel_text(channel: Channel) -> str | None:
     if name is None or channel.type_ not in ("pty", "unix"):
         return None
     if channel.type_ == "pty":
-        return f"connection=pty,name={name}"
+        return options_text([("connection", "pty"), ("name", name)])
     path = channel.sources[0].path if channel.sources else None
-    return f"connection=socket,{f'path={path},' if path else ''}name={name}"
+    return options_text([("connection", "socket"), ("path", path), ("name", name)])

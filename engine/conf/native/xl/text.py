@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
 
 from engine.errors import ConfigError, Problem
 
-__all__ = ["Item", "Setting", "Value", "parse_text", "write_text"]
+__all__ = ["Item", "Setting", "Value", "options_text", "parse_text", "write_text"]
 
 #: A value that is written; lists may be in lists.
 Value: TypeAlias = "int | str | Sequence[Value]"
@@ -57,19 +58,31 @@ def parse_text(text: str, source: str | None) -> tuple[dict[str, Item], list[Pro
     Raises:
         ConfigError: the text is not of this form.
     """
-    parser = Parser(text, source)
-    items: dict[str, Item] = {}
+    said: dict[str, list[Item]] = {}
     warnings: list[Problem] = []
-    for key, mark, item in parser.settings():
-        old = items.get(key)
-        if mark == "+=" and old is not None:
-            items[key] = parser.added(key, old, item)
+    for key, mark, item in Parser(text, source).settings():
+        if mark == "+=" and key in said:
+            said[key].append(item)
             continue
-        if old is not None:
+        if key in said:
             reason = f"it is set again in line {item.line}, which counts"
-            warnings.append(Problem(line=old.line, xpath=key, reason=reason, severity="warning"))
-        items[key] = item
-    return items, warnings
+            warnings.append(Problem(line=said[key][0].line, xpath=key, reason=reason, severity="warning"))
+        said[key] = [item]
+    return {key: _added(key, items, source) for key, items in said.items()}, warnings
+
+
+def _added(key: str, items: list[Item], source: str | None) -> Item:
+    """What ``=`` and each ``+=`` after it make: a list of all values, or one text."""
+    first, *more = items
+    if not more:
+        return first
+    if isinstance(first.value, tuple):
+        values = (each.value if isinstance(each.value, tuple) else (each,) for each in items)
+        return Item(tuple(chain.from_iterable(values)), first.line)
+    for each in items:
+        if not isinstance(each.value, str):
+            raise ConfigError(f"'{key[:40]}' can't be added to", source=source, line=each.line)
+    return Item("".join(str(each.value) for each in items), first.line)
 
 
 class Parser:
@@ -97,15 +110,6 @@ class Parser:
             after = self._take()
             if after.kind not in ("end", "eof"):
                 raise self._error(f"after the value of '{token.text[:40]}' the line has to end", after)
-
-    def added(self, key: str, old: Item, new: Item) -> Item:
-        """What ``+=`` makes of both."""
-        if isinstance(old.value, tuple):
-            more = new.value if isinstance(new.value, tuple) else (new,)
-            return Item((*old.value, *more), old.line)
-        if isinstance(old.value, str) and isinstance(new.value, str):
-            return Item(old.value + new.value, old.line)
-        raise ConfigError(f"'{key[:40]}' can't be added to", source=self._source, line=new.line)
 
     def _value(self, depth: int) -> Item:
         token = self._take()
@@ -199,3 +203,18 @@ def _quoted(text: str) -> str:
     if '"""' in text or text.endswith('"'):
         raise ConfigError("a configuration of Xen can't hold a text with all kinds of quotes")
     return f'"""{text}"""'
+
+
+def options_text(options: Iterable[tuple[str, int | str | None]]) -> str:
+    """``name=value,...`` of those that have a value.
+
+    Raises:
+        ConfigError: a comma in a value, which would begin another option.
+    """
+    parts = []
+    for name, value in options:
+        if isinstance(value, str) and "," in value:
+            raise ConfigError(f"in a configuration of Xen '{name}' can't have a comma in it")
+        if value not in (None, ""):
+            parts.append(f"{name}={value}")
+    return ",".join(parts)

@@ -40,7 +40,10 @@ def write_xen(definition: DomainDocument, dialect: Dialect, *, host: Host) -> Na
     """
     plain = _plain(definition)
     text = write_text(_settings(plain, _kind(plain), dialect, host))
-    again = read_xen(text, dialect, source=definition.source, host=host).definition
+    try:
+        again = read_xen(text, dialect, source=None, host=host).definition
+    except ConfigError as exc:  # its line is one of the text
+        raise ConfigError(f"Xen can't say this: {exc.reason}", source=definition.source) from exc
     return NativeText(text=text, warnings=losses(plain, again, "/domain", "Xen"))
 
 
