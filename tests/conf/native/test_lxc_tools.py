@@ -92,7 +92,7 @@ def test_networks(lines: str, found: str) -> None:
 
     for prefix in ("lxc.network.", "lxc.net.3."):
         text = BASE + "".join(f"{prefix}{line}\n" for line in lines.splitlines())
-        devices = [*elements(text, "interface"), *elements(text, "hostdev")]
+        devices = [*elements(text, "hostdev"), *elements(text, "interface")]
         assert parts(found) <= parts(devices[0])
         assert not elements(text, "privnet")
 
