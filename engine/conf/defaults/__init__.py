@@ -1,0 +1,1 @@
+"""What libvirt adds to a domain when it is defined."""

@@ -1,0 +1,147 @@
+"""Numbers, sizes, sets and names as libvirt writes them, whichever way they were written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.conf.defaults.context import Context, change
+from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.domain.controller import PciTarget
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.graphics import AudioRef
+from engine.conf.kinds.domain.small_devices import IommuDriver
+from engine.conf.kinds.domain.sound import AudioBackend, AudioSettings, AudioStream
+from engine.conf.kinds.domain.storage import NvmeSource
+from engine.conf.kinds.network_common import QbgParameters
+from engine.conf.nodes.node import Node
+from engine.conf.nodes.values import Written
+from engine.conf.units import to_bytes
+from engine.errors import ConfigError
+
+__all__ = ["canonical_mac", "canonical_set", "canonical_uuid", "cpus_of_set", "decimal_numbers", "in_unit", "plain_numbers", "set_of_cpus"]
+
+Size = TypeVar("Size", bound=ScaledInteger)
+
+#: A set of CPUs with more than these is refused: libvirt's sets have no more either.
+_MOST_CPUS = 16384
+
+
+def plain_numbers(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Every number in the one way that its kind is written; what is not declared is left out, as libvirt does."""
+    plain: DomainDocument = _plain(definition)
+    return plain
+
+
+def decimal_numbers(definition: DomainDocument, context: Context) -> DomainDocument:
+    """The numbers of some elements in decimal, though their kind is hexadecimal elsewhere."""
+    decimal: DomainDocument = _decimal(definition)
+    return decimal
+
+
+#: Elements whose numbers libvirt writes in decimal, though they may be given in hexadecimal.
+_DECIMAL = (AudioBackend, AudioStream, AudioSettings, AudioRef, QbgParameters, IommuDriver, NvmeSource, PciTarget)
+
+
+def _decimal(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_decimal(each) for each in value)
+    if not isinstance(value, Node):
+        return value
+    fields = {name: getattr(value, name) for name in value.__struct_fields__ if name not in ("line", "other")}
+    if isinstance(value, _DECIMAL):
+        hexadecimal = "port" if isinstance(value, PciTarget) else ""
+        changed = {n: Written(v, str(v)) for n, v in fields.items() if type(v) is int and n != hexadecimal}
+    else:
+        changed = {}
+    changed |= {name: new for name, old in fields.items() if (new := _decimal(old)) is not old}
+    return msgspec.structs.replace(value, **changed) if changed else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Written):
+        return int(value)
+    if isinstance(value, tuple):
+        return tuple(_plain(each) for each in value)
+    if not isinstance(value, Node):
+        return value
+    fields = {name: getattr(value, name) for name in value.__struct_fields__ if name not in ("line", "other")}
+    changed = {name: new for name, old in fields.items() if (new := _plain(old)) is not old}
+    if value.other is not None:
+        changed["other"] = None
+    return msgspec.structs.replace(value, **changed) if changed else value
+
+
+# ---------------------------------------------------------------------------- sizes
+
+
+def in_unit(size: Size | None, unit: str, *, default: str = "KiB") -> Size | None:
+    """The size in a unit, rounded up; ``default``: the unit it has if it says none. Raises ConfigError."""
+    if size is None:
+        return None
+    return change(size, value=scaled(size.value, size.unit, unit, default=default, line=size.line), unit=unit)
+
+
+def scaled(number: int, unit: str | None, to: str, *, default: str = "KiB", line: int = 0) -> int:
+    """A number of one unit as one of another, rounded up. Raises ConfigError."""
+    try:
+        return -(-to_bytes(number, unit or default) // to_bytes(1, to))
+    except ValueError as exc:
+        raise ConfigError(f"{exc}", line=line or None) from None
+
+
+# ---------------------------------------------------------------------------- sets of CPUs
+
+
+def cpus_of_set(text: str) -> list[int]:
+    """The numbers of a set such as ``0-3,^2``, in order. Raises ConfigError."""
+    found: set[int] = set()
+    for part in text.split(","):
+        negated = part.startswith("^")
+        first, _, last = part.removeprefix("^").partition("-")
+        low, high = _cpu(first, text), _cpu(last or first, text)
+        if negated:
+            found.discard(low)
+        else:
+            found.update(range(low, high + 1))
+    return sorted(found)
+
+
+def _cpu(text: str, whole: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) >= _MOST_CPUS:
+        raise ConfigError(f"'{whole[:40]}' is no set of numbers below {_MOST_CPUS}")
+    return int(digits)
+
+
+def set_of_cpus(cpus: list[int]) -> str:
+    """Numbers in order as a set, with ranges."""
+    parts: list[str] = []
+    start = 0
+    for index in range(1, len(cpus) + 1):
+        if index == len(cpus) or cpus[index] != cpus[index - 1] + 1:
+            first, last = cpus[start], cpus[index - 1]
+            parts.append(str(first) if first == last else f"{first}-{last}")
+            start = index
+    return ",".join(parts)
+
+
+def canonical_set(text: str | None) -> str | None:
+    """The set with ranges, in order; None for an empty one. Raises ConfigError."""
+    return None if text is None else set_of_cpus(cpus_of_set(text)) or None
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def canonical_uuid(text: str) -> str:
+    """In groups, with small letters."""
+    digits = text.replace("-", "").strip().lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def canonical_mac(text: str) -> str:
+    """With small letters, two digits each."""
+    return ":".join(part.lower().zfill(2) for part in re.split("[:-]", text))
