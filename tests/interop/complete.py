@@ -16,15 +16,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from corpus import corpus
 from lxml import etree
 
 from engine.conf.defaults.capabilities import present_qemu
 from engine.conf.defaults.complete import complete
+from engine.conf.defaults.context import Folders
 from engine.conf.documents import format, parse
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.errors import ConfigError
 
+#: The corpus' QEMU for i686 is that for x86_64.
+_LATEST = msgspec.structs.replace(present_qemu(), cpus={**present_qemu().cpus, ("i686", ""): "qemu64"})
+#: Where the corpus has what is made up.
+_FOLDERS = Folders(channels="/tmp/channel", state="/tmp/lib")
 _PARSER = etree.XMLParser(remove_comments=True, remove_pis=True)
 _VERSIONED = re.compile(r"\.(?P<arch>\w+)-(latest|[0-9.]+)$")
 
@@ -85,9 +91,9 @@ def case(defined: Path, shown: Path, *, bare: bool) -> tuple[str, list[str]]:
     try:
         definition = parse(defined.read_bytes(), validate=False)
         assert isinstance(definition, DomainDocument)
-        known = present_qemu() if shown.stem.endswith("-latest") else None
+        known = _LATEST if shown.stem.endswith("-latest") else None
         live = shown.stem.partition(".")[0].endswith("-active")
-        completed = complete(definition, known, seed=1, live=live, addresses=not bare)
+        completed = complete(definition, known, seed=1, live=live, folders=_FOLDERS, addresses=not bare)
         ours = etree.fromstring(format(completed), _PARSER)
     except ConfigError as exc:
         return arch, [f"refused: {exc}"]

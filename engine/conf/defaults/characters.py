@@ -9,22 +9,25 @@ from engine.conf.defaults.context import Context, Machine, change, devices_of, w
 from engine.conf.kinds.domain.chardev import (
     BareConsole,
     Channel,
+    CharBackend,
     CharDevice,
+    CharProtocol,
     CharSource,
     Console,
     GuestfwdTarget,
     Parallel,
     Serial,
+    SerialModel,
     SerialTarget,
     TypedConsole,
     VirtioTarget,
 )
-from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.document import DomainDocument
 
-__all__ = ["channels", "console_of_serial", "consoles", "parallels", "serials"]
+__all__ = ["channels", "connected", "console_of_serial", "consoles", "parallels", "serials"]
 
 Port = TypeVar("Port", Serial, Parallel)
+AnyCharacters = TypeVar("AnyCharacters", bound=CharDevice | CharBackend)
 
 #: What a serial port is plugged into, by where its address is.
 _BY_ADDRESS = {"isa": "isa-serial", "pci": "pci-serial", "usb": "usb-serial", "spapr-vio": "spapr-vio-serial"}
@@ -33,10 +36,14 @@ _MODELS = {
     "isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial", "isa-debug": "isa-debugcon",
     "spapr-vio-serial": "spapr-vty", "sclp-serial": "sclpconsole",
 }  # fmt: skip
+#: Ports that the guest may have its console on.
+_CONSOLE_PORTS = (None, "isa-serial", "spapr-vio-serial", "system-serial", "sclp-serial")
 #: What a console is that is the first serial port once more.
 _SERIAL_CONSOLES = (None, "serial")
-#: Paths of sockets that libvirt makes up when a guest starts.
-_MADE_UP = re.compile(r"/channel/(target|domain-[^/]*)/|/channel/[^/]+$|/channel/target/")
+#: Channels that programs in the guest find by a name of SPICE's, unless they have another.
+_SPICE = ("spicevmc", "qemu-vdagent")
+#: Between the folder and the channel's name, in paths of sockets that libvirt makes up when a guest starts.
+_MADE_UP = re.compile(r"[^/]+\.|domain-[^/]+/")
 
 
 # ---------------------------------------------------------------------------- ports
@@ -44,13 +51,13 @@ _MADE_UP = re.compile(r"/channel/(target|domain-[^/]*)/|/channel/[^/]+$|/channel
 
 def serials(definition: DomainDocument, context: Context) -> DomainDocument:
     """Each with what it is plugged into, a model and a number."""
-    ports = _numbered(tuple(_without_tty(serial, context) for serial in devices_of(definition).serials))
+    ports = _numbered(tuple(_of_definition(serial, context) for serial in devices_of(definition).serials))
     return with_devices(definition, serials=tuple(_serial(port, context.machine) for port in ports))
 
 
 def parallels(definition: DomainDocument, context: Context) -> DomainDocument:
     """Each with a number."""
-    ports = _numbered(tuple(_without_tty(port, context) for port in devices_of(definition).parallels))
+    ports = _numbered(tuple(_of_definition(port, context) for port in devices_of(definition).parallels))
     return with_devices(definition, parallels=ports)
 
 
@@ -77,8 +84,6 @@ def _serial(serial: Serial, machine: Machine) -> Serial:
 
 
 def _model(name: str | None) -> Any:
-    from engine.conf.kinds.domain.chardev import SerialModel
-
     return SerialModel(name=name) if name is not None else None  # type: ignore[arg-type]
 
 
@@ -100,8 +105,32 @@ def _system_serial(machine: Machine) -> str | None:
     return "pl011" if machine.arm_virt or machine.name in ("versatilepb", "vexpress-a9", "vexpress-a15") else None
 
 
-def _without_tty(port: Any, context: Context) -> Any:
-    """Terminals and names of sockets that are chosen when the guest starts are not those of its next run."""
+def connected(device: AnyCharacters) -> AnyCharacters:
+    """What is spoken on a TCP connection, and who connects to whom, where that is left out; labels count if given."""
+    sources = tuple(_source(source, device.type_) for source in device.sources)
+    if device.type_ == "udp":
+        sources = tuple(sorted(sources, key=lambda source: source.mode or ""))  # "bind" first
+    changes: dict[str, Any] = {"sources": sources}
+    if device.type_ == "tcp":
+        protocol = device.protocol or CharProtocol()
+        changes["protocol"] = change(protocol, type_=protocol.type_ or "raw")
+    return change(device, **changes)
+
+
+def _source(source: CharSource, type_: str) -> CharSource:
+    labels = tuple(
+        change(label, relabel=True) if label.labels and label.relabel is None else label for label in source.seclabels
+    )
+    default = "connect" if type_ in ("tcp", "udp") or (type_ == "unix" and source.path is not None) else None
+    reconnect = source.reconnect
+    if reconnect is not None and not reconnect.enabled:
+        reconnect = change(reconnect, timeout=None)
+    return change(source, mode=source.mode or default, seclabels=labels, reconnect=reconnect)
+
+
+def _of_definition(port: Any, context: Context) -> Any:
+    """Terminals that are chosen when the guest starts are not those of its next run."""
+    port = connected(port)
     if context.live:
         return port
     if port.type_ == "pty":
@@ -128,7 +157,7 @@ def consoles(definition: DomainDocument, context: Context) -> DomainDocument:
 
 
 def _has_console(serial: Serial) -> bool:
-    return serial.target is None or serial.target.type_ not in ("isa-debug",)
+    return serial.target is None or serial.target.type_ in _CONSOLE_PORTS
 
 
 def _is_serial(console: TypedConsole) -> bool:
@@ -138,7 +167,7 @@ def _is_serial(console: TypedConsole) -> bool:
 def _typed(console: Console, context: Context) -> TypedConsole:
     if isinstance(console, BareConsole):
         return TypedConsole(type_="pty", target=SerialTarget())
-    plain: TypedConsole = _without_tty(console, context)
+    plain: TypedConsole = _of_definition(console, context)
     return plain if plain.target is not None else change(plain, target=SerialTarget())
 
 
@@ -157,7 +186,9 @@ def _as_serial(console: TypedConsole) -> Serial:
 def _as_console(serial: Serial) -> TypedConsole:
     fields = {name: getattr(serial, name) for name in TypedConsole.__struct_fields__ if name not in ("line", "other")}
     target = serial.target or SerialTarget()
-    return TypedConsole(**(fields | {"target": SerialTarget(type_="serial", port=target.port or "0")}))
+    terminal = next((source.path for source in serial.sources), None) if serial.type_ == "pty" else None
+    changes = {"target": SerialTarget(type_="serial", port=target.port or "0"), "tty": serial.tty or terminal}
+    return TypedConsole(**(fields | changes))
 
 
 def console_of_serial(definition: DomainDocument, context: Context) -> DomainDocument:
@@ -179,20 +210,24 @@ def channels(definition: DomainDocument, context: Context) -> DomainDocument:
 
 
 def _channel(channel: Channel, context: Context) -> Channel:
-    channel = _without_tty(channel, context)
+    channel = _of_definition(channel, context)
+    if isinstance(channel.target, VirtioTarget) and channel.type_ in _SPICE and channel.target.name is None:
+        channel = change(channel, target=change(channel.target, name="com.redhat.spice.0"))
     target = channel.target
     if isinstance(target, GuestfwdTarget) or context.live:
         return channel
     if isinstance(target, VirtioTarget):
         channel = change(channel, target=change(target, state=None))
     if channel.type_ == "unix":
-        kept = tuple(source for source in channel.sources if source.path is not None and not _made_up(source.path))
+        name = getattr(target, "name", None) or ""
+        kept = tuple(source for source in channel.sources if source.path and not _made_up(source.path, name, context))
         channel = change(channel, sources=kept)
     return channel
 
 
-def _made_up(path: str) -> bool:
-    return _MADE_UP.search(path) is not None
-
-
-_ = (CharDevice, Devices)
+def _made_up(path: str, name: str, context: Context) -> bool:
+    """Whether it is one of the paths that libvirt gives to a channel's socket: a folder or a name of the domain's."""
+    folder = f"{context.folders.channels}/"
+    if not path.startswith(folder) or not path.endswith(name):
+        return False
+    return _MADE_UP.fullmatch(path[len(folder) : len(path) - len(name)]) is not None

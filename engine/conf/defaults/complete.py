@@ -6,6 +6,8 @@ Each step is a function of its own, in the module of its subject.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import msgspec
 
 from engine.conf.defaults import (
@@ -23,7 +25,7 @@ from engine.conf.defaults import (
     written,
 )
 from engine.conf.defaults.capabilities import Capabilities, CapabilitiesLike
-from engine.conf.defaults.context import Context, Step, machine_of
+from engine.conf.defaults.context import Context, Folders, Step, machine_of
 from engine.conf.defaults.generated import Generator
 from engine.conf.kinds.domain.document import DomainDocument
 
@@ -73,6 +75,8 @@ _THEN: tuple[Step, ...] = (
     screens.audio,
     others.watchdog,
     others.vsock,
+    others.rngs,
+    others.client_devices,
     others.tpms,
     others.shared_memory,
     others.memory_devices,
@@ -86,6 +90,7 @@ def complete(
     *,
     seed: int | None = None,
     live: bool = False,
+    folders: Folders | None = None,
     addresses: bool = True,
 ) -> DomainDocument:
     """A domain of type qemu or kvm as libvirt 9 shows it once it is defined.
@@ -96,6 +101,7 @@ def complete(
     Args:
         capabilities: what is known of the hypervisor; without, what depends on it is left as it is.
         seed: what is made up follows from it; without, nobody can guess it.
+        folders: where the host keeps what is made up for guests; without, as libvirt's system daemon does.
         live: it is of a guest that runs: what is known of such only (names of devices, state of jobs) is kept.
         addresses: devices get addresses, and PCI controllers where they need some.
 
@@ -103,7 +109,10 @@ def complete(
         ConfigError: a value has no meaning, such as an unknown unit.
     """
     context = Context(
-        capabilities=capabilities or Capabilities(), generator=Generator(seed), machine=machine_of(definition), live=live
+        capabilities=capabilities or Capabilities(),
+        generator=Generator(seed),
+        live=live,
+        folders=folders or Folders(),
     )
     definition = _run(definition, context, _FIRST)
     context = msgspec.structs.replace(context, machine=machine_of(definition))
@@ -121,8 +130,8 @@ def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) 
 
 def _addressed(definition: DomainDocument) -> DomainDocument:
     try:
-        from engine.conf.defaults.addresses import assign_addresses
-    except ImportError:  # not there yet
+        addresses = import_module("engine.conf.defaults.addresses")
+    except ModuleNotFoundError:  # there may be none to do it
         return definition
-    assigned: DomainDocument = assign_addresses(definition)
+    assigned: DomainDocument = addresses.assign_addresses(definition)
     return assigned

@@ -14,7 +14,7 @@ from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.os import HvmOs
 from engine.conf.nodes.node import Node
 
-__all__ = ["Context", "Machine", "Step", "change", "devices_of", "each", "machine_of", "with_devices"]
+__all__ = ["Context", "Folders", "Machine", "Step", "change", "devices_of", "each", "machine_of", "with_devices"]
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
@@ -89,10 +89,23 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return self.s390 and self._is("s390-ccw")
 
 
+class Folders(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the host keeps what is made up for guests; they are those of libvirt's system daemon.
+
+    Attributes:
+        channels: sockets of channels; state: other sockets; nvram: what UEFI firmware keeps.
+    """
+
+    channels: str = "/var/lib/libvirt/qemu/channel/target"
+    state: str = "/var/lib/libvirt/qemu"
+    nvram: str = "/var/lib/libvirt/qemu/nvram"
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What is the same for all steps.
 
     Attributes:
+        folders: where the host keeps what is made up.
         capabilities: what is known of the hypervisor.
         generator: what makes up UUIDs and hardware addresses.
         machine: which machine the domain is.
@@ -103,6 +116,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     generator: Generator
     machine: Machine = Machine()
     live: bool = False
+    folders: Folders = Folders()
 
 
 #: What is done to a definition, one thing after the other.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.conf.defaults.context import Context, change, devices_of
-from engine.conf.defaults.written import in_unit
+from engine.conf.defaults.written import in_largest_unit, in_unit
 from engine.conf.kinds.domain.device import Boot
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.features import (
@@ -14,12 +14,14 @@ from engine.conf.kinds.domain.features import (
     Features,
     Gic,
     HyperV,
+    HyperVSpinlocks,
     HyperVStimer,
+    HyperVVendorId,
     Kvm,
     Smm,
     Xen,
 )
-from engine.conf.kinds.domain.os import BootDevice, BootMenu, FileNvram, HvmOs, HvmType, Loader
+from engine.conf.kinds.domain.os import BootDevice, BootMenu, FileNvram, HvmOs, HvmType, Loader, Nvram
 from engine.conf.kinds.domain.storage import FileSource
 
 __all__ = ["boot_order", "features", "firmware", "machine_type"]
@@ -70,9 +72,22 @@ def firmware(definition: DomainDocument, context: Context) -> DomainDocument:
             loader = change(loader, type_="rom")
         had = change(had, loader=loader if loader != Loader() else None)
     nvram = had.nvram
+    if _keeps_variables(had.loader) and had.firmware is None and (nvram is None or _is_nowhere(nvram)):
+        template = nvram.template if nvram is not None else None
+        nvram = FileNvram(template=template, path=f"{context.folders.nvram}/{definition.name}_VARS.fd")
+        return change(definition, os=change(had, nvram=nvram))
     if isinstance(nvram, FileNvram) and nvram.type_ is None and isinstance(nvram.source, FileSource):
         had = change(had, nvram=change(nvram, type_="file"))
     return change(definition, os=had)
+
+
+def _keeps_variables(loader: Loader | None) -> bool:
+    """Whether it is flash memory that is not written to itself, as UEFI firmware is."""
+    return loader is not None and loader.type_ == "pflash" and bool(loader.readonly) and not loader.stateless
+
+
+def _is_nowhere(nvram: Nvram) -> bool:
+    return isinstance(nvram, FileNvram) and nvram.path is None and nvram.source is None
 
 
 # ---------------------------------------------------------------------------- features
@@ -88,9 +103,9 @@ def features(definition: DomainDocument, context: Context) -> DomainDocument:
     }
     changes |= {"gic": _gic(had.gic, definition.type_, context), "hyperv": _hyperv(had.hyperv), "smm": _smm(had.smm)}
     if had.tcg is not None:
-        changes["tcg"] = change(had.tcg, tb_cache=in_unit(had.tcg.tb_cache, "MiB")) if had.tcg.tb_cache else None
+        changes["tcg"] = change(had.tcg, tb_cache=in_unit(had.tcg.tb_cache, "KiB")) if had.tcg.tb_cache else None
     if had.hpt is not None:
-        changes["hpt"] = change(had.hpt, maxpagesize=in_unit(had.hpt.maxpagesize, "KiB", default="bytes"))
+        changes["hpt"] = change(had.hpt, maxpagesize=in_unit(had.hpt.maxpagesize, "KiB"))
     changes |= {name: None for name, empty in _EMPTY.items() if getattr(had, name) == empty}
     completed = change(had, **changes)
     return change(definition, features=completed if completed != Features() else None)
@@ -104,7 +119,7 @@ def _gic(had: Gic | None, type_: str, context: Context) -> Gic | None:
     if had is not None and had.version is not None:
         return had
     if context.machine.arm_virt:
-        return Gic(version=context.capabilities.gic_version(type_) or "2")
+        return Gic(version=context.capabilities.gic_version(type_) or "2")  # type: ignore[arg-type]
     return had
 
 
@@ -113,12 +128,15 @@ def _hyperv(had: HyperV | None) -> HyperV | None:
         return None
     if had.stimer is not None and had.stimer.state is False:
         had = change(had, stimer=HyperVStimer(state=False))
+    if had.spinlocks is not None and not had.spinlocks.state:
+        had = change(had, spinlocks=HyperVSpinlocks(state=False))
+    if had.vendor_id is not None and not had.vendor_id.state:
+        had = change(had, vendor_id=HyperVVendorId(state=False))
     return change(had, mode=had.mode or "custom")
 
 
 def _smm(had: Smm | None) -> Smm | None:
     if had is None:
         return None
-    return change(had, state=True if had.state is None else had.state, tseg=in_unit(had.tseg, "MiB", default="MiB"))
-
-
+    state = True if had.state is None else had.state
+    return change(had, state=state, tseg=in_largest_unit(had.tseg, default="MiB") if state else None)

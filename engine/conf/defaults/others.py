@@ -7,16 +7,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.conf.defaults.characters import connected
 from engine.conf.defaults.context import Context, Machine, change, devices_of, each, with_devices
 from engine.conf.defaults.written import canonical_set, canonical_uuid, in_unit
 from engine.conf.kinds.common import ScaledInteger
+from engine.conf.kinds.domain.chardev import CharBackend
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.domain.input import EmulatorTpm, PassthroughTpm, Tpm, TpmDevicePath
+from engine.conf.kinds.domain.input import (
+    EgdBackend,
+    EmulatorTpm,
+    PassthroughTpm,
+    RandomBackend,
+    Rng,
+    Tpm,
+    TpmDevicePath,
+)
 from engine.conf.kinds.domain.memory_device import MemoryDevice, MemorySource, MemoryTarget
+from engine.conf.kinds.domain.redirdev import UsbFilterRule
 from engine.conf.kinds.domain.shmem import Shmem, ShmemModel, ShmemMsi
 from engine.conf.kinds.domain.small_devices import MemBalloon, Panic, Vsock, VsockCid
+from engine.conf.nodes.values import Written
 
-__all__ = ["balloon", "emulator", "memory_devices", "panics", "shared_memory", "tpms", "vsock", "watchdog"]
+__all__ = [
+    "balloon",
+    "client_devices",
+    "emulator",
+    "memory_devices",
+    "panics",
+    "rngs",
+    "shared_memory",
+    "tpms",
+    "vsock",
+    "watchdog",
+]
 
 
 def emulator(definition: DomainDocument, context: Context) -> DomainDocument:
@@ -53,6 +76,49 @@ def watchdog(definition: DomainDocument, context: Context) -> DomainDocument:
     if had is None:
         return definition
     return with_devices(definition, watchdog=change(had, action=had.action or "reset"))
+
+
+def rngs(definition: DomainDocument, context: Context) -> DomainDocument:
+    """From the host's /dev/random, where no device is named."""
+    return with_devices(definition, rngs=each(devices_of(definition).rngs, _rng))
+
+
+def _rng(rng: Rng) -> Rng:
+    backend: Any = rng.backend
+    if isinstance(backend, RandomBackend):
+        backend = change(backend, path=backend.path or "/dev/random")
+    elif isinstance(backend, EgdBackend):
+        backend = connected(backend)
+    return change(rng, backend=backend)
+
+
+def client_devices(definition: DomainDocument, context: Context) -> DomainDocument:
+    """USB devices and smart cards of a client: how it is reached."""
+    devices = devices_of(definition)
+    cards = tuple(connected(card) if isinstance(card, CharBackend) else card for card in devices.smartcards)
+    filters = tuple(change(each_, usbdevs=each(each_.usbdevs, _rule)) for each_ in devices.redirfilters)
+    redirdevs = each(devices.redirdevs, connected)
+    return with_devices(definition, redirdevs=redirdevs, redirfilters=filters, smartcards=cards)
+
+
+def _rule(rule: UsbFilterRule) -> UsbFilterRule:
+    """Without what fits anything; numbers with capital letters."""
+    return change(
+        rule,
+        class_=_capital(rule.class_, 2),
+        vendor=_capital(rule.vendor, 4),
+        product=_capital(rule.product, 4),
+        version=None if rule.version in (None, "-1") else _version(rule.version),
+    )
+
+
+def _capital(number: int | None, digits: int) -> int | None:
+    return None if number is None or number < 0 else Written(number, f"0x{number:0{digits}X}")
+
+
+def _version(text: str) -> str:
+    major, _, minor = text.partition(".")
+    return f"{int(major)}.{int(minor):02d}" if major.isdecimal() and minor.isdecimal() else text
 
 
 def vsock(definition: DomainDocument, context: Context) -> DomainDocument:

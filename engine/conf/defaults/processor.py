@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, scaled
+from engine.conf.defaults.written import canonical_set, cpus_of_set, scaled, set_of_cpus
 from engine.conf.kinds.cpu import (
     CpuModel,
     GuestCpu,
@@ -32,6 +32,8 @@ def cpu(definition: DomainDocument, context: Context) -> DomainDocument:
     if had.mode in (None, "custom") and (had.model is None or not had.model.name):
         had = _machines_own(had, definition.type_, context)
     completed = _completed(had, definition.type_, context)
+    if completed.topology is not None:
+        completed = change(completed, topology=change(completed.topology, dies=completed.topology.dies or 1))
     return change(definition, cpu=completed if completed != GuestCpu() else None)
 
 
@@ -46,8 +48,8 @@ def _machines_own(had: GuestCpu, type_: str, context: Context) -> GuestCpu:
 
 def _completed(had: GuestCpu, type_: str, context: Context) -> GuestCpu:
     if had.mode == "custom" and had.model is not None:
-        model = change(had.model, fallback=had.model.fallback or "allow")
-        return change(had, match=had.match or "exact", check_=had.check_ or _check_of_custom(type_), model=model)
+        named = change(had.model, fallback=had.model.fallback or "allow")
+        return change(had, match=had.match or "exact", check_=had.check_ or _check_of_custom(type_), model=named)
     if had.mode == "host-model":
         model = had.model if had.model is not None and had.model.name else None
         return change(had, match=None, check_=had.check_ or "partial", model=model)
@@ -73,12 +75,23 @@ def numa_cells(definition: DomainDocument, context: Context) -> DomainDocument:
         return definition
     had = definition.cpu.numa
     cells = tuple(_cell(cell, number) for number, cell in enumerate(had.cells))
-    cells = tuple(sorted(cells, key=lambda cell: cell.id_ or 0))
+    cells = _with_all_cpus(tuple(sorted(cells, key=lambda cell: cell.id_ or 0)), definition)
     numa = change(had, cells=_with_distances(cells))
     if numa.interconnects is not None:
         bandwidths = each(numa.interconnects.bandwidths, _bandwidth)
         numa = change(numa, interconnects=change(numa.interconnects, bandwidths=bandwidths))
     return change(definition, cpu=change(definition.cpu, numa=numa))
+
+
+def _with_all_cpus(cells: tuple[NumaCell, ...], definition: DomainDocument) -> tuple[NumaCell, ...]:
+    """CPUs that are in no cell are in the first."""
+    placed = {cpu for cell in cells if cell.cpus for cpu in cpus_of_set(cell.cpus)}
+    count = definition.vcpu.count if definition.vcpu is not None else 1
+    left = {number for number in range(count) if number not in placed}
+    if not cells or not left:
+        return cells
+    first = {*cpus_of_set(cells[0].cpus)} if cells[0].cpus else set()
+    return (change(cells[0], cpus=set_of_cpus(sorted(first | left))), *cells[1:])
 
 
 def _cell(cell: NumaCell, number: int) -> NumaCell:

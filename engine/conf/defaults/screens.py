@@ -1,8 +1,7 @@
-"""Screens, graphics cards, keyboards, mice and sound. Source: libvirt's "Domain XML format", Graphical framebuffers on."""
+"""Screens, graphics cards, keyboards, mice and sound. Source: libvirt's "Domain XML format", Input devices on."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from engine.conf.defaults.context import Context, Machine, change, devices_of, with_devices
@@ -25,9 +24,6 @@ from engine.conf.kinds.domain.video import EmulatedVideoModel, QxlVideoModel, Vi
 
 __all__ = ["audio", "graphics", "inputs", "videos"]
 
-#: Sockets that libvirt makes up when a guest starts: in a folder of that run.
-_MADE_UP = re.compile(r"/domain-[^/]+/[^/]+$")
-
 
 # ---------------------------------------------------------------------------- servers
 
@@ -48,9 +44,11 @@ def _graphics(server: Graphics, context: Context) -> Graphics:
 
 def _listening(server: Any, context: Context) -> Any:
     """With <listen>, and with attributes that say the same as the first."""
-    listens: list[Listen] = [_listen(each, context) for each in server.listens] or [_listen_of_attributes(server)]
+    listens: list[Listen] = [_listen(each, context) for each in server.listens]
+    if not listens or (isinstance(server, VncGraphics) and server.socket is not None):
+        listens = [_listen_of_attributes(server)]
     first = listens[0]
-    if isinstance(first, SocketListen) and first.socket and not context.live and _MADE_UP.search(first.socket):
+    if isinstance(first, SocketListen) and not context.live and _is_made_up(first.socket, context):
         first = listens[0] = AddressListen(type_="address")
     address = first.address if isinstance(first, AddressListen | NetworkListen) else None
     if isinstance(first, AddressListen) and first.address is None and server.listen is not None:
@@ -60,6 +58,10 @@ def _listening(server: Any, context: Context) -> Any:
     if isinstance(server, VncGraphics):
         changes["socket"] = first.socket if isinstance(first, SocketListen) else None
     return change(server, **changes)
+
+
+def _is_made_up(socket: str | None, context: Context) -> bool:
+    return socket is not None and socket.startswith(f"{context.folders.state}/domain-")
 
 
 def _listen(listen: Listen, context: Context) -> Listen:
@@ -76,9 +78,9 @@ def _listen_of_attributes(server: PasswordServer) -> Listen:
 def _vnc(server: VncGraphics, context: Context) -> VncGraphics:
     if isinstance(server.listens[0], SocketListen | NoListen):
         return change(server, port=None, autoport=None)
-    auto = server.autoport or server.port in (None, 0, -1)
+    auto = bool(server.autoport) or server.port in (None, -1)
     port = server.port if context.live or not auto else -1
-    return change(server, port=-1 if port in (None, 0) else port, autoport=bool(auto))
+    return change(server, port=(-1 if auto else None) if port in (None, 0) else port, autoport=auto)
 
 
 def _spice(server: SpiceGraphics, context: Context) -> SpiceGraphics:
@@ -115,20 +117,24 @@ def videos(definition: DomainDocument, context: Context) -> DomainDocument:
         return definition
     primary = next((n for n, video in enumerate(found) if video.model and video.model.primary), 0)
     found.insert(0, found.pop(primary))
-    cards = tuple(
-        change(video, model=change(video.model, primary=True if n == 0 else None)) for n, video in enumerate(found)
-    )
-    return with_devices(definition, videos=cards)
+    return with_devices(definition, videos=(_primary(found[0], True), *(_primary(video, None) for video in found[1:])))
+
+
+def _primary(video: Video, primary: bool | None) -> Video:
+    if video.model is None or video.model.type_ == "none":
+        return video
+    return change(video, model=change(video.model, primary=primary))
 
 
 def _video(video: Video, machine: Machine) -> Video:
+    model: EmulatedVideoModel | QxlVideoModel
     model = video.model or EmulatedVideoModel(type_=_video_type(machine))  # type: ignore[arg-type]
     if isinstance(model, QxlVideoModel):
         memory = {name: _power_of_two(getattr(model, name) or size) for name, size in _QXL.items()}
         vram64 = _power_of_two(model.vram64) if model.vram64 else None
         return change(video, model=change(model, heads=model.heads or 1, vram64=vram64, **memory))
     if model.type_ == "none":
-        return change(video, model=change(model, heads=None, vram=None))
+        return Video(alias=video.alias, model=EmulatedVideoModel(type_="none"))
     vram = model.vram or _MEMORY.get(model.type_)
     return change(video, model=change(model, heads=model.heads or 1, vram=vram))
 

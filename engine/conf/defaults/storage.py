@@ -22,9 +22,10 @@ from engine.conf.kinds.domain.disk import (
 )
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.filesystem import Filesystem, MountFilesystem
-from engine.conf.kinds.domain.storage import FileSource, IscsiSource
+from engine.conf.kinds.domain.storage import FileSource, IscsiSource, NetworkHost, NvmeSource
+from engine.conf.kinds.storage_common import HostPciAddress
 
-__all__ = ["bus_of_name", "disks", "filesystems", "number_of_name"]
+__all__ = ["bus_of_name", "disks", "filesystems", "number_of_name", "whole_pci_address"]
 
 #: The bus that a disk is on, by the beginning of its name.
 _BUSES = {"hd": "ide", "sd": "scsi", "vd": "virtio", "fd": "fdc", "xvd": "xen", "ubd": "uml"}
@@ -143,10 +144,29 @@ def _source(source: Any, context: Context) -> Any:
         changes["index"] = None
     if isinstance(source, IscsiSource) and "/" not in source.name:
         changes["name"] = f"{source.name}/0"
+    if isinstance(source, NvmeSource):
+        changes["managed"] = True if source.managed is None else source.managed
+        changes["address"] = whole_pci_address(source.address)
+    if getattr(source, "hosts", ()):
+        changes["hosts"] = each(source.hosts, _host)
+    if getattr(source, "host", None) is not None:
+        changes["host"] = _host(source.host)
     if getattr(source, "encryption", None) is not None:
         changes["encryption"] = _encryption(source.encryption)
     source = change(source, **changes) if changes else source
     return None if source == FileSource() else source
+
+
+def _host(host: NetworkHost) -> NetworkHost:
+    """TCP is not told."""
+    plain: NetworkHost = change(host, transport=None) if host.transport == "tcp" else host
+    return plain
+
+
+def whole_pci_address(address: HostPciAddress) -> HostPciAddress:
+    """An address of the host, with what is 0 where it is left out."""
+    parts = {name: getattr(address, name) or 0 for name in ("domain", "bus", "slot", "function")}
+    return change(address, **parts)
 
 
 def _encryption(had: Any) -> Any:
@@ -195,5 +215,3 @@ def _filesystem(filesystem: Filesystem) -> Filesystem:
         changes["type_"] = "mount"
     completed: Filesystem = change(filesystem, **changes)
     return completed
-
-

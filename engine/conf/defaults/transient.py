@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.conf.defaults.context import Context, change, devices_of
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.domain.security import DynamicSecLabel
+from engine.conf.kinds.domain.security import NoSecLabel, SecLabel, StaticSecLabel
 
 __all__ = ["aliases", "labels"]
 
@@ -29,15 +29,17 @@ def _without(value: Any) -> Any:
 
 
 def labels(definition: DomainDocument, context: Context) -> DomainDocument:
-    """Labels that are made for each start."""
-    if context.live:
-        return definition
-    found = tuple(
-        change(label, label=None, imagelabel=None) if isinstance(label, DynamicSecLabel) else change_static(label)
-        for label in definition.seclabels
-    )
-    return change(definition, seclabels=found)
+    """What is labelled anew at each start, and whether what the guest uses is; not the labels of one run."""
+    return change(definition, seclabels=tuple(_label(label, context) for label in definition.seclabels))
 
 
-def change_static(label: Any) -> Any:
-    return change(label, imagelabel=None) if getattr(label, "imagelabel", None) is not None else label
+def _label(label: SecLabel, context: Context) -> SecLabel:
+    if isinstance(label, NoSecLabel):
+        return change(label, relabel=None if label.model is None and label.relabel is None else False)
+    if isinstance(label, StaticSecLabel):
+        imagelabel = label.imagelabel if context.live else None
+        return change(label, relabel=bool(label.relabel), imagelabel=imagelabel)
+    if label.type_ is None and label.baselabel is None:
+        return label
+    kept = {} if context.live else {"label": None, "imagelabel": None}
+    return change(label, type_="dynamic", relabel=True, **kept)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, cpus_of_set, in_unit, scaled, set_of_cpus
+from engine.conf.defaults.written import canonical_set, cpus_of_set, largest_unit, scaled, set_of_cpus
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import HugePage, MemoryBacking, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import (
@@ -79,7 +79,7 @@ def _scheds(scheds: Iterable[AnySched], field: str) -> tuple[AnySched, ...]:
             key = (_SCHEDULERS.index(sched.scheduler), priority, alone)
             groups.setdefault(key, (sched, []))[1].append(number)
     by_scheduler = sorted(groups.items(), key=lambda item: (item[0][0], min(item[1][1])))
-    return tuple(change(sched, **{field: set_of_cpus(sorted(numbers))}) for _, (sched, numbers) in by_scheduler)
+    return tuple(change(sched, **{field: set_of_cpus(sorted({*numbers}))}) for _, (sched, numbers) in by_scheduler)
 
 
 def _cache_tune(tune: CacheTune) -> CacheTune:
@@ -88,16 +88,8 @@ def _cache_tune(tune: CacheTune) -> CacheTune:
 
 def _cache(cache: CachePart) -> CachePart:
     size = scaled(cache.size, cache.unit, "B", default="B", line=cache.line)
-    number, unit = _pretty(size)
+    number, unit = largest_unit(size)
     return change(cache, size=number, unit=unit)
-
-
-def _pretty(size: int) -> tuple[int, str]:
-    """Bytes in the largest unit that they are a multiple of."""
-    for power, unit in ((6, "EiB"), (5, "PiB"), (4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if size and size % 1024**power == 0:
-            return size // 1024**power, unit
-    return size, "B"
 
 
 def _of_vcpus(tune: AnyTune) -> AnyTune:

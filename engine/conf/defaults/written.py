@@ -12,6 +12,7 @@ from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.controller import PciTarget
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.graphics import AudioRef
+from engine.conf.kinds.domain.security import SevLaunchSecurity
 from engine.conf.kinds.domain.small_devices import IommuDriver
 from engine.conf.kinds.domain.sound import AudioBackend, AudioSettings, AudioStream
 from engine.conf.kinds.domain.storage import NvmeSource
@@ -21,7 +22,19 @@ from engine.conf.nodes.values import Written
 from engine.conf.units import to_bytes
 from engine.errors import ConfigError
 
-__all__ = ["canonical_mac", "canonical_set", "canonical_uuid", "cpus_of_set", "decimal_numbers", "in_unit", "plain_numbers", "set_of_cpus"]
+__all__ = [
+    "canonical_mac",
+    "canonical_set",
+    "canonical_uuid",
+    "cpus_of_set",
+    "decimal_numbers",
+    "in_largest_unit",
+    "in_unit",
+    "largest_unit",
+    "plain_numbers",
+    "scaled",
+    "set_of_cpus",
+]
 
 Size = TypeVar("Size", bound=ScaledInteger)
 
@@ -51,13 +64,19 @@ def _decimal(value: Any) -> Any:
     if not isinstance(value, Node):
         return value
     fields = {name: getattr(value, name) for name in value.__struct_fields__ if name not in ("line", "other")}
-    if isinstance(value, _DECIMAL):
-        hexadecimal = "port" if isinstance(value, PciTarget) else ""
-        changed = {n: Written(v, str(v)) for n, v in fields.items() if type(v) is int and n != hexadecimal}
-    else:
-        changed = {}
+    changed = _spelled(value, fields)
     changed |= {name: new for name, old in fields.items() if (new := _decimal(old)) is not old}
     return msgspec.structs.replace(value, **changed) if changed else value
+
+
+def _spelled(value: Node, fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of a node's numbers that are not written as their kind is, as they are written."""
+    if isinstance(value, SevLaunchSecurity):
+        return {"policy": Written(value.policy, f"0x{value.policy:04x}")}
+    if not isinstance(value, _DECIMAL):
+        return {}
+    hexadecimal = "port" if isinstance(value, PciTarget) else ""
+    return {name: Written(n, str(n)) for name, n in fields.items() if type(n) is int and name != hexadecimal}
 
 
 def _plain(value: Any) -> Any:
@@ -90,6 +109,22 @@ def scaled(number: int, unit: str | None, to: str, *, default: str = "KiB", line
         return -(-to_bytes(number, unit or default) // to_bytes(1, to))
     except ValueError as exc:
         raise ConfigError(f"{exc}", line=line or None) from None
+
+
+def in_largest_unit(size: Size | None, *, default: str) -> Size | None:
+    """The size in the largest unit that it is a multiple of; ``default``: the unit it has if it says none."""
+    if size is None:
+        return None
+    number, unit = largest_unit(scaled(size.value, size.unit, "B", default=default, line=size.line))
+    return change(size, value=number, unit=unit)
+
+
+def largest_unit(size: int) -> tuple[int, str]:
+    """Bytes as a number of the largest unit that they are a multiple of."""
+    for power, unit in ((6, "EiB"), (5, "PiB"), (4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size and size % 1024**power == 0:
+            return size // 1024**power, unit
+    return size, "B"
 
 
 # ---------------------------------------------------------------------------- sets of CPUs
