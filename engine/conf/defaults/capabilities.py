@@ -110,6 +110,6 @@ _FLAGS = frozenset(
     {
         "piix3-usb-uhci", "ich9-usb-ehci1", "nec-usb-xhci", "qemu-xhci", "pci-ohci", "lsi", "virtio-scsi-pci",
         "cpu.migratable", "zpci", "pcie-root-port", "gpex-pcihost", "virtio-net", "rtl8139", "e1000", "cirrus-vga",
-        "VGA", "vfio-pci.display",
+        "VGA", "vfio-pci.display", "pcie-pci-bridge", "virtio-pci-non-transitional",
     }
 )  # fmt: skip

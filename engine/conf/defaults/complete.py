@@ -90,6 +90,7 @@ def complete(
     *,
     seed: int | None = None,
     live: bool = False,
+    new: bool = True,
     folders: Folders | None = None,
     addresses: bool = True,
 ) -> DomainDocument:
@@ -101,6 +102,7 @@ def complete(
     Args:
         capabilities: what is known of the hypervisor; without, what depends on it is left as it is.
         seed: what is made up follows from it; without, nobody can guess it.
+        new: it is defined for the first time; else what libvirt only does then is not done.
         folders: where the host keeps what is made up for guests; without, as libvirt's system daemon does.
         live: it is of a guest that runs: what is known of such only (names of devices, state of jobs) is kept.
         addresses: devices get addresses, and PCI controllers where they need some.
@@ -112,13 +114,14 @@ def complete(
         capabilities=capabilities or Capabilities(),
         generator=Generator(seed),
         live=live,
+        new=new,
         folders=folders or Folders(),
     )
     definition = _run(definition, context, _FIRST)
     context = msgspec.structs.replace(context, machine=machine_of(definition))
     definition = _run(definition, context, _THEN)
     if addresses:
-        definition = _addressed(definition)
+        definition = _addressed(definition, context)
     return _run(definition, context, _LAST)
 
 
@@ -128,10 +131,21 @@ def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) 
     return definition
 
 
-def _addressed(definition: DomainDocument) -> DomainDocument:
+def _addressed(definition: DomainDocument, context: Context) -> DomainDocument:
     try:
         addresses = import_module("engine.conf.defaults.addresses")
     except ModuleNotFoundError:  # there may be none to do it
         return definition
-    assigned: DomainDocument = addresses.assign_addresses(definition)
+    abilities = addresses.Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
+    assigned: DomainDocument = addresses.assign_addresses(definition, abilities=abilities, new=context.new)
     return assigned
+
+
+#: What decides where devices go, and what libvirt calls it.
+_ABILITIES = {
+    "pci_host": "gpex-pcihost",
+    "root_port": "pcie-root-port",
+    "pcie_bridge": "pcie-pci-bridge",
+    "modern_virtio": "virtio-pci-non-transitional",
+    "zpci": "zpci",
+}

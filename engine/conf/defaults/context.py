@@ -109,6 +109,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         capabilities: what is known of the hypervisor.
         generator: what makes up UUIDs and hardware addresses.
         machine: which machine the domain is.
+        new: the domain was not defined before.
         live: what is told of a domain that runs is kept.
     """
 
@@ -116,6 +117,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     generator: Generator
     machine: Machine = Machine()
     live: bool = False
+    new: bool = True
     folders: Folders = Folders()
 
 

@@ -27,7 +27,7 @@ from engine.conf.kinds.domain.disk import Disk
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.hostdev import Hostdev
 
-__all__ = ["controllers_of_devices", "controllers_of_machine", "models", "numbers", "order", "put"]
+__all__ = ["controllers_of_devices", "controllers_of_machine", "models", "numbers", "order"]
 
 #: The ICH9's companions for slower devices, with the first port that is each one's.
 _COMPANIONS = {"ich9-uhci1": "0", "ich9-uhci2": "2", "ich9-uhci3": "4"}
@@ -40,7 +40,7 @@ _MOST_CONTROLLERS = 256
 # ---------------------------------------------------------------------------- order and numbers
 
 
-def put(controllers: list[Controller], new: Controller) -> None:
+def _put(controllers: list[Controller], new: Controller) -> None:
     """Before the first of its type that has a higher number, or the same one as its companion; else at the end."""
     at = len(controllers)
     for place, other in enumerate(controllers):
@@ -66,7 +66,7 @@ def order(definition: DomainDocument, context: Context) -> DomainDocument:
     """Each at its place among those before it, as if they came one by one."""
     found: list[Controller] = []
     for controller in devices_of(definition).controllers:
-        put(found, controller)
+        _put(found, controller)
     return with_devices(definition, controllers=tuple(found))
 
 
@@ -131,15 +131,10 @@ def _with_companions_port(controller: Controller) -> Controller:
 
 def controllers_of_machine(definition: DomainDocument, context: Context) -> DomainDocument:
     """What the machine has from the start: USB, SATA on Q35, and its PCI bus."""
-    found = list(devices_of(definition).controllers)
-    for new in _of_machine(context):
-        if not any(other.type_ == new.type_ and other.index == new.index for other in found if not _is_set(other, new)):
-            put(found, new)
-    return with_devices(definition, controllers=tuple(found))
-
-
-def _is_set(other: Controller, new: Controller) -> bool:
-    return False
+    found = devices_of(definition).controllers
+    there = {(controller.type_, controller.index) for controller in found}
+    added = tuple(new for new in _of_machine(context) if (new.type_, new.index) not in there)
+    return with_devices(definition, controllers=found + added)
 
 
 def _of_machine(context: Context) -> Iterator[Controller]:
@@ -154,7 +149,7 @@ def _of_machine(context: Context) -> Iterator[Controller]:
 
 def _root(context: Context) -> str | None:
     machine = context.machine
-    if machine.q35 or machine.arm_virt or machine.riscv_virt:
+    if machine.q35 or ((machine.arm_virt or machine.riscv_virt) and context.capabilities.has("gpex-pcihost")):
         return "pcie-root"
     if machine.i440fx or machine.pseries or machine.name == "versatilepb" or machine.arch == "ppc":
         return "pci-root"
@@ -187,12 +182,12 @@ def _ich9() -> Iterator[Controller]:
 def controllers_of_devices(definition: DomainDocument, context: Context) -> DomainDocument:
     """Those that disks, channels and smart cards are plugged into."""
     devices = devices_of(definition)
-    found = list(devices.controllers)
+    found = [*devices.controllers]
     there = {(controller.type_, controller.index) for controller in found}
     for new in _needed(devices, context):
         if (new.type_, new.index) not in there:
             there.add((new.type_, new.index))
-            put(found, new)
+            found.append(new)
     return with_devices(definition, controllers=tuple(found))
 
 
