@@ -5,6 +5,7 @@ Source: libvirt's "Domain XML format", Controllers: "in most cases they are adde
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,41 +34,56 @@ __all__ = ["controllers_of_devices", "controllers_of_machine", "models", "number
 _COMPANIONS = {"ich9-uhci1": "0", "ich9-uhci2": "2", "ich9-uhci3": "4"}
 #: How many disks fit on a controller.
 _DISKS = {"ide": 4, "scsi": 7, "sata": 6, "fdc": 2}
-#: Machines of ARM that have neither USB nor a balloon; versatilepb has a PCI bus.
+#: Of one type; names of disks can ask for any number.
 _MOST_CONTROLLERS = 256
 
 
 # ---------------------------------------------------------------------------- order and numbers
 
 
-def _put(controllers: list[Controller], new: Controller) -> None:
-    """Before the first of its type that has a higher number, or the same one as its companion; else at the end."""
-    at = len(controllers)
-    for place, other in enumerate(controllers):
-        if other.type_ == new.type_ and _comes_later(other, new):
-            at = place
-            break
-    controllers.insert(at, new)
-
-
-def _comes_later(other: Controller, new: Controller) -> bool:
-    if other.index is None or new.index is None:
-        return False
-    if other.index == new.index:
-        return _is_companion(other) and not _is_companion(new)
-    return other.index > new.index
+def order(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Each before the first of its type that has a higher number, or the same as its companion, of those before it."""
+    keys: dict[str, list[tuple[int, bool]]] = {}
+    first_of: dict[str, list[int]] = {}
+    places = _Places()
+    found = devices_of(definition).controllers
+    for number, controller in enumerate(found):
+        if controller.index is None:
+            places.put(number, before=None)
+            continue
+        key = (controller.index, _is_companion(controller))
+        own, those = keys.setdefault(controller.type_, []), first_of.setdefault(controller.type_, [])
+        at = bisect_right(own, key)
+        places.put(number, before=those[at] if at < len(those) else None)
+        own.insert(at, key)
+        those.insert(at, number)
+    return with_devices(definition, controllers=tuple(found[number] for number in places))
 
 
 def _is_companion(controller: Controller) -> bool:
     return isinstance(controller, UsbController) and controller.model in _COMPANIONS
 
 
-def order(definition: DomainDocument, context: Context) -> DomainDocument:
-    """Each at its place among those before it, as if they came one by one."""
-    found: list[Controller] = []
-    for controller in devices_of(definition).controllers:
-        _put(found, controller)
-    return with_devices(definition, controllers=tuple(found))
+class _Places:
+    """Numbers in an order, each put before another or at the end."""
+
+    _END = -1
+
+    def __init__(self) -> None:
+        self._after = {self._END: self._END}
+        self._before = {self._END: self._END}
+
+    def put(self, number: int, *, before: int | None) -> None:
+        after = self._END if before is None else before
+        last = self._before[after]
+        self._after[last] = self._before[after] = number
+        self._before[number], self._after[number] = last, after
+
+    def __iter__(self) -> Iterator[int]:
+        number = self._after[self._END]
+        while number != self._END:
+            yield number
+            number = self._after[number]
 
 
 def numbers(definition: DomainDocument, context: Context) -> DomainDocument:

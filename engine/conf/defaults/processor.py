@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, cpus_of_set, scaled, set_of_cpus
+from engine.conf.defaults.written import canonical_set, mask_of_set, scaled, set_of_mask
 from engine.conf.kinds.cpu import (
     CpuModel,
     GuestCpu,
@@ -18,6 +18,8 @@ from engine.conf.kinds.domain.document import DomainDocument
 
 __all__ = ["cpu", "numa_cells"]
 
+#: As many as a set has.
+_MOST_CPUS = 16384
 #: How far a cell is from itself.
 _NEAR = 10
 #: The modes without a model.
@@ -85,13 +87,13 @@ def numa_cells(definition: DomainDocument, context: Context) -> DomainDocument:
 
 def _with_all_cpus(cells: tuple[NumaCell, ...], definition: DomainDocument) -> tuple[NumaCell, ...]:
     """CPUs that are in no cell are in the first."""
-    placed = {cpu for cell in cells if cell.cpus for cpu in cpus_of_set(cell.cpus)}
     count = definition.vcpu.count if definition.vcpu is not None else 1
-    left = {number for number in range(count) if number not in placed}
-    if not cells or not left:
+    left = (1 << count) - 1
+    for cell in cells[1:]:
+        left &= ~mask_of_set(cell.cpus)
+    if not cells or count > _MOST_CPUS:
         return cells
-    first = {*cpus_of_set(cells[0].cpus)} if cells[0].cpus else set()
-    return (change(cells[0], cpus=set_of_cpus(sorted(first | left))), *cells[1:])
+    return (change(cells[0], cpus=set_of_mask(left | mask_of_set(cells[0].cpus)) or None), *cells[1:])
 
 
 def _cell(cell: NumaCell, number: int) -> NumaCell:

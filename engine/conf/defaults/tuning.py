@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, cpus_of_set, largest_unit, scaled, set_of_cpus
+from engine.conf.defaults.written import canonical_set, largest_unit, mask_of_set, scaled, set_of_mask
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import HugePage, MemoryBacking, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import (
@@ -21,9 +21,12 @@ from engine.conf.kinds.domain.tuning import (
     Sched,
 )
 from engine.conf.nodes.node import Node
+from engine.errors import ConfigError
 
 __all__ = ["block_devices", "cpu_tuning", "iothreads", "memory_backing", "numa_tuning"]
 
+#: As many as are given numbers.
+_MOST_IOTHREADS = 65536
 #: The schedulers in the order in which threads are listed by them.
 _SCHEDULERS = ("batch", "idle", "fifo", "rr")
 
@@ -35,6 +38,8 @@ def iothreads(definition: DomainDocument, context: Context) -> DomainDocument:
     """As many threads as are counted or listed; if any is listed, those that are not get the lowest free numbers."""
     listed = definition.iothreadids.iothreads if definition.iothreadids is not None else ()
     count = max(definition.iothreads or 0, len(listed))
+    if listed and count > len(listed) + _MOST_IOTHREADS:
+        raise ConfigError(f"{count} threads for I/O are too many", source=definition.source)
     if not listed:
         return change(definition, iothreads=count or None, iothreadids=None)
     taken = {thread.id_ for thread in listed}
@@ -71,15 +76,25 @@ def _canonical(pin: Any) -> Any:
 
 def _scheds(scheds: Iterable[AnySched], field: str) -> tuple[AnySched, ...]:
     """Threads with the same scheduler and priority in one; with priority 0 each by itself, as libvirt tells them."""
-    groups: dict[tuple[int, int, int], tuple[AnySched, list[int]]] = {}
+    groups: dict[tuple[int, int, int], tuple[AnySched, int]] = {}
+    seen = 0
     for sched in scheds:
-        for number in cpus_of_set(getattr(sched, field) or ""):
-            priority = sched.priority if sched.priority is not None else -1
-            alone = number if priority == 0 else -1
-            key = (_SCHEDULERS.index(sched.scheduler), priority, alone)
-            groups.setdefault(key, (sched, []))[1].append(number)
-    by_scheduler = sorted(groups.items(), key=lambda item: (item[0][0], min(item[1][1])))
-    return tuple(change(sched, **{field: set_of_cpus(sorted({*numbers}))}) for _, (sched, numbers) in by_scheduler)
+        mask = mask_of_set(getattr(sched, field))
+        if mask & seen:
+            raise ConfigError(f"the same of '{field}' is scheduled twice", line=sched.line or None)
+        seen |= mask
+        for part in _bits(mask) if sched.priority == 0 else (mask,):
+            key = (_SCHEDULERS.index(sched.scheduler), sched.priority or 0, part if sched.priority == 0 else 0)
+            groups[key] = (sched, groups[key][1] | part if key in groups else part)
+    by_scheduler = sorted(groups.items(), key=lambda item: (item[0][0], item[1][1] & -item[1][1]))
+    return tuple(change(sched, **{field: set_of_mask(mask) or None}) for _, (sched, mask) in by_scheduler)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """Each bit by itself, from the lowest on."""
+    while mask:
+        yield mask & -mask
+        mask &= mask - 1
 
 
 def _cache_tune(tune: CacheTune) -> CacheTune:

@@ -26,14 +26,14 @@ __all__ = [
     "canonical_mac",
     "canonical_set",
     "canonical_uuid",
-    "cpus_of_set",
     "decimal_numbers",
     "in_largest_unit",
     "in_unit",
     "largest_unit",
+    "mask_of_set",
     "plain_numbers",
     "scaled",
-    "set_of_cpus",
+    "set_of_mask",
 ]
 
 Size = TypeVar("Size", bound=ScaledInteger)
@@ -130,42 +130,39 @@ def largest_unit(size: int) -> tuple[int, str]:
 # ---------------------------------------------------------------------------- sets of CPUs
 
 
-def cpus_of_set(text: str) -> list[int]:
-    """The numbers of a set such as ``0-3,^2``, in order. Raises ConfigError."""
-    found: set[int] = set()
-    for part in text.split(","):
-        negated = part.startswith("^")
-        first, _, last = part.removeprefix("^").partition("-")
-        low, high = _cpu(first, text), _cpu(last or first, text)
-        if negated:
-            found.discard(low)
-        else:
-            found.update(range(low, high + 1))
-    return sorted(found)
+def mask_of_set(text: str | None) -> int:
+    """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError."""
+    mask = 0
+    for part in text.split(",") if text is not None else ():
+        first, _, last = part.strip().removeprefix("^").partition("-")
+        low, high = _cpu(first, part), _cpu(last or first, part)
+        bits = (1 << high + 1) - (1 << min(low, high + 1))
+        mask = mask & ~bits if part.strip().startswith("^") else mask | bits
+    return mask
 
 
-def _cpu(text: str, whole: str) -> int:
+def _cpu(text: str, part: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) >= _MOST_CPUS:
-        raise ConfigError(f"'{whole[:40]}' is no set of numbers below {_MOST_CPUS}")
+        raise ConfigError(f"'{part[:40]}' is no set of numbers below {_MOST_CPUS}")
     return int(digits)
 
 
-def set_of_cpus(cpus: list[int]) -> str:
-    """Numbers in order as a set, with ranges."""
-    parts: list[str] = []
-    start = 0
-    for index in range(1, len(cpus) + 1):
-        if index == len(cpus) or cpus[index] != cpus[index - 1] + 1:
-            first, last = cpus[start], cpus[index - 1]
-            parts.append(str(first) if first == last else f"{first}-{last}")
-            start = index
+def set_of_mask(mask: int) -> str:
+    """Bits as a set, with ranges, in order."""
+    bits, parts = f"{mask:b}"[::-1], []
+    first = bits.find("1")
+    while first >= 0:
+        after = bits.find("0", first)
+        last = (after if after >= 0 else len(bits)) - 1
+        parts.append(f"{first}-{last}" if last > first else f"{first}")
+        first = bits.find("1", last + 1)
     return ",".join(parts)
 
 
 def canonical_set(text: str | None) -> str | None:
     """The set with ranges, in order; None for an empty one. Raises ConfigError."""
-    return None if text is None else set_of_cpus(cpus_of_set(text)) or None
+    return set_of_mask(mask_of_set(text)) or None
 
 
 # ---------------------------------------------------------------------------- names
