@@ -1,0 +1,151 @@
+"""What libvirt adds to a domain when it is defined: every device, number and choice that was left to it.
+
+Sources: libvirt's "Domain XML format", and what libvirt 9 shows of a domain of type qemu or kvm after it was defined.
+Each step is a function of its own, in the module of its subject.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import msgspec
+
+from engine.conf.defaults import (
+    cards,
+    characters,
+    controllers,
+    general,
+    machine,
+    others,
+    processor,
+    screens,
+    storage,
+    transient,
+    tuning,
+    written,
+)
+from engine.conf.defaults.capabilities import Capabilities, CapabilitiesLike
+from engine.conf.defaults.context import Context, Folders, Step, machine_of
+from engine.conf.defaults.generated import Generator
+from engine.conf.kinds.domain.document import DomainDocument
+
+__all__ = ["complete"]
+
+#: Before it is known which machine it is.
+_FIRST: tuple[Step, ...] = (written.plain_numbers, general.identity, general.metadata, machine.machine_type)
+#: Devices that others follow from come first; controllers in the order in which libvirt comes to them.
+_THEN: tuple[Step, ...] = (
+    transient.aliases,
+    transient.labels,
+    processor.numa_cells,
+    processor.cpu,
+    general.memory,
+    general.limits,
+    general.vcpu,
+    tuning.memory_backing,
+    tuning.block_devices,
+    tuning.cpu_tuning,
+    tuning.numa_tuning,
+    tuning.iothreads,
+    machine.boot_order,
+    machine.firmware,
+    machine.features,
+    general.clock,
+    general.events,
+    others.emulator,
+    controllers.order,
+    controllers.numbers,
+    controllers.controllers_of_machine,
+    others.balloon,
+    others.panics,
+    storage.disks,
+    storage.filesystems,
+    cards.interfaces,
+    cards.host_devices,
+    characters.serials,
+    characters.parallels,
+    characters.consoles,
+    characters.serials,
+    characters.channels,
+    controllers.controllers_of_devices,
+    controllers.models,
+    screens.inputs,
+    screens.graphics,
+    screens.videos,
+    screens.audio,
+    others.watchdog,
+    others.vsock,
+    others.rngs,
+    others.client_devices,
+    others.tpms,
+    others.shared_memory,
+    others.memory_devices,
+)
+_LAST: tuple[Step, ...] = (characters.console_of_serial, written.decimal_numbers)
+
+
+def complete(
+    definition: DomainDocument,
+    capabilities: CapabilitiesLike | None = None,
+    *,
+    seed: int | None = None,
+    live: bool = False,
+    new: bool = True,
+    folders: Folders | None = None,
+    addresses: bool = True,
+) -> DomainDocument:
+    """A domain of type qemu or kvm as libvirt 9 shows it once it is defined.
+
+    What is given stays; numbers, sizes and names are written as libvirt does. The same again gives the same again,
+    but for what is made up: UUIDs and hardware addresses.
+
+    Args:
+        capabilities: what is known of the hypervisor; without, what depends on it is left as it is.
+        seed: what is made up follows from it; without, nobody can guess it.
+        new: it is defined for the first time; else what libvirt only does then is not done.
+        folders: where the host keeps what is made up for guests; without, as libvirt's system daemon does.
+        live: it is of a guest that runs: what is known of such only (names of devices, state of jobs) is kept.
+        addresses: devices get addresses, and PCI controllers where they need some.
+
+    Raises:
+        ConfigError: a value has no meaning, such as an unknown unit.
+    """
+    context = Context(
+        capabilities=capabilities or Capabilities(),
+        generator=Generator(seed),
+        live=live,
+        new=new,
+        folders=folders or Folders(),
+    )
+    definition = _run(definition, context, _FIRST)
+    context = msgspec.structs.replace(context, machine=machine_of(definition))
+    definition = _run(definition, context, _THEN)
+    if addresses:
+        definition = _addressed(definition, context)
+    return _run(definition, context, _LAST)
+
+
+def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) -> DomainDocument:
+    for step in steps:
+        definition = step(definition, context)
+    return definition
+
+
+def _addressed(definition: DomainDocument, context: Context) -> DomainDocument:
+    try:
+        addresses = import_module("engine.conf.defaults.addresses")
+    except ModuleNotFoundError:  # there may be none to do it
+        return definition
+    abilities = addresses.Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
+    assigned: DomainDocument = addresses.assign_addresses(definition, abilities=abilities, new=context.new)
+    return assigned
+
+
+#: What decides where devices go, and what libvirt calls it.
+_ABILITIES = {
+    "pci_host": "gpex-pcihost",
+    "root_port": "pcie-root-port",
+    "pcie_bridge": "pcie-pci-bridge",
+    "modern_virtio": "virtio-pci-non-transitional",
+    "zpci": "zpci",
+}

@@ -1,0 +1,170 @@
+"""How threads and memory share the host. Source: libvirt's "Domain XML format", CPU Allocation to NUMA Node Tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from engine.conf.defaults.context import Context, change, each
+from engine.conf.defaults.written import canonical_set, largest_unit, mask_of_set, scaled, set_of_mask
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.memory import HugePage, MemoryBacking, NumaTune, NumaTuneMemory
+from engine.conf.kinds.domain.tuning import (
+    BlkioDevice,
+    BlkioTune,
+    CachePart,
+    CacheTune,
+    CpuTune,
+    Iothread,
+    IothreadIds,
+    MemoryTune,
+    Sched,
+)
+from engine.conf.nodes.node import Node
+from engine.errors import ConfigError
+
+__all__ = ["block_devices", "cpu_tuning", "iothreads", "memory_backing", "numa_tuning"]
+
+#: As many as are given numbers.
+_MOST_IOTHREADS = 65536
+#: The schedulers in the order in which threads are listed by them.
+_SCHEDULERS = ("batch", "idle", "fifo", "rr")
+
+AnyTune = TypeVar("AnyTune", CacheTune, MemoryTune)
+AnySched = TypeVar("AnySched", bound=Sched)
+
+
+def iothreads(definition: DomainDocument, context: Context) -> DomainDocument:
+    """As many threads as are counted or listed; if any is listed, those that are not get the lowest free numbers."""
+    listed = definition.iothreadids.iothreads if definition.iothreadids is not None else ()
+    count = max(definition.iothreads or 0, len(listed))
+    if listed and count > len(listed) + _MOST_IOTHREADS:
+        raise ConfigError(f"{count} threads for I/O are too many", source=definition.source)
+    if not listed:
+        return change(definition, iothreads=count or None, iothreadids=None)
+    taken = {thread.id_ for thread in listed}
+    free = (number for number in range(1, count + len(taken) + 1) if number not in taken)
+    more = tuple(Iothread(id_=number) for number, _ in zip(free, range(count - len(listed)), strict=False))
+    return change(definition, iothreads=count, iothreadids=IothreadIds(iothreads=(*listed, *more)))
+
+
+# ---------------------------------------------------------------------------- CPUs
+
+
+def cpu_tuning(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Pins by the CPU's number, schedulers with all threads that have the same."""
+    had = definition.cputune
+    if had is None:
+        return definition
+    pins = each(sorted(had.vcpupins, key=lambda pin: pin.vcpu), _canonical)
+    tune = change(
+        had,
+        vcpupins=pins,
+        emulatorpin=_canonical(had.emulatorpin) if had.emulatorpin is not None else None,
+        iothreadpins=each(sorted(had.iothreadpins, key=lambda pin: pin.iothread), _canonical),
+        vcpuscheds=_scheds(had.vcpuscheds, "vcpus"),
+        iothreadscheds=_scheds(had.iothreadscheds, "iothreads"),
+        cachetunes=each(had.cachetunes, _cache_tune),
+        memorytunes=each(had.memorytunes, _of_vcpus),
+    )
+    return change(definition, cputune=tune if tune != CpuTune() else None)
+
+
+def _canonical(pin: Any) -> Any:
+    return change(pin, cpuset=canonical_set(pin.cpuset))
+
+
+def _scheds(scheds: Iterable[AnySched], field: str) -> tuple[AnySched, ...]:
+    """Threads with the same scheduler and priority in one; with priority 0 each by itself, as libvirt tells them."""
+    groups: dict[tuple[int, int, int], tuple[AnySched, int]] = {}
+    seen = 0
+    for sched in scheds:
+        mask = mask_of_set(getattr(sched, field))
+        if mask & seen:
+            raise ConfigError(f"the same of '{field}' is scheduled twice", line=sched.line or None)
+        seen |= mask
+        for part in _bits(mask) if sched.priority == 0 else (mask,):
+            key = (_SCHEDULERS.index(sched.scheduler), sched.priority or 0, part if sched.priority == 0 else 0)
+            groups[key] = (sched, groups[key][1] | part if key in groups else part)
+    by_scheduler = sorted(groups.items(), key=lambda item: (item[0][0], item[1][1] & -item[1][1]))
+    return tuple(change(sched, **{field: set_of_mask(mask) or None}) for _, (sched, mask) in by_scheduler)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """Each bit by itself, from the lowest on."""
+    while mask:
+        yield mask & -mask
+        mask &= mask - 1
+
+
+def _cache_tune(tune: CacheTune) -> CacheTune:
+    return change(_of_vcpus(tune), caches=each(tune.caches, _cache))
+
+
+def _cache(cache: CachePart) -> CachePart:
+    size = scaled(cache.size, cache.unit, "B", default="B", line=cache.line)
+    number, unit = largest_unit(size)
+    return change(cache, size=number, unit=unit)
+
+
+def _of_vcpus(tune: AnyTune) -> AnyTune:
+    monitors = tuple(change(monitor, vcpus=canonical_set(monitor.vcpus)) for monitor in tune.monitors)
+    return change(tune, vcpus=canonical_set(tune.vcpus), monitors=monitors)
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def numa_tuning(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Memory is taken strictly from its nodes; from those that numad advises, if the CPUs are placed so."""
+    had = definition.numatune or NumaTune()
+    memory = had.memory
+    if memory is None and definition.vcpu is not None and definition.vcpu.placement == "auto" and not had.memnodes:
+        memory = NumaTuneMemory(placement="auto")
+    if memory is not None:
+        nodeset = canonical_set(memory.nodeset)
+        placement = "auto" if nodeset is None else None
+        memory = change(memory, mode=memory.mode or "strict", placement=placement, nodeset=nodeset)
+    nodes = tuple(
+        change(node, nodeset=canonical_set(node.nodeset)) for node in sorted(had.memnodes, key=lambda n: n.cellid)
+    )
+    tune = NumaTune(memory=memory, memnodes=nodes)
+    return change(definition, numatune=tune if tune != NumaTune() else None)
+
+
+def memory_backing(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Sizes of huge pages in KiB."""
+    had = definition.memory_backing
+    if had is None:
+        return definition
+    if had.hugepages is not None:
+        had = change(had, hugepages=change(had.hugepages, pages=each(had.hugepages.pages, _page)))
+    return change(definition, memory_backing=had if had != MemoryBacking() else None)
+
+
+def _page(page: HugePage) -> HugePage:
+    size = scaled(page.size, page.unit, "KiB", line=page.line)
+    return change(page, size=size, unit="KiB", nodeset=canonical_set(page.nodeset))
+
+
+# ---------------------------------------------------------------------------- disks
+
+
+def block_devices(definition: DomainDocument, context: Context) -> DomainDocument:
+    """Without limits that are 0, and without what is then left empty."""
+    had = definition.blkiotune
+    if had is None:
+        return definition
+    devices = tuple(device for device in each(had.devices, without_zeroes) if device != BlkioDevice(path=device.path))
+    tune = change(without_zeroes(had), devices=devices)
+    return change(definition, blkiotune=tune if tune != BlkioTune() else None)
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
+
+
+def without_zeroes(node: AnyNode) -> AnyNode:
+    """The node without its numbers that are 0."""
+    fields = {name: getattr(node, name) for name in node.__struct_fields__ if name not in ("line", "other")}
+    zeroes = {name: None for name, value in fields.items() if type(value) is int and value == 0}
+    return change(node, **zeroes) if zeroes else node
