@@ -21,8 +21,8 @@ from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
+from engine.conf.native.conversion import Conversion
 from engine.errors import ConfigError, InvalidDocument, Problem
-from engine.vmx.conversion import Conversion
 from engine.vmx.document import parse_vmx, unescaped
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces

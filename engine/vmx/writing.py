@@ -12,8 +12,8 @@ from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.os import HvmOs
+from engine.conf.native.conversion import NativeText
 from engine.errors import ConfigError, UnsupportedConfig
-from engine.vmx.conversion import VmxText
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
 from engine.vmx.uncarried import uncarried
@@ -37,7 +37,7 @@ def write_vmx(
     hardware_version: int = 4,
     files: FileNames | None = None,
     adapters: Mapping[str, str] | None = None,
-) -> VmxText:
+) -> NativeText:
     """The .vmx of a domain, and warnings of all that it can't say.
 
     Args:
@@ -64,7 +64,7 @@ def write_vmx(
     _put_board(output, definition, hardware_version, has_scsi)
     _skip_implied(output, devices)
     warnings = sorted([*output.warnings, *uncarried(definition, output)], key=lambda problem: problem.line)
-    return VmxText(text=output.text, warnings=tuple(warnings))
+    return NativeText(text=output.text, warnings=tuple(warnings))
 
 
 # ---------------------------------------------------------------------------- what it is

@@ -8,7 +8,7 @@ from lxml import etree
 
 from engine.conf.documents import format, parse
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.vmx import Conversion, FileNames, VmxText, read_vmx, write_vmx
+from engine.vmx import Conversion, FileNames, NativeText, read_vmx, write_vmx
 
 __all__ = ["holds", "machine", "told", "vmx_of", "written"]
 
@@ -33,7 +33,7 @@ def _fits(element: etree._Element, wanted: etree._Element) -> bool:
     return attributes and all(any(_fits(child, each) for child in element.findall(each.tag)) for each in wanted)
 
 
-def vmx_of(inside: str, *, around: str = "", hardware: int = 4, adapters: dict[str, str] | None = None) -> VmxText:
+def vmx_of(inside: str, *, around: str = "", hardware: int = 4, adapters: dict[str, str] | None = None) -> NativeText:
     """The .vmx of a domain with these devices, and with this around them."""
     domain = (
         "<domain type='vmware'><name>box</name><uuid>00112233-4455-6677-8899-aabbccddeeff</uuid>"
@@ -43,11 +43,11 @@ def vmx_of(inside: str, *, around: str = "", hardware: int = 4, adapters: dict[s
     return write_vmx(definition, hardware_version=hardware, adapters=adapters)
 
 
-def written(text: VmxText, prefix: str) -> list[str]:
+def written(text: NativeText, prefix: str) -> list[str]:
     """The lines whose keys begin so, without that beginning."""
     return [line.removeprefix(prefix) for line in text.text.splitlines() if line.startswith(prefix)]
 
 
-def told(result: Conversion | VmxText) -> list[str]:
+def told(result: Conversion | NativeText) -> list[str]:
     """The warnings, as ``line place: reason``."""
     return [f"{problem.line} {problem}" for problem in result.warnings]

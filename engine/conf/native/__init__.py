@@ -5,6 +5,7 @@ The formats are called as ``virsh domxml-from-native`` calls them.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from engine.conf.kinds.domain.document import DomainDocument
@@ -41,8 +42,7 @@ def from_native(
 
             return read_lxc(text, source=source, host=host)
         case "vmware-vmx":
-            read = _vmx("read_vmx")(text, source=source)
-            return Conversion(definition=read.definition, warnings=read.warnings)
+            return _vmx().read_vmx(text, source=source)  # type: ignore[no-any-return]
     raise _unknown(format, FORMATS)
 
 
@@ -61,19 +61,13 @@ def to_native(format: str, definition: DomainDocument, *, host: Host = _HOST) ->
 
             return write_xen(definition, format, host=host)
         case "vmware-vmx":
-            written = _vmx("write_vmx")(definition)
-            return NativeText(text=written.text, warnings=written.warnings)
+            return _vmx().write_vmx(definition)  # type: ignore[no-any-return]
     raise _unknown(format, tuple(name for name in FORMATS if name != "lxc-tools"))
 
 
-def _vmx(name: str) -> Any:
-    """By name: it is a package of its own, which need not be there."""
-    from importlib import import_module
-
-    try:
-        return getattr(import_module("engine.vmx"), name)
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError("configurations of VMware can't be converted by this version") from exc
+def _vmx() -> Any:
+    """By name, since it stands beside this package and imports it."""
+    return import_module("engine.vmx")
 
 
 def _unknown(format: str, known: tuple[str, ...]) -> ConfigError:
