@@ -19,9 +19,7 @@ FORMATS = ("lxc-tools", "vmware-vmx", "xen-xl", "xen-xm")
 _HOST = Host()
 
 
-def from_native(
-    format: str, text: str | bytes, *, source: str | None = None, host: Host = _HOST
-) -> Conversion:  # fmt: skip
+def from_native(format: str, text: str | bytes, *, source: str | None = None, host: Host = _HOST) -> Conversion:
     """The definition that a configuration amounts to; what has no equivalent is in its warnings, with lines.
 
     Args:

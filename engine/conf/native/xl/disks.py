@@ -62,27 +62,27 @@ def _xl_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
     options = _xl_options(str(item.value))
     spec = Spec(keys, place, item, text="")
     vdev, _, device = options.pop("vdev", "").removeprefix("ioemu:").partition(":")
-    cdrom = "cdrom" in (options.pop("devtype", ""), device) or options.pop("cdrom", None) is not None
-    form = options.pop("format", "") or "raw"
-    target = options.pop("target", "")
-    target, form, script = _prefixes(target, form)
+    target, form, script = _prefixes(options.pop("target", ""), options.pop("format", "") or "raw")
     if not vdev or form not in (*FORMATS, "empty"):
         raise spec.error("a disk needs 'vdev', and a format of raw, qcow, qcow2, vhd or qed")
     driver = _DRIVERS.get(options.pop("backendtype", "") or "qdisk", "qemu")
-    common = {
+    parts = _xl_parts(spec, options, device, hvm, vdev)
+    driven = DiskDriver(name=driver, type_=_format(form), discard=_discard(options), line=item.line)
+    for name, value in (("script", script), *options.items()):
+        if value:
+            spec.warn(name)
+    return _disk({**parts, "driver": driven, "line": item.line}, driver, target)
+
+
+def _xl_parts(spec: Spec, options: dict[str, str], device: str, hvm: bool, vdev: str) -> dict[str, Any]:
+    """What the guest sees of a disk; its options are taken."""
+    cdrom = "cdrom" in (options.pop("devtype", ""), device) or options.pop("cdrom", None) is not None
+    return {
         "device": "cdrom" if cdrom else "floppy" if hvm and vdev.startswith("fd") else "disk",
-        "driver": DiskDriver(name=driver, type_=_format(form), discard=_discard(options), line=item.line),
         "target": DiskTarget(dev=vdev, bus=_bus(vdev, hvm)),
         "readonly": _readonly(spec, options.pop("access", ""), cdrom),
         "backenddomain": _backend_domain(options.pop("backend", "")),
-        "line": item.line,
     }
-    if script:
-        options["script"] = script
-    for name, value in options.items():
-        if value:
-            spec.warn(name)
-    return _disk(common, driver, target)
 
 
 def _format(form: str) -> Any:
