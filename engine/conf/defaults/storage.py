@@ -7,6 +7,7 @@ from typing import Any
 from engine.conf.defaults.context import Context, change, devices_of, each, with_devices
 from engine.conf.defaults.tuning import without_zeroes
 from engine.conf.defaults.written import in_unit
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.disk import (
     BaseBackingStore,
     BaseDisk,
@@ -23,7 +24,6 @@ from engine.conf.kinds.domain.disk import (
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.filesystem import Filesystem, MountFilesystem
 from engine.conf.kinds.domain.storage import FileSource, IscsiSource, NetworkHost, NvmeSource
-from engine.conf.kinds.storage_common import HostPciAddress
 
 __all__ = ["bus_of_name", "disks", "filesystems", "number_of_name", "whole_pci_address"]
 

@@ -16,8 +16,8 @@ from engine.conf.defaults.addresses.pci import assign_pci
 from engine.conf.defaults.addresses.ports import assign_ccid_slots, assign_serial_ports
 from engine.conf.defaults.addresses.suited import refuse_unsuited
 from engine.conf.defaults.addresses.usb import assign_usb_ports
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.storage_common import HostPciAddress
 
 __all__ = ["assign_addresses", "assign_drive_addresses"]
 

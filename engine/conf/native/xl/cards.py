@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from engine.conf.kinds.domain.device import BackendDomain
 from engine.conf.kinds.domain.interface import BridgeInterface, BridgeSource, EthernetInterface, Interface
 from engine.conf.kinds.domain.interface import NetworkInterface as VirtualNetworkInterface
-from engine.conf.kinds.domain.network_card import BackendDomain, CardModel, InterfaceTarget, Mac, NetworkCard, Script
+from engine.conf.kinds.domain.network_card import CardModel, InterfaceTarget, Mac, NetworkCard, Script
 from engine.conf.kinds.network_common import Bandwidth, BandwidthLimit, InterfaceIp, Mtu, OpenVSwitchPort, Vlan, VlanTag
 from engine.conf.native.xl.keys import Keys, Spec
 from engine.conf.native.xl.text import Item, options_text

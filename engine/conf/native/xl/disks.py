@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from engine.conf.kinds.domain.device import BackendDomain
 from engine.conf.kinds.domain.disk import (
-    BackendDomain,
     BaseDisk,
     BlockDisk,
     Disk,

@@ -9,20 +9,18 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from engine.conf.kinds.common import HostPciAddress
 from engine.conf.kinds.domain.controller import Controller, UsbController
-from engine.conf.kinds.domain.device import UsbAddress
+from engine.conf.kinds.domain.device import HostUsbAddress, UsbAddress, UsbIdentifier
 from engine.conf.kinds.domain.hostdev import (
     Hostdev,
     PciHostdev,
     PciHostdevDriver,
     PciHostdevSource,
-    UsbHostAddress,
     UsbHostdev,
     UsbHostdevSource,
-    UsbHostId,
 )
 from engine.conf.kinds.domain.input import EmulatedInput, Input
-from engine.conf.kinds.storage_common import HostPciAddress
 from engine.conf.native.xl.keys import Keys, Spec
 from engine.conf.native.xl.text import Item, Setting
 
@@ -121,7 +119,7 @@ def _usb(spec: Spec) -> Hostdev:
     address = None
     if controller is not None:
         address = UsbAddress(type_="usb", bus=controller, port=None if port is None else str(port))
-    return _usb_hostdev(UsbHostdevSource(address=UsbHostAddress(bus=bus, device=device)), spec.line, address)
+    return _usb_hostdev(UsbHostdevSource(address=HostUsbAddress(bus=bus, device=device)), spec.line, address)
 
 
 def _usb_hostdev(source: UsbHostdevSource, line: int, address: UsbAddress | None = None) -> Hostdev:
@@ -183,11 +181,11 @@ def _usb_of_qemu(text: str, line: int) -> Hostdev | None:
     """A device of the host's by its product or its place, as QEMU's option names it."""
     by_id, by_place = _USB_ID.fullmatch(text), _USB_PLACE.fullmatch(text)
     if by_id is not None:
-        vendor, product = (UsbHostId(id=int(part, 16)) for part in by_id.groups())
+        vendor, product = (UsbIdentifier(id_=int(part, 16)) for part in by_id.groups())
         return _usb_hostdev(UsbHostdevSource(vendor=vendor, product=product), line)
     if by_place is not None:
         bus, device = map(int, by_place.groups())
-        return _usb_hostdev(UsbHostdevSource(address=UsbHostAddress(bus=bus, device=device)), line)
+        return _usb_hostdev(UsbHostdevSource(address=HostUsbAddress(bus=bus, device=device)), line)
     return None
 
 
@@ -200,7 +198,7 @@ def usb_settings(inputs: Iterable[Input], hostdevs: Iterable[Hostdev]) -> list[S
     for hostdev in hostdevs:
         source = hostdev.source if isinstance(hostdev, UsbHostdev) else None
         if source and source.vendor and source.product and source.address is None:
-            devices.append(f"host:{int(source.vendor.id):04x}:{int(source.product.id):04x}")
+            devices.append(f"host:{int(source.vendor.id_):04x}:{int(source.product.id_):04x}")
     if not devices:
         return []
     return [("usb", 1), ("usbdevice", devices[0] if len(devices) == 1 else devices)]
