@@ -287,6 +287,15 @@ class Driver(ABC):
         """
         return False
 
+    @classmethod
+    def to_native(cls, definition: DomainDefinition) -> str:
+        """What the hypervisor would be given for a domain, as text for people; no connection is needed.
+
+        Raises:
+            NotSupported: it is given nothing that could be shown. UnsupportedConfig: as ``check``.
+        """
+        raise NotSupported(cls.scheme, "native configurations")
+
     @abstractmethod
     def check(self, definition: DomainDefinition) -> None:
         """Refuse what can't be built, by name and line, before any I/O.

@@ -1,4 +1,7 @@
-"""``validate``, ``diff``, ``schema``: documents by themselves. No engine is opened."""
+"""Documents by themselves: ``validate``, ``diff``, ``complete``, ``schema``, ``domxml-from-native`` and ``-to-native``.
+
+No engine is opened.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ import click
 from engine.cli import arguments, output
 
 if TYPE_CHECKING:
+    from engine.conf.kinds.domain.document import DomainDocument
     from engine.errors import Problem
 
-__all__ = ["diff", "schema", "validate"]
+__all__ = ["complete", "diff", "from_native", "schema", "to_native", "validate"]
+
+_QEMU = "qemu-argv"
 
 
 @click.command()
@@ -107,3 +113,82 @@ def schema(kind: str) -> None:
     if kind not in known:
         raise click.UsageError(f"there is no kind '{kind}'{suggest(kind, known)}; there are {', '.join(sorted(known))}")
     output.raw(schema_file(kind).read_text().rstrip("\n"))
+
+
+@click.command()
+@click.argument("file", type=click.Path(allow_dash=True))
+@click.option("--seed", type=int, help="Make up UUIDs and MAC addresses from this number, always the same.")
+def complete(file: str, seed: int | None) -> None:
+    """Print a domain document with all that libvirt adds when it is defined.
+
+    That is: controllers, addresses, models, the UUID, MAC addresses.
+    """
+    from engine.conf.defaults.capabilities import present_qemu
+    from engine.conf.defaults.complete import complete as completed
+    from engine.conf.documents import format
+
+    output.raw(format(completed(_read_domain(file), present_qemu(), seed=seed)).rstrip("\n"))
+
+
+@click.command()
+@click.argument("native", metavar="FORMAT")
+@click.argument("file", type=click.Path(allow_dash=True))
+def from_native(native: str, file: str) -> None:
+    """Print the domain document of another tool's configuration.
+
+    FORMAT is vmware-vmx, xen-xl, xen-xm or lxc-tools. What has no equivalent is told on standard error, with its line.
+    """
+    from engine.conf.documents import format
+    from engine.conf.native import from_native as converted
+
+    text, source = arguments.read_document(file)
+    conversion = converted(native, text, source=source)
+    _warn(file, conversion.warnings)
+    output.raw(format(conversion.definition).rstrip("\n"))
+
+
+@click.command()
+@click.argument("native", metavar="FORMAT")
+@click.argument("file", type=click.Path(allow_dash=True))
+def to_native(native: str, file: str) -> None:
+    """Print a domain document as another tool's configuration.
+
+    FORMAT is vmware-vmx, xen-xl, xen-xm, or qemu-argv: the command line that the qemu driver would run. What has no
+    equivalent is told on standard error, with its line.
+    """
+    from engine.conf.native import to_native as converted
+
+    if native == _QEMU:
+        output.raw(_qemu_argv(file).rstrip("\n"))
+        return
+    written = converted(native, _read_domain(file))
+    _warn(file, written.warnings)
+    output.raw(written.text.rstrip("\n"))
+
+
+def _qemu_argv(file: str) -> str:
+    from engine.abc import ConnectionURI
+    from engine.conf import parse_domain
+    from engine.registry import find_driver
+
+    text, source = arguments.read_document(file)
+    driver = find_driver(ConnectionURI.parse("qemu:///system"))
+    return driver.to_native(parse_domain(text, source=source, validate=True))
+
+
+def _read_domain(file: str) -> DomainDocument:
+    from engine.conf.documents import parse
+    from engine.conf.kinds.domain.document import DomainDocument
+    from engine.errors import ConfigError
+
+    text, source = arguments.read_document(file)
+    definition = parse(text, source=source)
+    if not isinstance(definition, DomainDocument):
+        raise ConfigError(f"expected <domain>, found <{definition.kind}>", source=source, line=definition.line)
+    return definition
+
+
+def _warn(file: str, warnings: Iterable[Problem]) -> None:
+    for problem in warnings:
+        where = f"{file}:{problem.line}" if problem.line else file
+        output.warning(f"{where}: {problem}")

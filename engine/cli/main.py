@@ -53,6 +53,9 @@ _SECTIONS = {
     "Documents": {
         "validate": "documents:validate",
         "diff": "documents:diff",
+        "complete": "documents:complete",
+        "domxml-from-native": "documents:from_native",
+        "domxml-to-native": "documents:to_native",
         "schema": "documents:schema",
     },
     "Host": {

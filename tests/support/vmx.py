@@ -8,7 +8,8 @@ from lxml import etree
 
 from engine.conf.documents import format, parse
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.vmx import Conversion, FileNames, NativeText, read_vmx, write_vmx
+from engine.conf.native import Conversion, NativeText
+from engine.vmx import FileNames, read_vmx, write_vmx
 
 __all__ = ["holds", "machine", "told", "vmx_of", "written"]
 

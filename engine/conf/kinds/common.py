@@ -47,6 +47,7 @@ class PciPlace(Node):
         multifunction: more functions share the slot.
     """
 
+    comes_last = True
     domain: PciDomain | None = None
     bus: PciBus | None = None
     slot: PciSlot | None = None

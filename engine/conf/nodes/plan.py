@@ -135,10 +135,11 @@ def shapes_of(nodes: Nodes) -> Shapes:
 def plan_of(cls: type[Node]) -> Plan:
     hints = typing.get_type_hints(cls, include_extras=True)
     own = {"line", "other"} | ({"source"} if issubclass(cls, Definition) else set())  # of nodes, not of the document
-    fields = tuple(
-        _field(info.name, hints[info.name], info.required)
-        for info in msgspec.structs.fields(cls)
-        if info.name not in own
+    last = {name for base in cls.__mro__ if base.__dict__.get("comes_last") for name in base.__annotations__}
+    # a device's type first, and last what all devices have, as libvirt writes them
+    fields = sorted(
+        (_field(i.name, hints[i.name], i.required) for i in msgspec.structs.fields(cls) if i.name not in own),
+        key=lambda field: 2 if field.name in last else 0 if last and (field.tag, field.place) == ("type", Attr) else 1,
     )
     children: dict[str, Field] = {}
     for field in fields:
@@ -149,7 +150,7 @@ def plan_of(cls: type[Node]) -> Plan:
             children[tag] = field
     return Plan(
         cls=cls,
-        fields=fields,
+        fields=tuple(fields),
         attributes={field.tag: field for field in fields if field.place is Attr},
         children=children,
         body=next((field for field in fields if field.place is Body), None),

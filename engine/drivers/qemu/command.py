@@ -5,6 +5,8 @@ Source: QEMU's qemu(1) and its QAPI reference; libvirt's "Domain XML format" for
 
 from __future__ import annotations
 
+import shlex
+
 import msgspec
 
 from engine.conf.devices import Cpu, MachineDefinition
@@ -19,7 +21,7 @@ from engine.drivers.qemu.peripherals import add_peripherals
 from engine.drivers.qemu.topology import Topology
 from engine.errors import ConfigError, UnsupportedConfig
 
-__all__ = ["Command", "Plan", "build", "check", "read_machine"]
+__all__ = ["Command", "Plan", "build", "check", "read_machine", "shown"]
 
 _QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 # no privileges to gain, no programs to run, no scheduling to change: what a guest that broke out would want first
@@ -88,6 +90,25 @@ def build(definition: DomainDefinition, places: Places, *, machine: MachineDefin
             raise
         reason = exc.reason.removeprefix(f"{exc.element}: ")
         raise UnsupportedConfig(exc.element, reason, source=definition.source, line=exc.line) from exc
+
+
+def shown(definition: DomainDefinition) -> str:
+    """The command line for people: a line an option, descriptors and folders as they would be.
+
+    Raises:
+        UnsupportedConfig, ConfigError: with the line.
+    """
+    plan = build(definition, Places(runtime="/run")).plan
+    taps = {tap.index: 20 + number for number, tap in enumerate(plan.taps)}
+    places = Places(emulator=plan.emulator, runtime=f"/run/virengine/{definition.name}", monitor=10, tpm=11, taps=taps)
+    words = [shlex.quote(word) for word in build(definition, places).argv]
+    lines = [words[0]]
+    for word in words[1:]:
+        if word.startswith("-"):
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}"
+    return " \\\n".join(lines) + "\n"
 
 
 class _Builder:

@@ -88,6 +88,10 @@ class QemuDriver(Driver):
     def unchanged(cls, uri: ConnectionURI, runs: Sequence[Run]) -> bool:
         return all(map(as_it_was, runs))
 
+    @classmethod
+    def to_native(cls, definition: DomainDefinition) -> str:
+        return command.shown(definition)
+
     def check(self, definition: DomainDefinition) -> None:
         if definition.type not in self.domain_types:
             known = ", ".join(sorted(self.domain_types))

@@ -316,6 +316,7 @@ class Device(Node):
         alias: its name in the hypervisor; address: where it is plugged in, chosen when it is left out.
     """
 
+    comes_last = True
     known_by: ClassVar[tuple[str, ...]] = ("alias.name",)
     alias: Alias | None = None
     address: Address | None = None
