@@ -100,3 +100,69 @@ def test_schema_prints_what_editors_take(virengine):
 
 def test_schema_of_what_is_none(virengine):
     assert "did you mean 'secret'" in virengine("schema", "secrets", code=2).stderr
+
+
+DOMAIN = """<domain type='qemu'>
+  <name>web</name><memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/></disk>
+    <interface type='user'><model type='virtio'/></interface>
+  </devices>
+</domain>
+"""
+VMX = """config.version = "8"
+virtualHW.version = "4"
+displayName = "web"
+guestOS = "other-64"
+memsize = "64"
+weird.key = "1"
+"""
+
+
+def test_complete_adds_what_libvirt_adds(virengine):
+    first, second = (virengine("complete", "--seed", "7", "-", input=DOMAIN.encode()).stdout for _ in range(2))
+    assert first == second
+    root = etree.fromstring(first)
+    assert root.find("devices/disk/address").get("type") == "pci"
+    assert root.find("devices/interface/mac").get("address").startswith("52:54:00:")
+    assert root.findtext("uuid")
+    assert root.find("devices/controller[@model='pcie-root']") is not None
+    assert root.find("memory").get("unit") == "KiB"
+    assert virengine("validate", "-", input=first.encode()).stdout == ""
+    assert virengine("complete", "--seed", "7", "-", input=first.encode()).stdout == first
+
+
+def test_what_a_conversion_can_not_carry_over_is_told(virengine, tmp_path):
+    file = tmp_path / "web.vmx"
+    file.write_text(VMX)
+    result = virengine("domxml-from-native", "vmware-vmx", str(file))
+    assert f"virengine: warning: {file}:6: weird.key: " in result.stderr
+    assert etree.fromstring(result.stdout).findtext("name") == "web"
+    assert (
+        'displayName = "web"' in virengine("domxml-to-native", "vmware-vmx", "-", input=result.stdout.encode()).stdout
+    )
+
+
+def test_the_command_line_of_qemu_is_shown(virengine):
+    lines = virengine("domxml-to-native", "qemu-argv", "-", input=DOMAIN.encode()).stdout.splitlines()
+    assert lines[0].startswith("qemu-system-x86_64")
+    assert any(line.startswith("-machine") and "q35" in line for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+
+
+@pytest.mark.parametrize(
+    ("command", "format", "text", "reason"),
+    [
+        ("domxml-from-native", "vmware", VMX, "'vmware' is no format for this"),
+        ("domxml-from-native", "vmware-vmx", "no key", "standard input:1: "),
+        ("domxml-to-native", "lxc-tools", DOMAIN, "'lxc-tools' is no format for this"),
+        ("domxml-to-native", "xen-xl", "<network><name>n</name></network>", "expected <domain>, found <network>"),
+        ("domxml-to-native", "xen-xl", DOMAIN, "type 'qemu'"),
+        ("domxml-to-native", "qemu-argv", DOMAIN.replace("virtio'/></d", "usb'/></d"), "standard input:5: "),
+    ],
+)
+def test_what_can_not_be_converted_is_refused_in_a_sentence(virengine, command, format, text, reason):
+    result = virengine(command, format, "-", input=text.encode(), code=1)
+    assert reason in result.stderr
+    assert result.stdout == ""
