@@ -62,6 +62,7 @@ __all__ = [
     "EventError",
     "GateFailed",
     "HostError",
+    "InvalidDocument",
     "InvalidState",
     "MissingProgram",
     "NoSuchConnection",

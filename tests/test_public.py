@@ -18,6 +18,22 @@ def test_every_public_name_is_there_once_and_sorted() -> None:
         assert getattr(engine, name).__doc__, name
 
 
+def test_the_face_of_documents() -> None:
+    from engine import conf
+
+    for name in conf.__all__:
+        assert getattr(conf, name) is not None
+    text = "<secret ephemeral='no'><description>a</description></secret>"
+    definition = conf.parse(text, source="a.xml")
+    assert (definition.kind, definition.source) == ("secret", "a.xml")
+    assert conf.parse(conf.format(definition)) == definition
+    assert conf.validate(text) == []
+    assert conf.diff(definition, conf.parse(text)) == []
+    with pytest.raises(engine.InvalidDocument) as refused:
+        conf.parse("<secret private='x'/>")
+    assert [problem.xpath for problem in refused.value.problems] == ["/secret/@private"]
+
+
 def test_all_errors_and_event_types_are_public() -> None:
     assert set(errors.__all__) <= set(engine.__all__)
     assert set(types.__all__) - {"event_types"} <= set(engine.__all__)
@@ -25,7 +41,10 @@ def test_all_errors_and_event_types_are_public() -> None:
     assert ours <= set(engine.__all__)
 
 
-@pytest.mark.parametrize("module", ["xmlschema", "rich", "sqlite3", "dbus_next", "trio", "asyncio.subprocess", "ssl"])
+@pytest.mark.parametrize(
+    "module",
+    ["xmlschema", "engine.conf.documents", "rich", "sqlite3", "dbus_next", "trio", "asyncio.subprocess", "ssl"],
+)
 def test_importing_the_engine_does_not_import(module: str) -> None:
     program = f"import engine, sys; engine.Engine; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
