@@ -1,0 +1,93 @@
+"""Documents of any kind: limits, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from engine.conf.document import Limits
+from engine.conf.documents import parse, validate
+from engine.errors import ConfigError, InvalidDocument
+
+
+def refused(text: str | bytes, **options: object) -> str:
+    with pytest.raises(ConfigError) as failure:
+        validate(text, **options)  # type: ignore[arg-type]
+    return str(failure.value)
+
+
+def test_a_document_has_limits_and_each_says_so() -> None:
+    assert refused("<secret>" + "<a/>" * 25_000_000 + "</secret>") == "the document is larger than 16 MiB"
+    assert refused("<secret/>", limits=Limits(size=8)) == "the document is larger than 8 bytes"
+    deep = "<secret>\n" + "<a>" * 300 + "</a>" * 300 + "</secret>"
+    assert refused(deep) == "line 2: the document is too much to take: nested too deeply"
+    assert refused("<secret>\n<a><b/></a></secret>", limits=Limits(depth=2)) == (
+        "line 2: elements are nested more than 2 deep"
+    )
+    wide = (
+        "<secret>\n<a " + " ".join(f"a{i}='some text or other, which is not short'" for i in range(501)) + "/></secret>"
+    )
+    assert refused(wide) == "line 2: an element has more than 500 attributes"
+    text = "<secret><description>" + "x" * 11_000_000 + "</description></secret>"
+    assert "a text in it is too long" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE secret><secret/>",
+        "<!DOCTYPE secret SYSTEM 'http://example.org/x.dtd'><secret/>",
+        "<!DOCTYPE secret [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]><secret><description>&b;</description></secret>",
+        "<!DOCTYPE secret [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><secret><description>&a;</description></secret>",
+    ],
+)
+def test_document_types_and_entities_are_refused(text: str) -> None:
+    assert "document type" in refused(text) or "not well-formed" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "bomb", ["<a/>", "<usage type='x'/>", "<usage type='tls'/>", "<uuid>x</uuid>", "<!-- -->", "x"]
+)
+def test_no_document_takes_more_than_its_length(bomb: str) -> None:
+    """Ten times as much may take some times as long again: with the square it would be a hundred times."""
+
+    def seconds(number: int) -> float:
+        begin = time.process_time()
+        validate("<secret>" + bomb * number + "</secret>")
+        return time.process_time() - begin
+
+    seconds(10)
+    small = max(seconds(3_000), 0.02)
+    assert seconds(30_000) < 40 * small
+
+
+def test_what_no_definition_tells_the_schema_does() -> None:
+    """Below an element whose shape can't be told, the reader does not look."""
+    problems = validate("<secret>\n<usage type='vol'>\n<target>a/b</target></usage></secret>")
+    assert [(problem.line, problem.xpath) for problem in problems] == [
+        (2, "/secret/usage/@type"),
+        (3, "/secret/usage/target"),
+    ]
+
+
+def test_xmlschema_is_not_imported_for_what_is_valid() -> None:
+    before = "xmlschema" in sys.modules
+    parse("<secret><usage type='tls'><name>a</name></usage></secret>")
+    assert ("xmlschema" in sys.modules) is before
+
+
+def test_the_message_of_a_refusal_tells_the_first_and_how_many_more() -> None:
+    with pytest.raises(InvalidDocument) as failure:
+        parse("<secret ephemeral='x'>\n<b/>\n</secret>", source="a.xml")
+    assert str(failure.value) == "a.xml:1: /secret/@ephemeral: 'x' is none of yes, no (and 1 more)"
+    assert [problem.line for problem in failure.value.problems] == [1, 2]
+
+
+def test_what_is_not_declared_is_taken_where_that_is_wanted() -> None:
+    definition = parse("<secret extra='1'><b/></secret>", validate=False)
+    assert definition.other is not None
+    assert definition.other.attributes == (("extra", "1"),)
+    with pytest.raises(InvalidDocument):
+        parse("<secret private='x'/>", validate=False)  # that can't be understood
