@@ -84,11 +84,11 @@ class _ShapesReader:
         self._found: dict[tuple[str | None, ...], tuple[_Reader, ...]] = {}
 
     def _prepare(self) -> Shapes:
-        self._shapes = shapes_of(self._nodes)
         plans = [plan_of(node) for node in self._nodes]
         # of such a type a schema can't say which shape's text may stand where
         self._mixed = any(plan.body for plan in plans) and any(plan.children for plan in plans)
-        return self._shapes
+        self._shapes = shapes = shapes_of(self._nodes)  # last: another thread may look
+        return shapes
 
     def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None:
         shapes = self._shapes or self._prepare()
@@ -152,10 +152,12 @@ class _NodeReader:
         self._plan: Plan | None = None  # made with the first element: nodes may hold themselves
 
     def _prepare(self) -> Plan:
-        self._plan = plan = plan_of(self._cls)
+        plan = plan_of(self._cls)
         self._attributes = {tag: (f.name, f.value.read) for tag, f in plan.attributes.items() if f.value is not None}
         self._children = {tag: self._child(tag, field) for tag, field in plan.children.items()}
-        self._required = tuple(field.name for field in plan.required)
+        self._required = frozenset(field.name for field in plan.required)
+        self._body, self._lists, self._rules, self._checks = plan.body, plan.lists, plan.cls.rules, plan.checks
+        self._plan = plan  # last: another thread may look
         return plan
 
     def _child(self, tag: str, field: Field) -> tuple[str, bool, Any]:
@@ -167,9 +169,10 @@ class _NodeReader:
         begin = len(problems)
         values: dict[str, Any] = {"line": element.sourceline or 0}
         sound = True
+        attributes = self._attributes
         items: Any = element.items()  # the stubs allow bytes
         for name, text in items:
-            entry = self._attributes.get(name)
+            entry = attributes.get(name)
             if entry is None:
                 _keep_attribute(plan, element, name, text, values, problems)
                 continue
@@ -178,8 +181,26 @@ class _NodeReader:
             except NoValue as exc:
                 problems.append(_bad(element, f"/@{name}", name, text, exc, plan.attributes[name].value))
                 sound = False
+        if len(element):
+            sound = self._read_children(plan, element, values, problems, trusting) and sound
+        if self._body is not None:
+            sound = _read_body(self._body, element, values, problems) and sound
+        if not trusting:
+            _check_text(plan, element, problems)
+        if not self._required <= values.keys():
+            _tell_missing(plan, element, values, problems, begin, sound)
+            sound = False
+        if self._rules:
+            _check_rules(plan, values, element, problems)
+        return self._made(element, values, problems) if sound else None
+
+    def _read_children(
+        self, plan: Plan, element: Element, values: dict[str, Any], problems: list[Found], trusting: bool
+    ) -> bool:
+        sound = True
+        children = self._children
         for child in element:
-            found = self._children.get(child.tag)
+            found = children.get(child.tag)
             if found is None:
                 _keep_child(plan, child, values, problems)
                 continue
@@ -195,32 +216,27 @@ class _NodeReader:
                 values.setdefault(name, []).append(value)
             else:
                 values[name] = value
-        if plan.body is not None:
-            sound = _read_body(plan.body, element, values, problems) and sound
-        if not trusting:
-            _check_text(plan, element, problems)
-        for name in self._required:
-            if name not in values:
-                field = plan.by_name[name]
-                if sound or not _said(element, field, problems[begin:]):
-                    problems.append(_missing(element, field))
-                sound = False
-        if plan.cls.rules:
-            _check_rules(plan, values, element, problems)
-        return self._made(plan, element, values, problems) if sound else None
+        return sound
 
-    def _made(self, plan: Plan, element: Element, values: dict[str, Any], problems: list[Found]) -> Node:
-        for name in plan.lists:
+    def _made(self, element: Element, values: dict[str, Any], problems: list[Found]) -> Node:
+        for name in self._lists:
             if name in values:
                 values[name] = tuple(values[name])
-        lost = values.pop(_LOST, None)
-        if lost is not None:
-            kept = values.get("other") or Other()
+        if _LOST in values:
+            lost, kept = values.pop(_LOST), values.get("other") or Other()
             values["other"] = Other(attributes=kept.attributes, children=tuple(lost))
         node = self._cls(**values)
-        if plan.checks:
+        if self._checks:
             problems.extend(_problem(element, "", reason) for reason in node.check())
         return node
+
+
+def _tell_missing(
+    plan: Plan, element: Element, values: dict[str, Any], problems: list[Found], begin: int, sound: bool
+) -> None:
+    for field in plan.required:
+        if field.name not in values and (sound or not _said(element, field, problems[begin:])):
+            problems.append(_missing(element, field))
 
 
 def _keep_attribute(
