@@ -134,8 +134,8 @@ def mask_of_set(text: str | None) -> int:
     """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError."""
     mask = 0
     for part in text.split(",") if text is not None else ():
-        first, _, last = part.strip().removeprefix("^").partition("-")
-        low, high = _cpu(first, part), _cpu(last or first, part)
+        first, dash, last = part.strip().removeprefix("^").partition("-")
+        low, high = _cpu(first, part), _cpu(last if dash else first, part)
         bits = (1 << high + 1) - (1 << min(low, high + 1))
         mask = mask & ~bits if part.strip().startswith("^") else mask | bits
     return mask
