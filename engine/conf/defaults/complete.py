@@ -31,6 +31,8 @@ from engine.conf.kinds.domain.document import DomainDocument
 
 __all__ = ["complete"]
 
+#: Domains that QEMU runs.
+_TYPES = ("qemu", "kvm", "kqemu", "hvf")
 #: Before it is known which machine it is.
 _FIRST: tuple[Step, ...] = (written.plain_numbers, general.identity, general.metadata, machine.machine_type)
 #: Devices that others follow from come first; controllers in the order in which libvirt comes to them.
@@ -94,7 +96,7 @@ def complete(
     folders: Folders | None = None,
     addresses: bool = True,
 ) -> DomainDocument:
-    """A domain of type qemu or kvm as libvirt 9 shows it once it is defined.
+    """A domain of QEMU as libvirt 9 shows it once it is defined; one of another hypervisor is as it was.
 
     What is given stays; numbers, sizes and names are written as libvirt does. The same again gives the same again,
     but for what is made up: UUIDs and hardware addresses.
@@ -110,6 +112,8 @@ def complete(
     Raises:
         ConfigError: a value has no meaning, such as an unknown unit.
     """
+    if definition.type_ not in _TYPES:
+        return definition
     context = Context(
         capabilities=capabilities or Capabilities(),
         generator=Generator(seed),

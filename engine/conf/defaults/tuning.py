@@ -52,11 +52,13 @@ def iothreads(definition: DomainDocument, context: Context) -> DomainDocument:
 
 
 def cpu_tuning(definition: DomainDocument, context: Context) -> DomainDocument:
-    """Pins by the CPU's number, schedulers with all threads that have the same."""
+    """Pins by the CPU's number, if there is such a CPU; schedulers with all threads that have the same."""
     had = definition.cputune
     if had is None:
         return definition
-    pins = each(sorted(had.vcpupins, key=lambda pin: pin.vcpu), _canonical)
+    count = definition.vcpu.count if definition.vcpu is not None else 1
+    there = (pin for pin in had.vcpupins if pin.vcpu < count)
+    pins = each(sorted(there, key=lambda pin: pin.vcpu), _canonical)
     tune = change(
         had,
         vcpupins=pins,

@@ -170,7 +170,9 @@ def test_devices_of_the_host(given: str, expected: str) -> None:
         ("<tpm><backend type='passthrough'/></tpm>", "tpm",
          "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"),
         ("<tpm><backend type='emulator'/></tpm>", "tpm",
-         "<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm>"),
+         "<tpm model='tpm-tis'><backend type='emulator' version='1.2'/></tpm>"),
+        ("<tpm model='tpm-crb'><backend type='emulator'/></tpm>", "tpm",
+         "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"),
         ("<shmem name='a'/>", "shmem", "<shmem name='a'><model type='ivshmem'/><size unit='M'>4</size></shmem>"),
         ("<shmem name='a'><model type='ivshmem-doorbell'/></shmem>", "shmem",
          "<shmem name='a'><model type='ivshmem-doorbell'/><msi ioeventfd='on'/></shmem>"),
@@ -196,6 +198,8 @@ def test_balloons_and_panic_devices_of_machines() -> None:
 
 
 def test_labels() -> None:
+    root = completed(body="<seclabel model='dac'/><seclabel type='none' model='selinux' relabel='no'/>")
+    assert shown(root, "seclabel") == [canonical("<seclabel type='none' model='selinux'/>")]
     body = "<seclabel type='static' model='selinux'><label>l</label><imagelabel>i</imagelabel></seclabel>"
     assert shown(completed(body=body), "seclabel") == [
         canonical("<seclabel type='static' model='selinux' relabel='no'><label>l</label></seclabel>")

@@ -78,6 +78,15 @@ def test_where_cpus_and_memory_are(body: str, vcpu: str, numatune: str) -> None:
     assert shown(root, "numatune/memory") == [canonical(numatune)]
 
 
+def test_the_state_of_each_cpu() -> None:
+    vcpus = "<vcpus><vcpu id='0' enabled='yes'/><vcpu id='2' enabled='no' hotpluggable='yes'/></vcpus>"
+    root = completed(body=f"<vcpu>3</vcpu>{vcpus}<cputune><vcpupin vcpu='9' cpuset='0'/></cputune>")
+    assert root.find("vcpu").get("current") == "1"
+    states = [(s.get("id"), s.get("enabled"), s.get("hotpluggable")) for s in root.findall("vcpus/vcpu")]
+    assert states == [("0", "yes", "no"), ("1", "no", "yes"), ("2", "no", "yes")]
+    assert root.find("cputune") is None
+
+
 def test_threads_that_are_not_listed() -> None:
     body = "<iothreads>4</iothreads><iothreadids><iothread id='1'/><iothread id='7'/></iothreadids>"
     root = completed(body=body)
@@ -115,6 +124,8 @@ def test_the_clock(given: str, expected: str) -> None:
     [
         ("<cpu mode='host-passthrough'/>", "kvm", "<cpu mode='host-passthrough' check='none' migratable='on'/>"),
         ("<cpu mode='host-model'><model fallback='allow'/></cpu>", "kvm", "<cpu mode='host-model' check='partial'/>"),
+        ("<cpu mode='host-model'><model fallback='forbid'/></cpu>", "kvm",
+         "<cpu mode='host-model' check='partial'><model fallback='forbid'/></cpu>"),
         ("<cpu><model>Skylake-Client</model></cpu>", "kvm",
          "<cpu mode='custom' match='exact' check='partial'><model fallback='allow'>Skylake-Client</model></cpu>"),
         ("<cpu match='strict'><model>Skylake-Client</model></cpu>", "qemu",
@@ -183,6 +194,12 @@ def test_firmware(given: str, expected: str) -> None:
     os = etree.fromstring(format(root)).find("os")
     inside = [part for tag in ("loader", "nvram") for part in shown(os, tag)]
     assert "".join(inside) == canonical(f"<a>{expected}</a>")[3:-4]
+
+
+def test_a_domain_of_another_hypervisor_is_as_it_was() -> None:
+    definition = parse("<domain type='lxc'><name>a</name><os><type>exe</type></os></domain>")
+    assert isinstance(definition, DomainDocument)
+    assert complete(definition) is definition
 
 
 def test_metadata_of_a_namespace_is_there_once() -> None:
