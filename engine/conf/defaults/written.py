@@ -34,6 +34,7 @@ __all__ = [
     "plain_numbers",
     "scaled",
     "set_of_mask",
+    "threads_of_mask",
 ]
 
 Size = TypeVar("Size", bound=ScaledInteger)
@@ -158,6 +159,11 @@ def set_of_mask(mask: int) -> str:
         parts.append(f"{first}-{last}" if last > first else f"{first}")
         first = bits.find("1", last + 1)
     return ",".join(parts)
+
+
+def threads_of_mask(mask: int) -> list[int]:
+    """The numbers of bits, in order."""
+    return [number for number, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
 
 
 def canonical_set(text: str | None) -> str | None:

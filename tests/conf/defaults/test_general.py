@@ -96,14 +96,23 @@ def test_threads_that_are_not_listed() -> None:
         completed(body=body.replace("4", "4294967295", 1))
 
 
-def test_schedulers_are_put_together() -> None:
-    body = "<cputune><vcpusched vcpus='2' scheduler='rr' priority='1'/><vcpusched vcpus='1' scheduler='batch'/>"
-    root = completed(body=f"{body}<vcpusched vcpus='0' scheduler='rr' priority='1'/></cputune>")
+def test_schedulers_are_told_thread_by_thread() -> None:
+    body = "<vcpu>3</vcpu><cputune><vcpusched vcpus='2' scheduler='batch'/>"
+    root = completed(body=f"{body}<vcpusched vcpus='0-1' scheduler='rr' priority='1'/></cputune>")
     assert [(sched.get("scheduler"), sched.get("vcpus")) for sched in root.findall("cputune/vcpusched")] == [
-        ("batch", "1"), ("rr", "0,2")
+        ("rr", "0"), ("rr", "1"), ("batch", "2")
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="twice"):
         completed(body=f"{body}<vcpusched vcpus='0-5' scheduler='rr' priority='1'/></cputune>")
+
+
+def test_caches_are_for_cpus_that_there_are() -> None:
+    cache = "<cache id='0' level='3' type='both' size='3072' unit='KiB'/>"
+    tunes = f"<cachetune vcpus='0-9'>{cache}</cachetune><cachetune vcpus='5'>{cache}</cachetune>"
+    root = completed(body=f"<vcpu>2</vcpu><cputune>{tunes}</cputune>")
+    assert shown(root, "cputune/cachetune") == [
+        canonical("<cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='3' unit='MiB'/></cachetune>")
+    ]
 
 
 @pytest.mark.parametrize(
