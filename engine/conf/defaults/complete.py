@@ -6,11 +6,10 @@ Each step is a function of its own, in the module of its subject.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import msgspec
 
 from engine.conf.defaults import (
+    addressing,
     cards,
     characters,
     controllers,
@@ -46,9 +45,9 @@ _THEN: tuple[Step, ...] = (
     general.vcpu,
     tuning.memory_backing,
     tuning.block_devices,
+    tuning.iothreads,
     tuning.cpu_tuning,
     tuning.numa_tuning,
-    tuning.iothreads,
     machine.boot_order,
     machine.firmware,
     machine.features,
@@ -69,6 +68,7 @@ _THEN: tuple[Step, ...] = (
     characters.consoles,
     characters.serials,
     characters.channels,
+    addressing.drive_addresses,
     controllers.controllers_of_devices,
     controllers.models,
     screens.inputs,
@@ -82,8 +82,10 @@ _THEN: tuple[Step, ...] = (
     others.tpms,
     others.shared_memory,
     others.memory_devices,
+    addressing.all_addresses,
+    characters.console_of_serial,
+    written.decimal_numbers,
 )
-_LAST: tuple[Step, ...] = (characters.console_of_serial, written.decimal_numbers)
 
 
 def complete(
@@ -119,37 +121,15 @@ def complete(
         generator=Generator(seed),
         live=live,
         new=new,
+        addresses=addresses,
         folders=folders or Folders(),
     )
     definition = _run(definition, context, _FIRST)
     context = msgspec.structs.replace(context, machine=machine_of(definition))
-    definition = _run(definition, context, _THEN)
-    if addresses:
-        definition = _addressed(definition, context)
-    return _run(definition, context, _LAST)
+    return _run(definition, context, _THEN)
 
 
 def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) -> DomainDocument:
     for step in steps:
         definition = step(definition, context)
     return definition
-
-
-def _addressed(definition: DomainDocument, context: Context) -> DomainDocument:
-    try:
-        addresses = import_module("engine.conf.defaults.addresses")
-    except ModuleNotFoundError:  # there may be none to do it
-        return definition
-    abilities = addresses.Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
-    assigned: DomainDocument = addresses.assign_addresses(definition, abilities=abilities, new=context.new)
-    return assigned
-
-
-#: What decides where devices go, and what libvirt calls it.
-_ABILITIES = {
-    "pci_host": "gpex-pcihost",
-    "root_port": "pcie-root-port",
-    "pcie_bridge": "pcie-pci-bridge",
-    "modern_virtio": "virtio-pci-non-transitional",
-    "zpci": "zpci",
-}
