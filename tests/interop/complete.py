@@ -110,7 +110,8 @@ def _asked_for(definition: DomainDocument, text: bytes) -> Capabilities:
         return Capabilities(flags=_LATEST.flags)
     hostdevs = definition.devices.hostdevs if definition.devices is not None else ()
     pci = b"<zpci" in text or any(device.type_ == "pci" for device in hostdevs)
-    return Capabilities(flags=frozenset({"zpci"} if pci else ()))
+    express = re.search(rb"""type=['"]pci['"]""", text)
+    return Capabilities(flags=frozenset((["zpci"] if pci else []) + (["gpex-pcihost"] if express else [])))
 
 
 def main(*, bare: bool, show: int, only: str) -> None:

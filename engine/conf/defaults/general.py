@@ -125,8 +125,9 @@ def _states(definition: DomainDocument, count: int) -> tuple[VcpuState, ...]:
 
 
 def _memory_is_placed(definition: DomainDocument) -> bool:
+    """Whether numad says where, as it does where nothing else does."""
     tune = definition.numatune
-    return tune is not None and tune.memory is not None and tune.memory.placement == "auto"
+    return tune is not None and tune.memory is not None and tune.memory.nodeset is None
 
 
 def _is_pinned(definition: DomainDocument) -> bool:

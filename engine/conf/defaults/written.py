@@ -163,7 +163,12 @@ def set_of_mask(mask: int) -> str:
 
 def threads_of_mask(mask: int) -> list[int]:
     """The numbers of bits, in order."""
-    return [number for number, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
+    bits, numbers = f"{mask:b}"[::-1], []
+    number = bits.find("1")
+    while number >= 0:
+        numbers.append(number)
+        number = bits.find("1", number + 1)
+    return numbers
 
 
 def canonical_set(text: str | None) -> str | None:

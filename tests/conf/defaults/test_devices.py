@@ -30,9 +30,9 @@ from engine.conf.defaults.capabilities import present_qemu
          "<target dev='vda'/></disk>",
          "<disk type='network' device='disk'><driver name='qemu' type='raw'/>"
          "<source protocol='iscsi' name='iqn.a/0'><host name='h'/></source><target dev='vda' bus='virtio'/></disk>"),
-        ("<disk><driver cache='default' detect_zeroes='unmap'/><target dev='vda'/><iotune><total_bytes_sec>0"
+        ("<disk><driver cache='default' io='native'/><target dev='vda'/><iotune><total_bytes_sec>0"
          "</total_bytes_sec></iotune><blockio logical_block_size='0'/></disk>",
-         "<disk type='file' device='disk'><driver name='qemu' type='raw' detect_zeroes='on'/>"
+         "<disk type='file' device='disk'><driver name='qemu' type='raw' io='native'/>"
          "<target dev='vda' bus='virtio'/></disk>"),
         ("<disk><source file='/a' index='3'><encryption format='luks'/></source><backingStore index='4'>"
          "<format type='qcow2'/><source file='/b'/></backingStore><target dev='vda'/></disk>",
@@ -43,6 +43,16 @@ from engine.conf.defaults.capabilities import present_qemu
 )  # fmt: skip
 def test_disks(given: str, expected: str) -> None:
     assert shown(completed(given), "devices/disk") == [canonical(expected)]
+
+
+def test_a_copy_that_is_told_as_of_old() -> None:
+    root = completed("<disk><mirror file='/a' format='qcow2'/><target dev='vda'/></disk>", live=True)
+    assert shown(root, "devices/disk/mirror") == [
+        canonical(
+            "<mirror type='file' job='copy' file='/a' format='qcow2'><format type='qcow2'/><source file='/a'/></mirror>"
+        )
+    ]
+    assert completed("<disk><mirror file='/a'/><target dev='vda'/></disk>").find("devices/disk/mirror") is None
 
 
 def test_disks_of_a_bus_are_together_and_in_order() -> None:
