@@ -109,8 +109,18 @@ def _asked_for(definition: DomainDocument, text: bytes) -> Capabilities:
     if definition.type_ == "hvf":
         return Capabilities(flags=_LATEST.flags)
     hostdevs = definition.devices.hostdevs if definition.devices is not None else ()
-    pci = b"<zpci" in text or any(device.type_ == "pci" for device in hostdevs)
-    return Capabilities(flags=frozenset({"zpci"} if pci else ()))
+    asked = {flag for flag, pattern in _SIGNS.items() if re.search(pattern, text)}
+    if any(device.type_ == "pci" for device in hostdevs):
+        asked.add("zpci")
+    return Capabilities(flags=frozenset(asked))
+
+
+#: What in a document shows that the hypervisor has something.
+_SIGNS = {
+    "zpci": rb"<zpci",
+    "gpex-pcihost": rb"""type=['"]pci['"]""",
+    "pcie-root-port": rb"""name=['"]pcie-root-port['"]""",
+}
 
 
 def main(*, bare: bool, show: int, only: str) -> None:

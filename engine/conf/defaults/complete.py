@@ -6,11 +6,10 @@ Each step is a function of its own, in the module of its subject.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import msgspec
 
 from engine.conf.defaults import (
+    addressing,
     cards,
     characters,
     controllers,
@@ -31,6 +30,8 @@ from engine.conf.kinds.domain.document import DomainDocument
 
 __all__ = ["complete"]
 
+#: Domains that QEMU runs.
+_TYPES = ("qemu", "kvm", "kqemu", "hvf")
 #: Before it is known which machine it is.
 _FIRST: tuple[Step, ...] = (written.plain_numbers, general.identity, general.metadata, machine.machine_type)
 #: Devices that others follow from come first; controllers in the order in which libvirt comes to them.
@@ -44,9 +45,9 @@ _THEN: tuple[Step, ...] = (
     general.vcpu,
     tuning.memory_backing,
     tuning.block_devices,
+    tuning.iothreads,
     tuning.cpu_tuning,
     tuning.numa_tuning,
-    tuning.iothreads,
     machine.boot_order,
     machine.firmware,
     machine.features,
@@ -67,6 +68,7 @@ _THEN: tuple[Step, ...] = (
     characters.consoles,
     characters.serials,
     characters.channels,
+    addressing.drive_addresses,
     controllers.controllers_of_devices,
     controllers.models,
     screens.inputs,
@@ -80,8 +82,10 @@ _THEN: tuple[Step, ...] = (
     others.tpms,
     others.shared_memory,
     others.memory_devices,
+    addressing.all_addresses,
+    characters.console_of_serial,
+    written.decimal_numbers,
 )
-_LAST: tuple[Step, ...] = (characters.console_of_serial, written.decimal_numbers)
 
 
 def complete(
@@ -94,7 +98,7 @@ def complete(
     folders: Folders | None = None,
     addresses: bool = True,
 ) -> DomainDocument:
-    """A domain of type qemu or kvm as libvirt 9 shows it once it is defined.
+    """A domain of QEMU as libvirt 9 shows it once it is defined; one of another hypervisor is as it was.
 
     What is given stays; numbers, sizes and names are written as libvirt does. The same again gives the same again,
     but for what is made up: UUIDs and hardware addresses.
@@ -110,42 +114,22 @@ def complete(
     Raises:
         ConfigError: a value has no meaning, such as an unknown unit.
     """
+    if definition.type_ not in _TYPES:
+        return definition
     context = Context(
         capabilities=capabilities or Capabilities(),
         generator=Generator(seed),
         live=live,
         new=new,
+        addresses=addresses,
         folders=folders or Folders(),
     )
     definition = _run(definition, context, _FIRST)
     context = msgspec.structs.replace(context, machine=machine_of(definition))
-    definition = _run(definition, context, _THEN)
-    if addresses:
-        definition = _addressed(definition, context)
-    return _run(definition, context, _LAST)
+    return _run(definition, context, _THEN)
 
 
 def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) -> DomainDocument:
     for step in steps:
         definition = step(definition, context)
     return definition
-
-
-def _addressed(definition: DomainDocument, context: Context) -> DomainDocument:
-    try:
-        addresses = import_module("engine.conf.defaults.addresses")
-    except ModuleNotFoundError:  # there may be none to do it
-        return definition
-    abilities = addresses.Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
-    assigned: DomainDocument = addresses.assign_addresses(definition, abilities=abilities, new=context.new)
-    return assigned
-
-
-#: What decides where devices go, and what libvirt calls it.
-_ABILITIES = {
-    "pci_host": "gpex-pcihost",
-    "root_port": "pcie-root-port",
-    "pcie_bridge": "pcie-pci-bridge",
-    "modern_virtio": "virtio-pci-non-transitional",
-    "zpci": "zpci",
-}

@@ -110,6 +110,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         generator: what makes up UUIDs and hardware addresses.
         machine: which machine the domain is.
         new: the domain was not defined before.
+        addresses: devices get some.
         live: what is told of a domain that runs is kept.
     """
 
@@ -118,6 +119,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine = Machine()
     live: bool = False
     new: bool = True
+    addresses: bool = True
     folders: Folders = Folders()
 
 

@@ -275,7 +275,7 @@ def models(definition: DomainDocument, context: Context) -> DomainDocument:
 
 def _modelled(controller: Controller, context: Context) -> Controller:
     if isinstance(controller, UsbController) and controller.model is None:
-        return change(controller, model=_usb_model(context))
+        return change(controller, model=_usb_model(controller, context))
     if isinstance(controller, ScsiController) and controller.model in (None, "auto"):
         return change(controller, model=_scsi_model(context))
     if isinstance(controller, PciRootController):
@@ -283,10 +283,10 @@ def _modelled(controller: Controller, context: Context) -> Controller:
     return controller
 
 
-def _usb_model(context: Context) -> str | None:
+def _usb_model(controller: UsbController, context: Context) -> str | None:
     has, machine = context.capabilities.has, context.machine
     if machine.s390:
-        return "none"
+        return "none" if controller.address is None else None
     choices: tuple[tuple[str, str], ...] = (("piix3-usb-uhci", "piix3-uhci"),)
     if machine.ppc64:
         choices = (("pci-ohci", "pci-ohci"), *choices)

@@ -10,7 +10,7 @@ from engine.conf.kinds.common import Metadata, ScaledInteger
 from engine.conf.kinds.domain.clock import Clock, UtcClock, VariableClock
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
-from engine.conf.kinds.domain.tuning import Vcpu
+from engine.conf.kinds.domain.tuning import Vcpu, Vcpus, VcpuState
 
 __all__ = ["clock", "events", "identity", "limits", "memory", "metadata", "vcpu"]
 
@@ -104,18 +104,30 @@ def vcpu(definition: DomainDocument, context: Context) -> DomainDocument:
     had = definition.vcpu or Vcpu(count=1)
     cpuset = canonical_set(had.cpuset)
     auto = had.placement == "auto" or (_memory_is_placed(definition) and cpuset is None and not _is_pinned(definition))
+    states = _states(definition, had.count)
+    current = sum(state.enabled for state in states) if states else had.current
     placed = change(
         had,
         placement="auto" if auto else "static",
         cpuset=None if auto else cpuset,
-        current=had.current if had.current != had.count else None,
+        current=current if current != had.count else None,
     )
-    return change(definition, vcpu=placed)
+    return change(definition, vcpu=placed, vcpus=Vcpus(vcpus=states) if states else None)
+
+
+def _states(definition: DomainDocument, count: int) -> tuple[VcpuState, ...]:
+    """Of all CPUs, if that of any is said: those that are not listed are not there, and can be plugged in."""
+    listed = {state.id_: state for state in definition.vcpus.vcpus} if definition.vcpus is not None else {}
+    if not listed:
+        return ()
+    states = (listed.get(number) or VcpuState(id_=number, enabled=False) for number in range(count))
+    return tuple(change(s, hotpluggable=not s.enabled if s.hotpluggable is None else s.hotpluggable) for s in states)
 
 
 def _memory_is_placed(definition: DomainDocument) -> bool:
+    """Whether numad says where, as it does where nothing else does."""
     tune = definition.numatune
-    return tune is not None and tune.memory is not None and tune.memory.placement == "auto"
+    return tune is not None and tune.memory is not None and tune.memory.nodeset is None
 
 
 def _is_pinned(definition: DomainDocument) -> bool:

@@ -10,15 +10,18 @@ from engine.conf.kinds.domain.device import Boot
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.features import (
     Capabilities,
+    DirtyRing,
     Feature,
     Features,
     Gic,
+    Hpt,
     HyperV,
     HyperVSpinlocks,
     HyperVStimer,
     HyperVVendorId,
     Kvm,
     Smm,
+    Tcg,
     Xen,
 )
 from engine.conf.kinds.domain.os import BootDevice, BootMenu, FileNvram, HvmOs, HvmType, Loader, Nvram
@@ -71,14 +74,18 @@ def firmware(definition: DomainDocument, context: Context) -> DomainDocument:
         if loader.path is not None and loader.type_ is None and had.firmware is None:
             loader = change(loader, type_="rom")
         had = change(had, loader=loader if loader != Loader() else None)
-    nvram = had.nvram
-    if _keeps_variables(had.loader) and had.firmware is None and (nvram is None or _is_nowhere(nvram)):
+    return change(definition, os=change(had, nvram=_nvram(had, definition.name, context)))
+
+
+def _nvram(os: HvmOs, name: str, context: Context) -> Nvram | None:
+    """Where firmware keeps its variables: a file of the domain's, if nothing else is said, and firmware keeps some."""
+    nvram = os.nvram
+    if _keeps_variables(os.loader) and os.firmware is None and _is_nowhere(nvram) and "/" not in name:
         template = nvram.template if nvram is not None else None
-        nvram = FileNvram(template=template, path=f"{context.folders.nvram}/{definition.name}_VARS.fd")
-        return change(definition, os=change(had, nvram=nvram))
+        return FileNvram(template=template, path=f"{context.folders.nvram}/{name}_VARS.fd")
     if isinstance(nvram, FileNvram) and nvram.type_ is None and isinstance(nvram.source, FileSource):
-        had = change(had, nvram=change(nvram, type_="file"))
-    return change(definition, os=had)
+        return change(nvram, type_="file")
+    return nvram
 
 
 def _keeps_variables(loader: Loader | None) -> bool:
@@ -86,8 +93,8 @@ def _keeps_variables(loader: Loader | None) -> bool:
     return loader is not None and loader.type_ == "pflash" and bool(loader.readonly) and not loader.stateless
 
 
-def _is_nowhere(nvram: Nvram) -> bool:
-    return isinstance(nvram, FileNvram) and nvram.path is None and nvram.source is None
+def _is_nowhere(nvram: Nvram | None) -> bool:
+    return nvram is None or (isinstance(nvram, FileNvram) and nvram.path is None and nvram.source is None)
 
 
 # ---------------------------------------------------------------------------- features
@@ -102,13 +109,24 @@ def features(definition: DomainDocument, context: Context) -> DomainDocument:
         if (switch := getattr(had, name)) is not None and switch.state is None
     }
     changes |= {"gic": _gic(had.gic, definition.type_, context), "hyperv": _hyperv(had.hyperv), "smm": _smm(had.smm)}
-    if had.tcg is not None:
-        changes["tcg"] = change(had.tcg, tb_cache=in_unit(had.tcg.tb_cache, "KiB")) if had.tcg.tb_cache else None
-    if had.hpt is not None:
-        changes["hpt"] = change(had.hpt, maxpagesize=in_unit(had.hpt.maxpagesize, "KiB"))
+    changes |= {"kvm": _kvm(had.kvm), "tcg": _tcg(had.tcg), "hpt": _hpt(had.hpt)}
     changes |= {name: None for name, empty in _EMPTY.items() if getattr(had, name) == empty}
     completed = change(had, **changes)
     return change(definition, features=completed if completed != Features() else None)
+
+
+def _kvm(had: Kvm | None) -> Kvm | None:
+    if had is not None and had.dirty_ring is not None and not had.dirty_ring.state:
+        return change(had, dirty_ring=DirtyRing(state=False))
+    return had
+
+
+def _tcg(had: Tcg | None) -> Tcg | None:
+    return None if had is None or had.tb_cache is None else change(had, tb_cache=in_unit(had.tb_cache, "KiB"))
+
+
+def _hpt(had: Hpt | None) -> Hpt | None:
+    return None if had is None else change(had, maxpagesize=in_unit(had.maxpagesize, "KiB"))
 
 
 #: What says nothing where it is empty.

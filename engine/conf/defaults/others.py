@@ -138,18 +138,20 @@ def vsock(definition: DomainDocument, context: Context) -> DomainDocument:
 
 
 def tpms(definition: DomainDocument, context: Context) -> DomainDocument:
-    """A TIS, on pSeries its own; the host's first, or an emulator of version 2.0."""
+    """A TIS, on pSeries its own; the host's first, or an emulator of version 2.0, and 1.2 where PCs had it of old."""
     return with_devices(definition, tpms=tuple(_tpm(tpm, context.machine) for tpm in devices_of(definition).tpms))
 
 
 def _tpm(tpm: Tpm, machine: Machine) -> Tpm:
     backend: Any = tpm.backend
+    model = tpm.model or ("tpm-spapr" if machine.pseries else "tpm-tis")
     if isinstance(backend, PassthroughTpm):
         device = backend.device or TpmDevicePath()
         backend = change(backend, device=change(device, path=device.path or "/dev/tpm0"))
     elif isinstance(backend, EmulatorTpm):
-        backend = change(backend, version=backend.version or "2.0", persistent_state=backend.persistent_state or None)
-    return change(tpm, model=tpm.model or ("tpm-spapr" if machine.pseries else "tpm-tis"), backend=backend)
+        version = backend.version or ("1.2" if machine.x86 and model == "tpm-tis" else "2.0")
+        backend = change(backend, version=version, persistent_state=backend.persistent_state or None)
+    return change(tpm, model=model, backend=backend)
 
 
 # ---------------------------------------------------------------------------- memory

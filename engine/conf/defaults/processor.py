@@ -53,14 +53,20 @@ def _completed(had: GuestCpu, type_: str, context: Context) -> GuestCpu:
         named = change(had.model, fallback=had.model.fallback or "allow")
         return change(had, match=had.match or "exact", check_=had.check_ or _check_of_custom(type_), model=named)
     if had.mode == "host-model":
-        model = had.model if had.model is not None and had.model.name else None
-        return change(had, match=None, check_=had.check_ or "partial", model=model)
+        return change(had, match=None, check_=had.check_ or "partial", model=_of_host(had.model))
     if had.mode in _HOST_MODES:
         migratable = had.migratable
         if migratable is None and context.machine.x86:
             migratable = context.capabilities.has("cpu.migratable")
         return change(had, match=None, check_=had.check_ or "none", migratable=migratable, model=None)
     return had
+
+
+def _of_host(model: CpuModel | None) -> CpuModel | None:
+    """What is said of the host's model, if it is more than what holds anyway."""
+    if model is None or (not model.name and model.vendor_id is None and model.fallback != "forbid"):
+        return None
+    return change(model, fallback=model.fallback or "allow")
 
 
 def _check_of_custom(type_: str) -> str:

@@ -16,6 +16,7 @@ from engine.conf.kinds.domain.disk import (
     DiskDriver,
     DiskTarget,
     FileDisk,
+    FileMirror,
     ImageFormat,
     IoTune,
     Mirror,
@@ -74,9 +75,8 @@ def _disk(disk: Disk, context: Context) -> Disk:
         "backing_store": _backing(disk.backing_store, context),
         "iotune": _iotune(disk.iotune),
         "blockio": _blockio(disk.blockio),
+        "encryption": _encryption(disk.encryption),
     }
-    if disk.encryption is not None:
-        changes["encryption"] = _encryption(disk.encryption)
     changes["mirror"] = _mirror(disk.mirror) if context.live else None
     completed: Disk = change(disk, **changes)
     return completed
@@ -104,8 +104,6 @@ def _driver(disk: Disk) -> DiskDriver:
     changes: dict[str, Any] = {"name": had.name or "qemu", "cache": None if had.cache == "default" else had.cache}
     if had.type_ is None and not isinstance(disk, VolumeDisk):
         changes["type_"] = "fat" if getattr(disk, "type_", None) == "dir" else "raw"
-    if had.detect_zeroes == "unmap" and had.discard != "unmap":
-        changes["detect_zeroes"] = "on"
     if had.metadata_cache is not None:
         size = in_unit(had.metadata_cache.max_size, "bytes", default="bytes")
         changes["metadata_cache"] = change(had.metadata_cache, max_size=size)
@@ -113,9 +111,14 @@ def _driver(disk: Disk) -> DiskDriver:
 
 
 def _mirror(had: Mirror | None) -> Mirror | None:
-    if had is None or had.format is not None or had.type_ == "volume":
+    """Its format, and where it is; of old both were told by attributes alone."""
+    if had is None or had.type_ == "volume":
         return had
-    mirror: Mirror = change(had, format=ImageFormat(type_="raw"))
+    changes: dict[str, Any] = {"format": had.format or ImageFormat(type_="raw")}
+    if isinstance(had, FileMirror) and had.file is not None and had.source is None:
+        format_ = ImageFormat(type_=had.format_name) if had.format_name is not None else changes["format"]
+        changes = {"type_": "file", "job": "copy", "source": FileSource(file=had.file), "format": format_}
+    mirror: Mirror = change(had, **changes)
     return mirror
 
 
@@ -170,8 +173,8 @@ def whole_pci_address(address: HostPciAddress) -> HostPciAddress:
 
 
 def _encryption(had: Any) -> Any:
-    """QEMU decrypts images of LUKS itself."""
-    return change(had, engine=had.engine or ("qemu" if had.format in ("luks", "luks2") else None))
+    """QEMU decrypts images itself."""
+    return None if had is None else change(had, engine=had.engine or "qemu")
 
 
 def _backing(store: Any, context: Context) -> Any:

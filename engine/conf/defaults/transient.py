@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.conf.defaults.context import Context, change, devices_of
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.domain.security import NoSecLabel, SecLabel, StaticSecLabel
+from engine.conf.kinds.domain.security import DynamicSecLabel, NoSecLabel, SecLabel, StaticSecLabel
 
 __all__ = ["aliases", "labels"]
 
@@ -30,16 +30,20 @@ def _without(value: Any) -> Any:
 
 def labels(definition: DomainDocument, context: Context) -> DomainDocument:
     """What is labelled anew at each start, and whether what the guest uses is; not the labels of one run."""
-    return change(definition, seclabels=tuple(_label(label, context) for label in definition.seclabels))
+    said = (label for label in definition.seclabels if not _says_nothing(label))
+    return change(definition, seclabels=tuple(_label(label, context) for label in said))
+
+
+def _says_nothing(label: SecLabel) -> bool:
+    """Whether it is up to the security driver whether there is a label at all."""
+    return isinstance(label, DynamicSecLabel) and label.type_ is None and label.baselabel is None
 
 
 def _label(label: SecLabel, context: Context) -> SecLabel:
     if isinstance(label, NoSecLabel):
-        return change(label, relabel=None if label.model is None and label.relabel is None else False)
+        return change(label, relabel=None)
     if isinstance(label, StaticSecLabel):
         imagelabel = label.imagelabel if context.live else None
         return change(label, relabel=bool(label.relabel), imagelabel=imagelabel)
-    if label.type_ is None and label.baselabel is None:
-        return label
     kept = {} if context.live else {"label": None, "imagelabel": None}
     return change(label, type_="dynamic", relabel=True, **kept)

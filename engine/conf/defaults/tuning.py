@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, largest_unit, mask_of_set, scaled, set_of_mask
+from engine.conf.defaults.written import canonical_set, largest_unit, mask_of_set, scaled, set_of_mask, threads_of_mask
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import HugePage, MemoryBacking, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import (
@@ -27,8 +27,6 @@ __all__ = ["block_devices", "cpu_tuning", "iothreads", "memory_backing", "numa_t
 
 #: As many as are given numbers.
 _MOST_IOTHREADS = 65536
-#: The schedulers in the order in which threads are listed by them.
-_SCHEDULERS = ("batch", "idle", "fifo", "rr")
 
 AnyTune = TypeVar("AnyTune", CacheTune, MemoryTune)
 AnySched = TypeVar("AnySched", bound=Sched)
@@ -52,64 +50,67 @@ def iothreads(definition: DomainDocument, context: Context) -> DomainDocument:
 
 
 def cpu_tuning(definition: DomainDocument, context: Context) -> DomainDocument:
-    """Pins by the CPU's number, schedulers with all threads that have the same."""
+    """Pins and schedulers thread by thread; the host's caches and bandwidth only for CPUs that there are."""
     had = definition.cputune
     if had is None:
         return definition
-    pins = each(sorted(had.vcpupins, key=lambda pin: pin.vcpu), _canonical)
+    count = definition.vcpu.count if definition.vcpu is not None else 1
+    rank = _ranks(definition)
+    pins = sorted((pin for pin in had.vcpupins if pin.vcpu < count), key=lambda pin: pin.vcpu)
     tune = change(
         had,
-        vcpupins=pins,
+        vcpupins=each(pins, _canonical),
         emulatorpin=_canonical(had.emulatorpin) if had.emulatorpin is not None else None,
-        iothreadpins=each(sorted(had.iothreadpins, key=lambda pin: pin.iothread), _canonical),
-        vcpuscheds=_scheds(had.vcpuscheds, "vcpus"),
-        iothreadscheds=_scheds(had.iothreadscheds, "iothreads"),
-        cachetunes=each(had.cachetunes, _cache_tune),
-        memorytunes=each(had.memorytunes, _of_vcpus),
+        iothreadpins=each(sorted(had.iothreadpins, key=lambda pin: rank.get(pin.iothread, pin.iothread)), _canonical),
+        vcpuscheds=_scheds(had.vcpuscheds, "vcpus", {}),
+        iothreadscheds=_scheds(had.iothreadscheds, "iothreads", rank),
+        cachetunes=tuple(change(tune, caches=each(tune.caches, _cache)) for tune in _of_cpus(had.cachetunes, count)),
+        memorytunes=_of_cpus(had.memorytunes, count),
     )
     return change(definition, cputune=tune if tune != CpuTune() else None)
+
+
+def _ranks(definition: DomainDocument) -> dict[int, int]:
+    """The place of each I/O thread that is listed."""
+    listed = definition.iothreadids.iothreads if definition.iothreadids is not None else ()
+    return {thread.id_: place for place, thread in enumerate(listed)}
 
 
 def _canonical(pin: Any) -> Any:
     return change(pin, cpuset=canonical_set(pin.cpuset))
 
 
-def _scheds(scheds: Iterable[AnySched], field: str) -> tuple[AnySched, ...]:
-    """Threads with the same scheduler and priority in one; with priority 0 each by itself, as libvirt tells them."""
-    groups: dict[tuple[int, int, int], tuple[AnySched, int]] = {}
+def _scheds(scheds: Iterable[AnySched], field: str, rank: dict[int, int]) -> tuple[AnySched, ...]:
+    """One for each thread, in their order."""
+    by_thread: dict[int, AnySched] = {}
     seen = 0
     for sched in scheds:
         mask = mask_of_set(getattr(sched, field))
         if mask & seen:
             raise ConfigError(f"the same of '{field}' is scheduled twice", line=sched.line or None)
         seen |= mask
-        for part in _bits(mask) if sched.priority == 0 else (mask,):
-            key = (_SCHEDULERS.index(sched.scheduler), sched.priority or 0, part if sched.priority == 0 else 0)
-            groups[key] = (sched, groups[key][1] | part if key in groups else part)
-    by_scheduler = sorted(groups.items(), key=lambda item: (item[0][0], item[1][1] & -item[1][1]))
-    return tuple(change(sched, **{field: set_of_mask(mask) or None}) for _, (sched, mask) in by_scheduler)
-
-
-def _bits(mask: int) -> Iterator[int]:
-    """Each bit by itself, from the lowest on."""
-    while mask:
-        yield mask & -mask
-        mask &= mask - 1
-
-
-def _cache_tune(tune: CacheTune) -> CacheTune:
-    return change(_of_vcpus(tune), caches=each(tune.caches, _cache))
+        by_thread |= {thread: change(sched, **{field: str(thread)}) for thread in threads_of_mask(mask)}
+    return tuple(by_thread[thread] for thread in sorted(by_thread, key=lambda thread: rank.get(thread, thread)))
 
 
 def _cache(cache: CachePart) -> CachePart:
-    size = scaled(cache.size, cache.unit, "B", default="B", line=cache.line)
-    number, unit = largest_unit(size)
+    number, unit = largest_unit(scaled(cache.size, cache.unit, "B", default="B", line=cache.line))
     return change(cache, size=number, unit=unit)
 
 
-def _of_vcpus(tune: AnyTune) -> AnyTune:
-    monitors = tuple(change(monitor, vcpus=canonical_set(monitor.vcpus)) for monitor in tune.monitors)
-    return change(tune, vcpus=canonical_set(tune.vcpus), monitors=monitors)
+def _of_cpus(tunes: Iterable[AnyTune], count: int) -> tuple[AnyTune, ...]:
+    """Those of CPUs that there are, as sets of these, and their monitors likewise."""
+    kept = (_of_first(tune, count) for tune in tunes)
+    return tuple(change(tune, monitors=_monitors(tune.monitors, count)) for tune in kept if tune.vcpus)
+
+
+def _monitors(monitors: Iterable[Any], count: int) -> tuple[Any, ...]:
+    return tuple(monitor for monitor in (_of_first(each, count) for each in monitors) if monitor.vcpus)
+
+
+def _of_first(tune: Any, count: int) -> Any:
+    """The tune with the CPUs below ``count``."""
+    return change(tune, vcpus=set_of_mask(mask_of_set(tune.vcpus) & ((1 << count) - 1)))
 
 
 # ---------------------------------------------------------------------------- memory

@@ -34,6 +34,7 @@ __all__ = [
     "plain_numbers",
     "scaled",
     "set_of_mask",
+    "threads_of_mask",
 ]
 
 Size = TypeVar("Size", bound=ScaledInteger)
@@ -134,8 +135,8 @@ def mask_of_set(text: str | None) -> int:
     """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError."""
     mask = 0
     for part in text.split(",") if text is not None else ():
-        first, _, last = part.strip().removeprefix("^").partition("-")
-        low, high = _cpu(first, part), _cpu(last or first, part)
+        first, dash, last = part.strip().removeprefix("^").partition("-")
+        low, high = _cpu(first, part), _cpu(last if dash else first, part)
         bits = (1 << high + 1) - (1 << min(low, high + 1))
         mask = mask & ~bits if part.strip().startswith("^") else mask | bits
     return mask
@@ -158,6 +159,16 @@ def set_of_mask(mask: int) -> str:
         parts.append(f"{first}-{last}" if last > first else f"{first}")
         first = bits.find("1", last + 1)
     return ",".join(parts)
+
+
+def threads_of_mask(mask: int) -> list[int]:
+    """The numbers of bits, in order."""
+    bits, numbers = f"{mask:b}"[::-1], []
+    number = bits.find("1")
+    while number >= 0:
+        numbers.append(number)
+        number = bits.find("1", number + 1)
+    return numbers
 
 
 def canonical_set(text: str | None) -> str | None:
