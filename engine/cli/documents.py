@@ -127,7 +127,7 @@ def complete(file: str, seed: int | None) -> None:
     from engine.conf.defaults.complete import complete as completed
     from engine.conf.documents import format
 
-    output.raw(format(completed(_read_domain(file), present_qemu(), seed=seed)).rstrip("\n"))
+    output.raw(format(completed(_read_domain(file), present_qemu(), seed=seed, new=True)).rstrip("\n"))
 
 
 @click.command()

@@ -12,6 +12,7 @@ from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep
 
 if TYPE_CHECKING:
     from engine.conf.abi import abi_differences
+    from engine.conf.defaults.capabilities import Capabilities, present_qemu
     from engine.conf.defaults.complete import complete
     from engine.conf.document import Limits
     from engine.conf.documents import Difference, diff, format, parse, validate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LADDER",
+    "Capabilities",
     "Definition",
     "Difference",
     "DomainDefinition",
@@ -36,10 +38,12 @@ __all__ = [
     "format",
     "parse",
     "parse_domain",
+    "present_qemu",
     "validate",
 ]
 
 _MODULES = {
+    "Capabilities": "engine.conf.defaults.capabilities",
     "Definition": "engine.conf.nodes.node",
     "Difference": "engine.conf.documents",
     "Limits": "engine.conf.document",
@@ -50,6 +54,7 @@ _MODULES = {
     "diff": "engine.conf.documents",
     "format": "engine.conf.documents",
     "parse": "engine.conf.documents",
+    "present_qemu": "engine.conf.defaults.capabilities",
     "validate": "engine.conf.documents",
 }
 

@@ -20,7 +20,7 @@ import msgspec
 from corpus import corpus
 from lxml import etree
 
-from engine.conf.defaults.capabilities import Capabilities, present_qemu
+from engine.conf.defaults.capabilities import present_qemu
 from engine.conf.defaults.complete import complete
 from engine.conf.defaults.context import Folders
 from engine.conf.documents import format, parse
@@ -92,7 +92,7 @@ def case(defined: Path, shown: Path, *, bare: bool) -> tuple[str, list[str]]:
         text = defined.read_bytes()
         definition = parse(text, validate=False)
         assert isinstance(definition, DomainDocument)
-        known = _LATEST if shown.stem.endswith("-latest") else _asked_for(definition, text)
+        known = _LATEST if shown.stem.endswith("-latest") else None
         live = shown.stem.partition(".")[0].endswith("-active")
         completed = complete(definition, known, seed=1, live=live, new=False, folders=_FOLDERS, addresses=not bare)
         ours = etree.fromstring(format(completed), _PARSER)
@@ -102,25 +102,6 @@ def case(defined: Path, shown: Path, *, bare: bool) -> tuple[str, list[str]]:
         for each in (ours, expected):
             _bare(each)
     return arch, list(differences(ours, expected, ""))
-
-
-def _asked_for(definition: DomainDocument, text: bytes) -> Capabilities:
-    """What cases ran with that name no version is not told: what they ask for was there, and of macOS' all was."""
-    if definition.type_ == "hvf":
-        return Capabilities(flags=_LATEST.flags)
-    hostdevs = definition.devices.hostdevs if definition.devices is not None else ()
-    asked = {flag for flag, pattern in _SIGNS.items() if re.search(pattern, text)}
-    if any(device.type_ == "pci" for device in hostdevs):
-        asked.add("zpci")
-    return Capabilities(flags=frozenset(asked))
-
-
-#: What in a document shows that the hypervisor has something.
-_SIGNS = {
-    "zpci": rb"<zpci",
-    "gpex-pcihost": rb"""type=['"]pci['"]""",
-    "pcie-root-port": rb"""name=['"]pcie-root-port['"]""",
-}
 
 
 def main(*, bare: bool, show: int, only: str) -> None:

@@ -1,10 +1,8 @@
-"""Addresses of devices, as far as there is something that assigns them."""
+"""Addresses of devices, from what the hypervisor can do."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from engine.conf.defaults.addresses import Abilities, assign_addresses, assign_drive_addresses
 from engine.conf.defaults.context import Context
 from engine.conf.kinds.domain.document import DomainDocument
 
@@ -22,26 +20,12 @@ _ABILITIES = {
 
 def drive_addresses(definition: DomainDocument, context: Context) -> DomainDocument:
     """Disks and SCSI devices with their places, by which it is known what controllers they need."""
-    addresses = _addresses() if context.addresses else None
-    if addresses is None:
-        return definition
-    assigned: DomainDocument = addresses.assign_drive_addresses(definition)
-    return assigned
+    return assign_drive_addresses(definition) if context.addresses else definition
 
 
 def all_addresses(definition: DomainDocument, context: Context) -> DomainDocument:
     """All devices with their places, and the PCI controllers for that."""
-    addresses = _addresses() if context.addresses else None
-    if addresses is None:
+    if not context.addresses:
         return definition
-    abilities = addresses.Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
-    assigned: DomainDocument = addresses.assign_addresses(definition, abilities=abilities, new=context.new)
-    return assigned
-
-
-def _addresses() -> Any:
-    """The package that assigns them, if it is there."""
-    try:
-        return import_module("engine.conf.defaults.addresses")
-    except ModuleNotFoundError:
-        return None
+    abilities = Abilities(**{name: context.capabilities.has(flag) for name, flag in _ABILITIES.items()})
+    return assign_addresses(definition, abilities=abilities, new=context.new)

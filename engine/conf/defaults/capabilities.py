@@ -7,7 +7,13 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Capabilities", "CapabilitiesLike", "present_qemu"]
+from engine.conf.kinds.domain.controller import PciController, PciModel
+from engine.conf.kinds.domain.device import PciAddress, Zpci
+from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.kinds.domain.hostdev import PciHostdev
+from engine.conf.nodes.node import walk
+
+__all__ = ["Capabilities", "CapabilitiesLike", "present_qemu", "shown_by"]
 
 #: QEMU's program for an architecture, where it is called otherwise.
 _PROGRAMS = {"i686": "i386", "armv6l": "arm", "armv7l": "arm", "ppc64le": "ppc64"}
@@ -81,6 +87,22 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     def has(self, name: str) -> bool:
         return name in self.flags
+
+
+def shown_by(definition: DomainDocument) -> Capabilities:
+    """What a document shows to be there, since it asks for it; of macOS' hypervisor, which is new, all of it."""
+    if definition.type_ == "hvf":
+        return Capabilities(flags=_FLAGS)
+    flags: set[str] = set()
+    for node in walk(definition):
+        match node:
+            case Zpci() | PciHostdev():
+                flags.add("zpci")
+            case PciModel(name="pcie-root-port"):
+                flags.add("pcie-root-port")
+        if isinstance(node, PciAddress | PciController):
+            flags.add("gpex-pcihost")
+    return Capabilities(flags=frozenset(flags))
 
 
 def present_qemu() -> Capabilities:

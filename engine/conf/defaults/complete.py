@@ -6,6 +6,8 @@ Each step is a function of its own, in the module of its subject.
 
 from __future__ import annotations
 
+from typing import TypeVar, cast
+
 import msgspec
 
 from engine.conf.defaults import (
@@ -23,10 +25,11 @@ from engine.conf.defaults import (
     tuning,
     written,
 )
-from engine.conf.defaults.capabilities import Capabilities, CapabilitiesLike
+from engine.conf.defaults.capabilities import CapabilitiesLike, shown_by
 from engine.conf.defaults.context import Context, Folders, Step, machine_of
 from engine.conf.defaults.generated import Generator
 from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.nodes.node import Definition
 
 __all__ = ["complete"]
 
@@ -88,25 +91,29 @@ _THEN: tuple[Step, ...] = (
 )
 
 
+D = TypeVar("D", bound=Definition)
+
+
 def complete(
-    definition: DomainDocument,
+    definition: D,
     capabilities: CapabilitiesLike | None = None,
     *,
     seed: int | None = None,
     live: bool = False,
-    new: bool = True,
+    new: bool = False,
     folders: Folders | None = None,
     addresses: bool = True,
-) -> DomainDocument:
-    """A domain of QEMU as libvirt 9 shows it once it is defined; one of another hypervisor is as it was.
+) -> D:
+    """A domain of QEMU as libvirt 9 shows it once it is defined; whatever else there is comes back as it was.
 
     What is given stays; numbers, sizes and names are written as libvirt does. The same again gives the same again,
     but for what is made up: UUIDs and hardware addresses.
 
     Args:
-        capabilities: what is known of the hypervisor; without, what depends on it is left as it is.
+        capabilities: what is known of the hypervisor, such as ``present_qemu()``; without, no more than the domain
+            itself shows, so what depends on it is left as it is, or comes out as with old ones.
         seed: what is made up follows from it; without, nobody can guess it.
-        new: it is defined for the first time; else what libvirt only does then is not done.
+        new: it is defined for the first time: USB devices and memory get places, too, as libvirt does only then.
         folders: where the host keeps what is made up for guests; without, as libvirt's system daemon does.
         live: it is of a guest that runs: what is known of such only (names of devices, state of jobs) is kept.
         addresses: devices get addresses, and PCI controllers where they need some.
@@ -114,19 +121,19 @@ def complete(
     Raises:
         ConfigError: a value has no meaning, such as an unknown unit.
     """
-    if definition.type_ not in _TYPES:
+    if not isinstance(definition, DomainDocument) or definition.type_ not in _TYPES:
         return definition
     context = Context(
-        capabilities=capabilities or Capabilities(),
+        capabilities=capabilities or shown_by(definition),
         generator=Generator(seed),
         live=live,
         new=new,
         addresses=addresses,
         folders=folders or Folders(),
     )
-    definition = _run(definition, context, _FIRST)
-    context = msgspec.structs.replace(context, machine=machine_of(definition))
-    return _run(definition, context, _THEN)
+    domain = _run(definition, context, _FIRST)
+    context = msgspec.structs.replace(context, machine=machine_of(domain))
+    return cast("D", _run(domain, context, _THEN))
 
 
 def _run(definition: DomainDocument, context: Context, steps: tuple[Step, ...]) -> DomainDocument:

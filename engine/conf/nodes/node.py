@@ -55,6 +55,7 @@ __all__ = [
     "exactly_one",
     "needs",
     "together",
+    "walk",
 ]
 
 
@@ -180,6 +181,16 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
 
     def __hash__(self) -> int:
         return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name != "line")))
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node, and all nodes in it."""
+    yield node
+    for name in node.__struct_fields__:
+        value = getattr(node, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Node):
+                yield from walk(each)
 
 
 class Definition(Node):

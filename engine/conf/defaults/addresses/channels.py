@@ -62,6 +62,8 @@ def assign_ccw(draft: Draft, machine: Machine) -> None:
 
 def _reserve(draft: Draft, part: Part, taken: set[tuple[int, int, int]]) -> None:
     address = part.address
+    if address.cssid is None or address.ssid is None:
+        raise draft.wrong(part, "its address lacks 'cssid' or 'ssid'")
     key = (int(address.cssid), int(address.ssid), int(address.devno))
     if key in taken:
         raise draft.wrong(part, f"the channel {key[0]:x}.{key[1]:x}.{key[2]:04x} is taken")
