@@ -3,6 +3,7 @@
 #   make check  ruff, mypy, the import contracts              make bench  the benchmarks: ratios, in one run
 #   make docs   the documentation                             make setup  the set-up for all of these
 #   make test-pythons  the tests without real guests and hosts, on each Python 3.11-3.14 that is found here
+#   make interop  how near to libvirt documents, conversions and defaults are, over its own test data
 #   make pins   write requirements/*.txt anew (ARGS=--upgrade for newer releases)
 
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 p
 SETUP := $(PYTHON) scripts/setup.py
 BIN := .venv/bin
 
-.PHONY: demo test test-pythons check bench docs setup pins
+.PHONY: demo test test-pythons check bench docs interop setup pins
 
 demo:
 	@$(SETUP) demo
@@ -39,6 +40,11 @@ bench:
 docs:
 	@$(SETUP) docs
 	$(BIN)/python scripts/docs.py $(ARGS)
+
+interop:
+	@$(SETUP) pure
+	@for each in agreement vmx native complete addresses; do \
+		PYTHONPATH=tests $(BIN)/python tests/interop/$$each.py || exit; done
 
 setup:
 	@$(SETUP) all

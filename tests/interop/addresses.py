@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from corpus import corpus
+from interop.corpus import corpus
 from lxml import etree
 
 from engine.conf.defaults.addresses import Abilities, assign_addresses

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from corpus import corpus
+from interop.corpus import corpus
 from lxml import etree
 
 from engine.conf.defaults.capabilities import present_qemu

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from corpus import corpus
+from interop.corpus import corpus
 from lxml import etree
 
 from engine.conf.documents import format as written

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from corpus import corpus
+from interop.corpus import corpus
 from lxml import etree
 
 from engine.conf.documents import format, parse
