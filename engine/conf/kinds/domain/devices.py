@@ -16,7 +16,7 @@ from engine.conf.kinds.domain.lease import Lease
 from engine.conf.kinds.domain.memory_device import MemoryDevice
 from engine.conf.kinds.domain.redirdev import RedirDev, RedirFilter
 from engine.conf.kinds.domain.shmem import Shmem
-from engine.conf.kinds.domain.small_devices import Iommu, MemBalloon, Nvram, Panic, Vsock, Watchdog
+from engine.conf.kinds.domain.small_devices import Crypto, Iommu, MemBalloon, Nvram, Panic, Vsock, Watchdog
 from engine.conf.kinds.domain.sound import Audio, Sound
 from engine.conf.kinds.domain.video import Video
 from engine.conf.kinds.values import AbsFilePath
@@ -60,5 +60,6 @@ class Devices(Node):
     panics: Annotated[tuple[Panic, ...], Child("panic")] = ()
     shmems: Annotated[tuple[Shmem, ...], Child("shmem")] = ()
     memories: Annotated[tuple[MemoryDevice, ...], Child("memory")] = ()
+    cryptos: Annotated[tuple[Crypto, ...], Child("crypto")] = ()
     iommu: Iommu | None = None
     vsock: Vsock | None = None

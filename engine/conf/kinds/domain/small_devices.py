@@ -8,7 +8,7 @@ from engine.conf.kinds.domain.device import Acpi, Address, Device, VirtioDriver,
 from engine.conf.kinds.values import OnOff, PositiveInt, UInt8, UnsignedInt, YesNo
 from engine.conf.nodes.node import Attr, Node
 
-__all__ = ["Iommu", "MemBalloon", "Nvram", "Panic", "Vsock", "Watchdog"]
+__all__ = ["Crypto", "Iommu", "MemBalloon", "Nvram", "Panic", "Vsock", "Watchdog"]
 
 
 class IommuDriver(Node):
@@ -127,3 +127,28 @@ class Watchdog(Device):
     model: Literal["i6300esb", "ib700", "diag288"]
     action: Literal["reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi"] | None = None
     acpi: Acpi | None = None
+
+
+class CryptoBackend(Node):
+    """What does the work.
+
+    Attributes:
+        model: builtin: QEMU itself; lkcf: the host's kernel.
+        queues: how many of them the guest may use at the same time.
+    """
+
+    model: Literal["builtin", "lkcf"]
+    queues: UnsignedInt | None = None
+
+
+class Crypto(Device):
+    """A device that encrypts and decrypts for the guest. Newer than libvirt 9.0.
+
+    Attributes:
+        type_: who provides it.
+    """
+
+    model: Literal["virtio"]
+    type_: Literal["qemu"]
+    backend: CryptoBackend
+    driver: VirtioDriver | None = None
