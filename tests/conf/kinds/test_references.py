@@ -71,6 +71,7 @@ def test_a_mac_address_twice_is_only_a_warning() -> None:
     ("devices", "before"),
     [
         (DISK.format("vda", "<driver name='qemu' iothread='2'/>"), "<iothreads>2</iothreads>"),
+        (DISK.format("vda", "<driver name='qemu' iothread='2'/>"), "<iothreads>4294967295</iothreads>"),
         (DISK.format("vda", "<driver name='qemu' iothread='7'/>"), "<iothreadids><iothread id='7'/></iothreadids>"),
         ("<controller type='usb' index='0' model='ich9-ehci1'/><controller type='usb' index='0' model='ich9-uhci1'>"
          "<master startport='0'/></controller>", ""),

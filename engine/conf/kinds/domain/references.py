@@ -6,7 +6,7 @@ takes two that are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.conf.kinds.domain.device import Device, DriveAddress, PciAddress, UsbAddress
@@ -14,7 +14,6 @@ from engine.conf.nodes.node import Node
 
 if TYPE_CHECKING:
     from engine.conf.kinds.domain.devices import Devices
-    from engine.conf.kinds.domain.document import DomainDocument
 
 __all__ = ["unsound"]
 
@@ -22,11 +21,12 @@ __all__ = ["unsound"]
 Unsound: TypeAlias = "tuple[Node, str, str]"
 
 
-def unsound(domain: DomainDocument) -> Iterator[Unsound]:
-    """All in it that clashes, or names what is not there."""
-    devices = domain.devices
-    if devices is None:
-        return
+def unsound(devices: Devices, *, boots: bool, iothreads: Container[int]) -> Iterator[Unsound]:
+    """All in a domain that clashes, or names what is not there.
+
+    Args:
+        boots: its ``<os>`` says what is booted. iothreads: the numbers of its threads for the I/O of disks.
+    """
     everything = list(_all(devices))
     yield from _twice(devices.disks, lambda disk: disk.target.dev, "the target '{}' is another disk's as well")
     yield from _twice(
@@ -38,8 +38,8 @@ def unsound(domain: DomainDocument) -> Iterator[Unsound]:
     yield from _twice(everything, _boot_order, "the boot order {} is another device's as well")
     yield from _twice(everything, _place, "another device has the same address")
     yield from _twice(devices.interfaces, _mac, "the MAC address {} is another interface's as well", "warning")
-    yield from _both_boots(domain, everything)
-    yield from _iothreads(domain, devices)
+    yield from _both_boots(everything) if boots else ()
+    yield from _iothreads(devices, iothreads)
     yield from _usb_buses(devices, everything)
 
 
@@ -98,17 +98,14 @@ def _place(node: Node) -> tuple[Any, ...] | None:
     return None
 
 
-def _both_boots(domain: DomainDocument, devices: Iterable[Node]) -> Iterator[Unsound]:
-    if getattr(domain.os, "boots", ()):
-        for node in devices:
-            if _boot_order(node) is not None:
-                yield node, "a boot order of its own can't go with the <boot> of <os>", "error"
+def _both_boots(devices: Iterable[Node]) -> Iterator[Unsound]:
+    for node in devices:
+        if _boot_order(node) is not None:
+            yield node, "a boot order of its own can't go with the <boot> of <os>", "error"
 
 
-def _iothreads(domain: DomainDocument, devices: Devices) -> Iterator[Unsound]:
+def _iothreads(devices: Devices, known: Container[int]) -> Iterator[Unsound]:
     """A disk's thread must be one of those that there are."""
-    known = {int(each.id_) for each in domain.iothreadids.iothreads} if domain.iothreadids is not None else set()
-    known |= set(range(1, (domain.iothreads or 0) + 1)) if not known else set()
     for device in (*devices.disks, *devices.controllers):
         wanted = getattr(getattr(device, "driver", None), "iothread", None)
         if wanted is not None and int(wanted) not in known:
