@@ -19,7 +19,7 @@ from engine.abc import ConnectionURI, Driver, ScopeInfo, default_uri
 from engine.conf import DomainDefinition, parse_domain
 from engine.connection import Connection
 from engine.domain import Domain
-from engine.errors import ConfigError, EngineClosed, EngineError, NoSuchConnection, NoSuchDomain
+from engine.errors import ConfigError, EngineClosed, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
 from engine.events import commands
 from engine.events.bus import Bus, Interceptor
 from engine.events.filters import Patterns
@@ -43,7 +43,7 @@ __all__ = ["Engine"]
 log = logging.getLogger("engine")
 
 # bytes of a document that are parsed in some milliseconds at most
-_SHORT = 64 * 1024
+_SHORT = 16 * 1024
 
 
 class Engine:
@@ -348,7 +348,10 @@ class Engine:
     async def _parsed(self, xml: str | bytes, source: str | None, validate: bool) -> DomainDefinition:
         parse = partial(parse_domain, xml, source=source, validate=validate)
         if len(xml) <= _SHORT and (not validate or Engine._validates):
-            return parse()
+            try:
+                return parse(explain=False)
+            except InvalidDocument:
+                pass  # to tell of all that is wrong takes longer than the loop may be held up
         definition = await anyio.to_thread.run_sync(parse)
         Engine._validates = Engine._validates or validate
         return definition

@@ -17,10 +17,10 @@ def main(*, check: bool) -> int:
     for kind in KINDS:
         about = f" Made by scripts/schemas.py from {KINDS[kind][0].replace('.', '/')}. "
         file, text = SCHEMAS / f"{kind}.xsd", schema_of(kind, definition_classes(kind), about=about)
-        if not file.exists() or file.read_text() != text:
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(file.name)
             if not check:
-                file.write_text(text)
+                file.write_text(text, encoding="utf-8")
     if stale:
         sys.stdout.write(f"{'stale' if check else 'written'}: {', '.join(stale)}\n")
     return 1 if stale and check else 0

@@ -112,7 +112,7 @@ def schema(kind: str) -> None:
     known = (*KINDS, "order")
     if kind not in known:
         raise click.UsageError(f"there is no kind '{kind}'{suggest(kind, known)}; there are {', '.join(sorted(known))}")
-    output.raw(schema_file(kind).read_text().rstrip("\n"))
+    output.raw(schema_file(kind).read_text(encoding="utf-8").rstrip("\n"))
 
 
 @click.command()

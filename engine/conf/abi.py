@@ -17,7 +17,7 @@ from engine.conf.kinds.domain.disk import BaseDisk, DiskDriver, DiskTarget
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.filesystem import BaseFilesystem
 from engine.conf.kinds.domain.hostdev import BaseHostdev
-from engine.conf.kinds.domain.input import Rng, Tpm
+from engine.conf.kinds.domain.input import Rng
 from engine.conf.kinds.domain.memory_device import MemoryDevice
 from engine.conf.kinds.domain.network_card import NetworkCard
 from engine.conf.kinds.domain.os import HvmOs, KernelBoot
@@ -39,8 +39,8 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
         {
             "id_", "title", "description", "metadata", "current_memory", "blkiotune", "memtune",
             "memory_backing", "cputune", "numatune", "resource", "bootloader", "bootloader_args", "idmap",
-            "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm", "perf", "seclabels",
-            "qemu_commandline", "qemu_capabilities", "qemu_deprecation", "qemu_override", "lxc_namespace",
+            "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "perf", "seclabels",
+            "qemu_deprecation", "lxc_namespace",
             "bhyve_commandline", "xen_commandline", "datacenterpath",
         }
     ),
@@ -49,7 +49,7 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     Vcpu: frozenset({"placement", "cpuset"}),
     BaseClock: frozenset({"offset", "adjustment", "timezone", "basis", "start"}),
     Devices: frozenset({"emulator", "leases", "graphics", "audios", "redirfilters"}),
-    Device: frozenset({"alias", "boot", "acpi"}),
+    Device: frozenset({"alias", "boot"}),
     BaseDisk: frozenset(
         {
             "type_", "snapshot", "source", "auth", "backing_store", "backenddomain", "mirror", "iotune",
@@ -66,15 +66,14 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     NetworkCard: frozenset(
         {
             "type_", "source", "ips", "routes", "port_forwards", "script", "downscript",
-            "backenddomain", "target", "guest", "driver", "backend", "filterref", "tune", "link",
+            "backenddomain", "target", "guest", "backend", "filterref", "tune", "link",
             "coalesce", "bandwidth", "vlan", "port", "trust_guest_rx_filters", "managed",
         }
     ),
     CharDevice: frozenset({"type_", "sources", "protocol", "log", "tty"}),
-    BaseFilesystem: frozenset({"type_", "source", "driver", "fmode", "dmode", "space_hard_limit", "space_soft_limit"}),
-    BaseHostdev: frozenset({"source", "managed", "type_"}),
+    BaseFilesystem: frozenset({"type_", "source", "fmode", "dmode", "space_hard_limit", "space_soft_limit"}),
+    BaseHostdev: frozenset({"source", "managed"}),
     Rng: frozenset({"backend"}),
-    Tpm: frozenset({"backend"}),
     MemoryDevice: frozenset({"access", "discard", "source"}),
     Shmem: frozenset({"server"}),
     MemBalloon: frozenset({"stats"}),

@@ -75,8 +75,8 @@ def parse_document(text: str | bytes, *, source: str | None = None, limits: Limi
             too = "nested too deeply" if "depth" in reason else "a text in it is too long"
             raise ConfigError(f"the document is too much to take: {too}", source=source, line=exc.lineno) from exc
         raise ConfigError(f"not well-formed XML: {reason}", source=source, line=exc.lineno or 1) from exc
-    if b"<!DOCTYPE" in text and root.getroottree().docinfo.internalDTD is not None:
-        raise ConfigError("a document type declaration is not allowed", source=source)
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise ConfigError("a document type declaration is not allowed", source=source, line=1)
     _check_shape(root, len(text), limits, source)
     return root
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.conf.document import LIMITS, Limits, line_of, parse_document, suggest
+from engine.conf.explaining import explain as why_refused
 from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.differences import Difference, differences
-from engine.conf.nodes.node import Definition, Node
-from engine.conf.nodes.reading import Found, read_node, told
+from engine.conf.nodes.node import Definition
+from engine.conf.nodes.places import xpaths
+from engine.conf.nodes.reading import MOST_PROBLEMS, Found, read_node, told
 from engine.conf.nodes.writing import write_document
-from engine.conf.schemas import schema_for
+from engine.conf.schemas import is_valid, schema_for
 from engine.errors import ConfigError, InvalidDocument, Problem
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ __all__ = ["Difference", "check_document", "diff", "format", "parse", "validate"
 
 # bytes; of a larger document, libxml2 takes the square of their number to gather its errors
 _QUICK = 256 * 1024
-# the element of each is looked for in the whole document
-_MOST_UNSOUND = 100
 
 
 def parse(
@@ -64,15 +64,19 @@ def validate(
     root = parse_document(text, source=source, limits=limits)
     definition, problems = _examine(root, len(text), source, strict=True)
     if references and definition is not None and not problems:
-        return [msgspec.structs.replace(problem, severity="warning") for problem in _unsound(root, definition)]
+        return [msgspec.structs.replace(problem, severity="warning") for problem in _unsound(definition)]
     return problems
 
 
-def check_document(root: Element, size: int, *, source: str | None = None) -> None:
-    """Raises InvalidDocument for a parsed document, of ``size`` bytes, that can't be defined."""
-    definition, problems = _examine(root, size, source, strict=True)
+def check_document(root: Element, size: int, *, source: str | None = None, explain: bool = True) -> None:
+    """Raises InvalidDocument for a parsed document, of ``size`` bytes, that can't be defined.
+
+    Args:
+        explain: tell of all that is wrong with it, for which ``xmlschema`` may be loaded, which takes a second.
+    """
+    definition, problems = _examine(root, size, source, strict=True, explain=explain)
     if definition is not None and not problems:
-        problems = [problem for problem in _unsound(root, definition) if problem.severity == "error"]
+        problems = [problem for problem in _unsound(definition) if problem.severity == "error"]
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems, source=source)
 
@@ -93,43 +97,39 @@ def diff(before: Definition, after: Definition) -> list[Difference]:
     return differences(before, after, f"/{before.kind}")
 
 
-def _unsound(root: Element, definition: Definition) -> list[Problem]:
-    found = islice(definition.unsound(), _MOST_UNSOUND)
-    return told([Found(element=_element_of(root, node), reason=reason, severity=word) for node, reason, word in found])
+def _unsound(definition: Definition) -> list[Problem]:
+    found = list(islice(definition.unsound(), MOST_PROBLEMS))
+    places = xpaths(definition, {id(node) for node, _, _ in found}) if found else {}
+    told = [
+        Problem(line=node.line, xpath=places.get(id(node), f"/{definition.kind}"), reason=reason, severity=severity)
+        for node, reason, severity in found
+    ]
+    return sorted(told, key=lambda problem: problem.line)
 
 
-def _examine(root: Element, size: int, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
+def _examine(
+    root: Element, size: int, source: str | None, *, strict: bool, explain: bool = True
+) -> tuple[Definition | None, list[Problem]]:
     kind = str(root.tag)
     classes = definition_classes(kind)
     if not classes:
         reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
-    accepted = strict and size <= _QUICK and schema_for(kind).validate(root)
+    accepted = strict and size <= _QUICK and is_valid(kind, root)
     found: list[Found] = []
     definition = read_node(classes, root, found, trusting=accepted)
-    assert definition is None or isinstance(definition, Definition)
     problems = told(found) if found else []
-    if strict and not accepted and (problems or not schema_for(kind).validate(root)):
-        problems = _explained(root, kind, problems)
+    assert definition is None or isinstance(definition, Definition)
+    if strict and not accepted and (problems or not is_valid(kind, root)):
+        problems = _explained(root, kind, problems, explain)
     return definition, problems
 
 
-def _element_of(root: Element, node: Node) -> Element:
-    """The element that a node was read from: the first of its line that reads as it."""
-    for element in root.iter():
-        line: Any = element.sourceline
-        if line == node.line and read_node((type(node),), element, []) == node:
-            return element
-    return root
-
-
-def _explained(root: Element, kind: str, problems: list[Problem]) -> list[Problem]:
+def _explained(root: Element, kind: str, problems: list[Problem], explain: bool) -> list[Problem]:
     """With what the schema refuses where the definitions told of nothing; of all the rest they say it better."""
-    from engine.conf.explaining import explain
-
     told_at = {problem.xpath.partition("/@")[0] for problem in problems}
     told_at |= {xpath.rpartition("/")[0] for xpath in told_at}  # a child that is unknown is the parent's fault there
-    more = [problem for problem in explain(root, kind) if problem.xpath not in told_at]
+    more = [problem for problem in why_refused(root, kind) if problem.xpath not in told_at] if explain else []
     if not problems and not more:
         log: Any = schema_for(kind).error_log
         more = [Problem(line=log[0].line, xpath=f"/{kind}", reason=log[0].message)]

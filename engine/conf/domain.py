@@ -57,11 +57,14 @@ class DomainDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return parse_document(self.text, source=self.source)
 
 
-def parse_domain(text: str | bytes, *, source: str | None = None, validate: bool = False) -> DomainDefinition:
+def parse_domain(
+    text: str | bytes, *, source: str | None = None, validate: bool = False, explain: bool = True
+) -> DomainDefinition:
     """A domain document as a definition.
 
     Args:
         validate: hold it to all that libvirt's documents are held to, not only to what the engine itself needs.
+        explain: tell of all that is wrong with it then, for which a library is loaded.
 
     Raises:
         ConfigError: with the line, when it is not well-formed or what the engine needs is missing or wrong.
@@ -87,7 +90,7 @@ def parse_domain(text: str | bytes, *, source: str | None = None, validate: bool
     if validate:
         from engine.conf.documents import check_document  # which takes some time, the first time
 
-        check_document(root, size, source=source)
+        check_document(root, size, source=source, explain=explain)
     return DomainDefinition(
         type=domain_type,
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,13 @@ def explain(root: Element, kind: str) -> list[Problem]:
     size: Any = root.xpath("count(descendant::*) + count(descendant-or-self::*/@*)")
     if size > MOST_ELEMENTS:
         return []
-    return [_problem(root, error) for error in islice(_schema(kind).iter_errors(root), MOST_ERRORS)]
+    from xmlschema import XMLSchemaException
+
+    found: list[Problem] = []
+    # what it can't go on with at all (an xsi:type that there is not) the definitions have told of
+    with suppress(XMLSchemaException, KeyError, TypeError):
+        found += (_problem(root, error) for error in islice(_schema(kind).iter_errors(root), MOST_ERRORS))
+    return found
 
 
 @cache

@@ -410,13 +410,10 @@ async def check_cancelled_commands(setup: DriverSetup) -> None:
 
 
 async def _toggle(domain: Domain) -> None:
-    for last in (False, True):
-        try:
-            return await (domain.resume() if domain.state is State.PAUSED else domain.suspend())
-        except InvalidState:
-            if last:
-                raise
-            # what was cancelled was on its way, and carried out while this one waited for its turn
+    try:
+        await (domain.resume() if domain.state is State.PAUSED else domain.suspend())
+    except InvalidState:  # what was cancelled was on its way, and carried out while this one waited for its turn
+        await (domain.resume() if domain.state is State.PAUSED else domain.suspend())
 
 
 async def _start_quietly(domain: Domain) -> None:

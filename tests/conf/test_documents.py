@@ -91,3 +91,20 @@ def test_what_is_not_declared_is_taken_where_that_is_wanted() -> None:
     assert definition.other.attributes == (("extra", "1"),)
     with pytest.raises(InvalidDocument):
         parse("<secret private='x'/>", validate=False)  # that can't be understood
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_document_type_is_refused_in_any_encoding(encoding: str) -> None:
+    text = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE secret [<!ENTITY a 'b'>]><secret/>"
+    assert "document type" in refused(text.encode(encoding)) or "not well-formed" in refused(text.encode(encoding))
+
+
+def test_types_of_xml_schema_itself_are_refused() -> None:
+    text = "<secret xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'><usage xsi:type='Foo' type='tls'/></secret>"
+    assert any("unknown attribute" in problem.reason for problem in validate(text))
+
+
+def test_documents_that_differ_only_in_their_source_are_the_same() -> None:
+    one, other = (parse("<secret><description>a</description></secret>", source=name) for name in ("/x", "/y"))
+    assert one == other
+    assert len({one, other}) == 1

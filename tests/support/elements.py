@@ -9,7 +9,7 @@ from lxml import etree
 from engine.conf.nodes.node import Node
 from engine.conf.nodes.plan import nodes_of
 from engine.conf.nodes.reading import Found, read_node, told
-from engine.conf.nodes.writing import element_of
+from engine.conf.nodes.writing import text_of
 
 __all__ = ["problems_of", "read", "rewritten"]
 
@@ -34,7 +34,7 @@ def rewritten(of: Any, text: str) -> bool:
     element = etree.fromstring(text)
     node = read(of, text)
     assert isinstance(node, Node)
-    again = etree.fromstring(etree.tostring(element_of(str(element.tag), node)))
+    again = etree.fromstring(text_of(str(element.tag), node))
     return bool(_shape(again) == _shape(element) and read_node(nodes_of(of), again, []) == node)
 
 

@@ -70,11 +70,11 @@ def _keeps_its_rules(node: Node) -> bool:
     from lxml import etree
 
     from engine.conf.nodes.reading import Found, read_node
-    from engine.conf.nodes.writing import element_of
+    from engine.conf.nodes.writing import text_of
 
     found: list[Found] = []
     try:
-        read_node((type(node),), etree.fromstring(etree.tostring(element_of("it", node))), found)
+        read_node((type(node),), etree.fromstring(text_of("it", node)), found)
     except ValueError:
         return False
     return not found

@@ -106,8 +106,7 @@ def complete(
 ) -> D:
     """A domain of QEMU as libvirt 9 shows it once it is defined; whatever else there is comes back as it was.
 
-    What is given stays; numbers, sizes and names are written as libvirt does. The same again gives the same again,
-    but for what is made up: UUIDs and hardware addresses.
+    What is given stays; numbers, sizes and names are written as libvirt does.
 
     Args:
         capabilities: what is known of the hypervisor, such as ``present_qemu()``; without, no more than the domain

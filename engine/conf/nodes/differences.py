@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from lxml import etree
 
 from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.values import HIDDEN
-from engine.conf.nodes.writing import element_of
+from engine.conf.nodes.writing import text_of
 from engine.conf.units import to_bytes
 
 __all__ = ["Difference", "differences"]
 
 _LONGEST = 120
+# indentation, which a line has no room for
+_GAPS = re.compile(r"\n *(?=<)")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ class _Comparison:
         if before == after:
             return
         ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
-        same = before.size_fields if _size(before) == _size(after) else ()
+        same = before.size_fields if _size(before) == _size(after) is not None else ()
         for name in dict.fromkeys((*ours, *theirs)):
             if name in same or self._skips(type(before), name) or self._skips(type(after), name):
                 continue
@@ -116,12 +118,12 @@ class _Comparison:
 
 
 def _size(node: Node) -> int | None:
-    """In bytes, of a node that is a size; in KiB where no unit is given, as libvirt takes most."""
+    """In bytes, of a node that is a size; None where it has no unit, and not always the same without."""
     if not node.size_fields:
         return None
     number, unit = (getattr(node, name) for name in node.size_fields)
     try:
-        return to_bytes(number, unit or "KiB")
+        return to_bytes(number, unit or node.default_unit)
     except ValueError:
         return None
 
@@ -177,11 +179,22 @@ def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
     olds, news = dict(old.attributes), dict(new.attributes)
     for name in dict.fromkeys((*olds, *news)):
         if olds.get(name) != news.get(name):
-            yield _changed(f"{path}/@{name}", olds.get(name), news.get(name))
-    for child in dict.fromkeys((*old.children, *new.children)):
-        if (child in old.children) != (child in new.children):
-            gone = child in old.children
-            yield _changed(path, _short(child) if gone else None, None if gone else _short(child), "element")
+            shown = _unless_secret(name, olds.get(name)), _unless_secret(name, news.get(name))
+            yield _changed(f"{path}/@{name}", *shown)
+    gone, come = Counter(old.children) - Counter(new.children), Counter(new.children) - Counter(old.children)
+    for child in gone.elements():
+        yield _changed(path, _short(child), None, "element")
+    for child in come.elements():
+        yield _changed(path, None, _short(child), "element")
+    if not gone and not come and old.children != new.children:
+        yield Difference(
+            xpath=path, kind="changed", of="order", before=" ".join(old.children), after=" ".join(new.children)
+        )
+
+
+def _unless_secret(name: str, text: str | None) -> str | None:
+    """Nobody knows what an attribute that is not declared holds, but by its name."""
+    return HIDDEN if text is not None and "passw" in name.lower() else text
 
 
 def _changed(path: str, old: str | None, new: str | None, of: Literal["value", "element"] = "value") -> Difference:
@@ -200,7 +213,7 @@ def _written(field: Field, value: Any) -> str | None:
 
 
 def _shown(tag: str, node: Node | None) -> str | None:
-    return None if node is None else _short(etree.tostring(element_of(tag, node, hide=True), encoding="unicode"))
+    return None if node is None else _short(_GAPS.sub("", text_of(tag, node, hide=True)))
 
 
 def _short(text: str) -> str:

@@ -166,6 +166,8 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
     comes_last: ClassVar[bool] = False
     #: Of a size, the fields of the number and of its unit: a number of another unit may be the same.
     size_fields: ClassVar[tuple[str, ...]] = ()
+    #: The unit of a size that has none; "": that depends on where it stands.
+    default_unit: ClassVar[str] = ""
 
     def check(self) -> Iterator[str]:
         """What is wrong with it that no declaration says, as clauses."""
@@ -216,4 +218,6 @@ class Definition(Node):
             getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name not in skipped
         )
 
-    __hash__ = Node.__hash__
+    def __hash__(self) -> int:
+        skipped = ("line", "source")
+        return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name not in skipped)))

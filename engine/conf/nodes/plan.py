@@ -248,11 +248,12 @@ def _attributes(doc: str, known: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     _, _, section = doc.partition("Attributes:\n")
     for match in re.finditer(r"^ {8}(\w+(?:, \w+)*: .*(?:\n {9,}.*)*)", section, re.MULTILINE):
+        last: list[str] = []
         for part in re.split(r"[;.] (?=\w+(?:, \w+)*: )", " ".join(match[1].split())):
-            names, _, text = part.partition(": ")
-            if set(names.split(", ")) <= known:
-                found |= dict.fromkeys(names.split(", "), text)
-            elif found:  # only a sentence with a colon in it
-                last = next(reversed(found))
-                found[last] += f"; {part}"
+            head, _, text = part.partition(": ")
+            if set(names := head.split(", ")) <= known:
+                found |= dict.fromkeys(names, text)
+                last = names
+            else:  # only a sentence with a colon in it, or of a field that other shapes have
+                found |= {name: f"{found[name]}; {part}" for name in last}
     return found

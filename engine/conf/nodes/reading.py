@@ -19,7 +19,7 @@ from engine.errors import Problem
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["Found", "read_node", "told"]
+__all__ = ["MOST_PROBLEMS", "Found", "read_node", "told"]
 
 #: More than that of one document nobody reads, and each costs a look at its place.
 MOST_PROBLEMS = 1000
@@ -37,6 +37,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     allowed: tuple[str, ...] = ()
     severity: str = "error"
+    word: str = ""  # for which one that is near is looked for among what is allowed
 
 
 def read_node(nodes: Nodes, element: Element, problems: list[Found], *, trusting: bool = False) -> Node | None:
@@ -55,7 +56,7 @@ def told(problems: Sequence[Found]) -> list[Problem]:
         Problem(
             line=line_of(each.element) or 0,
             xpath=each.element.getroottree().getpath(each.element) + each.below,
-            reason=each.reason,
+            reason=each.reason + (suggest(each.word, each.allowed) if each.word else ""),
             value=each.value,
             allowed=each.allowed,
             severity=each.severity,
@@ -85,8 +86,10 @@ class _ShapesReader:
 
     def _prepare(self) -> Shapes:
         plans = [plan_of(node) for node in self._nodes]
-        # of such a type a schema can't say which shape's text may stand where
+        # of such types a schema can't say which shape's text may stand where
         self._mixed = any(plan.body for plan in plans) and any(plan.children for plan in plans)
+        holds = {(tag, bool(field.nodes or field.tags)) for plan in plans for tag, field in plan.children.items()}
+        self._mixed = self._mixed or len({tag for tag, _ in holds}) < len(holds)
         self._shapes = shapes = shapes_of(self._nodes)  # last: another thread may look
         return shapes
 
@@ -245,8 +248,7 @@ def _keep_attribute(
     """An attribute that is not declared."""
     kept = values.get("other") or Other()
     values["other"] = Other(attributes=(*kept.attributes, (name, text)))
-    if not name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
-        problems.append(_unknown(element, "attribute", name, tuple(plan.attributes), f"/@{name}"))
+    problems.append(_unknown(element, "attribute", name, tuple(plan.attributes), f"/@{name}"))
 
 
 def _keep_child(plan: Plan, child: Element, values: dict[str, Any], problems: list[Found]) -> None:
@@ -396,8 +398,10 @@ def _why_broken(rule: Rule, there: list[str], plan: Plan) -> str:
 # ---------------------------------------------------------------------------- what is wrong
 
 
-def _problem(element: Element, below: str, reason: str, *, value: str = "", allowed: Sequence[str] = ()) -> Found:
-    return Found(element=element, below=below, reason=reason, value=value, allowed=tuple(allowed))
+def _problem(
+    element: Element, below: str, reason: str, *, value: str = "", allowed: Sequence[str] = (), word: str = ""
+) -> Found:
+    return Found(element=element, below=below, reason=reason, value=value, allowed=tuple(allowed), word=word)
 
 
 def _shown(tag: Any) -> str:
@@ -410,9 +414,11 @@ def _short(text: str) -> str:
 
 
 def _unknown(element: Element, what: str, name: str, known: Sequence[str], below: str) -> Found:
-    shown = f"<{_shown(name)}>" if what == "element" else f"attribute '{_shown(name)}'"
+    word = _shown(name)
+    shown = f"<{word}>" if what == "element" else f"attribute '{word}'"
     names = tuple(_shown(each) for each in known)
-    return _problem(element, below, f"unknown {shown}{suggest(_shown(name), names)}", value=_shown(name), allowed=names)
+    word = "" if word in names else word  # only of another namespace
+    return _problem(element, below, f"unknown {shown}", value=_shown(name), allowed=names, word=word)
 
 
 def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value: ValueType | None) -> Found:
@@ -422,16 +428,15 @@ def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value
     allowed = tuple(word for each in words if isinstance(each, Choice | Words) for word in each.words)
     if len(allowed) > 1 and all(isinstance(each, Choice | Words) for each in words):
         return _wrong_value(element, below, name, text, allowed)
-    reason = f"'{_short(text)}' is not {exc}{suggest(text, allowed)}" if text.strip() else f"it is empty, and not {exc}"
-    return _problem(element, below, reason, value=_short(text), allowed=allowed or (str(exc),))
+    reason = f"'{_short(text)}' is not {exc}" if text.strip() else f"it is empty, and not {exc}"
+    word = _short(text) if allowed else ""
+    return _problem(element, below, reason, value=_short(text), allowed=allowed or (str(exc),), word=word)
 
 
 def _wrong_value(element: Element, below: str, name: str, text: str, allowed: Sequence[str]) -> Found:
-    near = suggest(text, tuple(allowed))
     shown = ", ".join(allowed) if len(allowed) <= 12 else f"{', '.join(allowed[:12])}, ..."
-    return _problem(
-        element, below, f"'{_short(text)}' is none of {shown}{near}", value=_short(text), allowed=tuple(allowed)
-    )
+    value = _short(text)
+    return _problem(element, below, f"'{value}' is none of {shown}", value=value, allowed=allowed, word=value)
 
 
 def _missing(element: Element, field: Field) -> Found:

@@ -91,10 +91,22 @@ ANY = Anything()
 HIDDEN = "***"
 
 
+class Hidden(str):
+    """A text that does not show itself in the ``repr`` of what holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+
 class Secret(Anything):
     """Any text, which is nobody's business."""
 
     secret = True
+
+    def read(self, text: str) -> str:
+        return Hidden(text)
 
 
 class Pattern:

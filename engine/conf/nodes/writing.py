@@ -1,19 +1,23 @@
-"""Nodes to elements: what was read is written again, in the order of the declarations."""
+"""Nodes to text: what was read is written again, in the order of the declarations.
+
+Made of strings, since a tree of elements would take several times as long.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
+import msgspec
 from lxml import etree
 
-from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Text
+from engine.conf.nodes.node import Attr, Body, Definition, Flag, Node, Open
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.values import HIDDEN
 
-if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
-
-__all__ = ["element_of", "write_document"]
+__all__ = ["text_of", "write_document"]
 
 #: How namespaces are called in what libvirt writes.
 PREFIXES = {
@@ -28,71 +32,177 @@ PREFIXES = {
     "urn:virengine:order:1": "order",
 }
 
+# there is only one empty tuple, and to compare nodes with it would take long
+_NONE_OF_THEM: tuple[()] = ()
+_SPECIAL = re.compile(r"[&<>\r]")
+_SPECIAL_IN_ATTRIBUTES = re.compile(r'[&<>"\r\n\t]')
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
+
 
 def write_document(definition: Definition) -> str:
     """The document as text, indented by two spaces, without an XML declaration."""
-    root = etree.Element(definition.kind, nsmap=_prefixes(definition))
-    _fill(root, definition)
-    _indent(root, 0)
-    return etree.tostring(root, encoding="unicode") + "\n"
+    return text_of(definition.kind, definition) + "\n"
 
 
-def _prefixes(definition: Definition) -> dict[str, str]:
-    """For the namespaces of the root's children; what is kept as text brings its own."""
-    fields = plan_of(type(definition)).fields
-    used = (f.tag[1:].partition("}")[0] for f in fields if f.tag.startswith("{") and getattr(definition, f.name))
-    return {PREFIXES.get(uri, f"ns{number}"): uri for number, uri in enumerate(used)}
-
-
-def element_of(tag: str, node: Node, *, hide: bool = False) -> Element:
+def text_of(tag: str, node: Node, *, hide: bool = False) -> str:
     """The node as an element of that name; ``hide``: for people's eyes, without its secrets."""
-    element = etree.Element(tag)
-    _fill(element, node, hide)
-    return element
+    uris = dict.fromkeys(_namespaces(node))
+    prefixes = {uri: PREFIXES.get(uri, f"ns{number}") for number, uri in enumerate(uris)}
+    declared = "".join(f' xmlns:{prefix}="{_attribute(uri)}"' for uri, prefix in prefixes.items())
+    out: list[str] = []
+    _Text(out, prefixes, hide).write(tag, node, "", declared)
+    return "".join(out)
 
 
-def _fill(element: Element, node: Node, hide: bool = False) -> None:
-    for field in plan_of(type(node)).fields:
-        value = getattr(node, field.name)
-        if value is None or value is False or value == ():
-            if value is False and field.place is not Flag:
-                _put(element, field, value, hide)
-            continue
-        for each in value if field.many else (value,):
-            _put(element, field, HIDDEN if hide and field.value is not None and field.value.secret else each, hide)
-    if node.other is not None:
-        for name, text in node.other.attributes:
-            element.set(name, text)
-        for child in node.other.children:
-            element.append(etree.fromstring(child))
+def _namespaces(node: Node) -> list[str]:
+    """Those of elements that are declared; what is kept as text brings its own."""
+    writer, values = _writer_of(type(node)), msgspec.structs.astuple(node)
+    there = [each for each in writer.foreign if not _is_nothing(values[each.at])]
+    found = [each.field.tag[1:].partition("}")[0] for each in there]
+    for child in writer.nodes:
+        value = values[child.at]
+        if value is not None and value is not _NONE_OF_THEM:
+            for each in value if child.many else (value,):
+                found += _namespaces(each)
+    return found
 
 
-def _put(element: Element, field: Field, value: Any, hide: bool) -> None:
-    place = field.place
-    if place is Attr:
-        element.set(field.tag, field.value.write(value))  # type: ignore[union-attr]
-    elif place is Child:
-        _fill(etree.SubElement(element, field.tag), value, hide)
-    elif place is Body:
-        element.text = field.value.write(value)  # type: ignore[union-attr]
-    elif place is Text:
-        etree.SubElement(element, field.tag).text = field.value.write(value)  # type: ignore[union-attr]
-    elif place is Flag:
-        etree.SubElement(element, field.tag)
-    elif place is Children:
-        tag = next(tag for tag, nodes in field.tags if isinstance(value, nodes))
-        _fill(etree.SubElement(element, tag), value, hide)
-    else:
-        assert place is Open
-        element.append(etree.fromstring(value))
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is False or value is _NONE_OF_THEM
 
 
-def _indent(element: Element, depth: int) -> None:
-    """As ``etree.indent``, but where there is text it stays as it is."""
+class _Child(NamedTuple):
+    field: Field
+    at: int
+    many: bool
+
+
+class _Writer:
+    """The fields of a class, by how they are written."""
+
+    def __init__(self, cls: type[Node]) -> None:
+        fields = plan_of(cls).fields
+        at = {name: number for number, name in enumerate(cls.__struct_fields__)}
+        own = [field for field in fields if field.place is Attr]
+        self.attributes = [(at[f.name], f.tag, f.value.write, f.value.secret) for f in own if f.value is not None]
+        self.body = next((field for field in fields if field.place is Body), None)
+        inside = [field for field in fields if field.place not in (Attr, Body)]
+        self.children = [_Child(field, at[field.name], field.many or field.place is Open) for field in inside]
+        self.foreign = [child for child in self.children if child.field.tag.startswith("{")]
+        self.nodes = [child for child in self.children if child.field.nodes or child.field.tags]
+
+
+@cache
+def _writer_of(cls: type[Node]) -> _Writer:
+    return _Writer(cls)
+
+
+class _Text:
+    """One document as it is written."""
+
+    def __init__(self, out: list[str], prefixes: dict[str, str], hide: bool) -> None:
+        self._out, self._prefixes, self._hide = out, prefixes, hide
+
+    def write(self, tag: str, node: Node, indent: str, declared: str = "") -> None:
+        writer = _writer_of(type(node))
+        name = self._name(tag) if tag[0] == "{" else tag
+        head = f"<{name}{declared}"
+        values = msgspec.structs.astuple(node)
+        for index, attribute, write, secret in writer.attributes:
+            value = values[index]
+            if value is not None:
+                head += f' {attribute}="{HIDDEN if secret and self._hide else _attribute(write(value))}"'
+        other = node.other
+        if other is not None:
+            head += "".join(f' {self._other_name(name)}="{_attribute(text)}"' for name, text in other.attributes)
+        out = self._out
+        out.append(head)
+        begin = len(out)
+        body = self._body(writer, node)
+        # beside text of its own nothing may be moved
+        inner = "" if body else f"\n{indent}  " if indent else "\n  "
+        for child in writer.children:
+            value = values[child.at]
+            if value is None or value is False or value is _NONE_OF_THEM:
+                continue
+            if child.many:
+                for each in value:
+                    self._child(child.field, each, inner)
+            else:
+                self._child(child.field, value, inner)
+        if other is not None:
+            for raw in other.children:
+                self._raw(raw, inner)
+        if len(out) > begin or body:
+            out.insert(begin, f">{body}")
+            out.append(f"</{name}>" if body else f"\n{indent}</{name}>" if indent else f"\n</{name}>")
+        else:
+            out.append("/>")
+
+    def _body(self, writer: _Writer, node: Node) -> str:
+        if writer.body is None or writer.body.value is None:
+            return ""
+        value = getattr(node, writer.body.name)
+        return "" if value is None else _text(self._shown(writer.body, value))
+
+    def _shown(self, field: Field, value: Any) -> str:
+        assert field.value is not None
+        return HIDDEN if self._hide and field.value.secret else field.value.write(value)
+
+    def _child(self, field: Field, value: Any, inner: str) -> None:
+        if field.place is Open:
+            self._raw(value, inner)
+            return
+        self._out.append(inner)
+        if field.tags:
+            self.write(next(tag for tag, nodes in field.tags if isinstance(value, nodes)), value, inner[1:])
+        elif field.nodes:
+            self.write(field.tag, value, inner[1:])
+        else:
+            name = self._name(field.tag) if field.tag[0] == "{" else field.tag
+            text = "" if field.place is Flag else _text(self._shown(field, value))
+            self._out.append(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
+
+    def _raw(self, raw: str, inner: str) -> None:
+        element = etree.fromstring(raw)
+        if inner:
+            _indent(element, inner)
+        self._out.append(inner + etree.tostring(element, encoding="unicode"))
+
+    def _name(self, tag: str) -> str:
+        uri, _, name = tag[1:].partition("}")
+        return f"{self._prefixes[uri]}:{name}"
+
+    def _other_name(self, name: str) -> str:
+        """Of an attribute that is not declared: the namespace of one that has one is declared on the spot."""
+        if not name.startswith("{"):
+            return name
+        uri, _, local = name[1:].partition("}")
+        prefix = "xml" if uri == "http://www.w3.org/XML/1998/namespace" else f"a{len(self._out)}"
+        return f"{prefix}:{local}" if prefix == "xml" else f'xmlns:{prefix}="{_attribute(uri)}" {prefix}:{local}'
+
+
+def _escape(match: re.Match[str]) -> str:
+    return _ESCAPES[match[0]]
+
+
+def _escaper(special: re.Pattern[str]) -> Callable[[str], str]:
+    def escaped(text: str) -> str:
+        return special.sub(_escape, text) if special.search(text) else text
+
+    return escaped
+
+
+_text = _escaper(_SPECIAL)
+_attribute = _escaper(_SPECIAL_IN_ATTRIBUTES)
+
+
+def _indent(element: Any, inner: str) -> None:
+    """What stands in it, where there is no text; ``inner``: a line end and the element's own indentation."""
     texts = (element.text, *(child.tail for child in element))
     if not len(element) or any(text is not None and text.strip() for text in texts):
         return
-    element.text = "\n" + "  " * (depth + 1)
+    element.text = f"{inner}  "
     for child in element:
-        _indent(child, depth + 1)
-        child.tail = "\n" + "  " * (depth + (1 if child.getnext() is not None else 0))
+        _indent(child, f"{inner}  ")
+        child.tail = f"{inner}  " if child.getnext() is not None else inner

@@ -170,7 +170,7 @@ def test_what_was_written_is_written_again() -> None:
     assert format(domain) == (
         '<domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0" type="kvm">\n'
         "  <name>web</name>\n"
-        "  <genid></genid>\n"
+        "  <genid/>\n"
         '  <memory unit="GiB" dumpCore="off">02</memory>\n'
         '  <vcpu current="01">4</vcpu>\n'
         "  <os>\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from engine.conf import parse_domain
@@ -81,3 +83,11 @@ def test_a_mac_address_twice_is_only_a_warning() -> None:
 )  # fmt: skip
 def test_what_is_sound(devices: str, before: str) -> None:
     assert validate(domain(devices, before), references=True) == []
+
+
+def test_many_that_clash_in_one_line_are_told_in_their_places_at_once() -> None:
+    disk = DISK.format("vda", "").strip()
+    begin = time.process_time()
+    problems = validate(domain(disk * 3000), references=True)
+    assert time.process_time() - begin < 20  # it took the square of their number
+    assert [problem.xpath for problem in problems[:2]] == ["/domain/devices/disk[2]", "/domain/devices/disk[3]"]

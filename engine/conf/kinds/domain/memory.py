@@ -35,6 +35,7 @@ class Memory(ScaledInteger):
         dump_core: whether a dump of the hypervisor's process holds it. For QEMU.
     """
 
+    default_unit = "KiB"
     dump_core: Annotated[OnOff | None, Attr("dumpCore")] = None
 
 
@@ -45,6 +46,7 @@ class MaxMemory(ScaledInteger):
         slots: how many memory devices there may be.
     """
 
+    default_unit = "KiB"
     slots: UnsignedInt
 
 

@@ -81,7 +81,8 @@ class Panic(Device):
     """What tells the host that the guest's kernel gave up.
 
     Attributes:
-        model: isa: pvpanic on ISA; pvpanic: on PCI (newer than libvirt 9.0); hyperv: as Windows tells it. pSeries and S/390 guests have their own from the start.
+        model: isa: pvpanic on ISA; pvpanic: on PCI (newer than libvirt 9.0); hyperv: as Windows tells it. pSeries and
+            S/390 guests have their own from the start.
         address: of isa; its I/O port is 0x505 when it is left out.
     """
 
