@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Generator
+from functools import cache
 
 import pytest
 from interop import corpus
@@ -24,6 +25,7 @@ def _no_qemu() -> str | None:
     return guests.boot_sector_unavailable()
 
 
+@cache  # it is fetched or not, and not tried again for each test
 def _no_corpus() -> str | None:
     try:
         corpus.corpus()

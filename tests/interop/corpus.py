@@ -67,20 +67,36 @@ def _fetch(home: Path) -> None:
     with tempfile.TemporaryDirectory(dir=home, prefix=".fetching-") as work:
         folder = Path(work)
         (folder / "lists" / "partial").mkdir(parents=True)
-        signed = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
-        (folder / "sources.list").write_text(f"deb-src {signed}http://deb.debian.org/debian bookworm main\n")
+        (folder / "sources.list").write_text(_sources(folder))
         own = {"Dir::Etc::SourceList": folder / "sources.list", "Dir::Etc::SourceParts": "/dev/null"}
         own |= {"Dir::State::Lists": folder / "lists", "Dir::Cache": folder, "APT::Sandbox::User": "root"}
         options = [word for name, value in own.items() for word in ("-o", f"{name}={value}")]
-        for command in (["update"], ["source", "--download-only", "libvirt"]):
-            done = subprocess.run(
-                ["apt-get", *options, *command], cwd=folder, capture_output=True, text=True, timeout=600, check=False
-            )
-            if done.returncode:
-                raise CorpusUnavailable(f"apt-get {command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
-        if _digest(folder / _ORIG) != _SHA256:
-            raise CorpusUnavailable(f"{_ORIG} is not the file it was")
+        _apt(folder, *options, "update")
+        _apt(folder, *options, "source", "--download-only", "libvirt")
+        if not (folder / _ORIG).is_file() or _digest(folder / _ORIG) != _SHA256:
+            raise CorpusUnavailable(f"this Debian's libvirt is not {VERSION}: there is no {_ORIG} of it")
         (folder / _ORIG).replace(home / _ORIG)
+
+
+def _sources(folder: Path) -> str:
+    """Source packages from wherever this machine has Debian's packages from."""
+    targets = "$(CREATED_BY)|$(ORIGIN)|$(COMPONENT)|$(REPO_URI)|$(RELEASE)"
+    lines = {tuple(line.split("|")) for line in _apt(folder, "indextargets", "--format", targets).splitlines()}
+    found = sorted(where for by, origin, part, *where in lines if (by, origin, part) == ("Packages", "Debian", "main"))
+    if not found:
+        raise CorpusUnavailable("apt has no packages of Debian's here; apt-get update may be needed")
+    signed = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
+    return "".join(f"deb-src {signed}{uri} {release} main\n" for uri, release in found)
+
+
+def _apt(folder: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(["apt-get", *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired as exc:
+        raise CorpusUnavailable("apt-get took longer than two minutes") from exc
+    if done.returncode:
+        raise CorpusUnavailable(f"apt-get failed: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+    return done.stdout
 
 
 def _digest(file: Path) -> str:
