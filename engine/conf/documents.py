@@ -64,7 +64,9 @@ def validate(
     root = parse_document(text, source=source, limits=limits)
     definition, problems = _examine(root, len(text), source, strict=True)
     if references and definition is not None and not problems:
-        return [msgspec.structs.replace(problem, severity="warning") for problem in _unsound(definition)]
+        return [
+            msgspec.structs.replace(problem, severity="warning") for problem in _unsound(definition, "error", "warning")
+        ]
     return problems
 
 
@@ -76,7 +78,7 @@ def check_document(root: Element, size: int, *, source: str | None = None, expla
     """
     definition, problems = _examine(root, size, source, strict=True, explain=explain)
     if definition is not None and not problems:
-        problems = [problem for problem in _unsound(definition) if problem.severity == "error"]
+        problems = _unsound(definition, "error")
     if any(problem.severity == "error" for problem in problems):
         raise InvalidDocument(problems, source=source)
 
@@ -97,8 +99,8 @@ def diff(before: Definition, after: Definition) -> list[Difference]:
     return differences(before, after, f"/{before.kind}")
 
 
-def _unsound(definition: Definition) -> list[Problem]:
-    found = list(islice(definition.unsound(), MOST_PROBLEMS))
+def _unsound(definition: Definition, *severities: str) -> list[Problem]:
+    found = list(islice((each for each in definition.unsound() if each[2] in severities), MOST_PROBLEMS))
     places = xpaths(definition, {id(node) for node, _, _ in found}) if found else {}
     told = [
         Problem(line=node.line, xpath=places.get(id(node), f"/{definition.kind}"), reason=reason, severity=severity)
@@ -132,5 +134,7 @@ def _explained(root: Element, kind: str, problems: list[Problem], explain: bool)
     more = [problem for problem in why_refused(root, kind) if problem.xpath not in told_at] if explain else []
     if not problems and not more:
         log: Any = schema_for(kind).error_log
-        more = [Problem(line=log[0].line, xpath=f"/{kind}", reason=log[0].message)]
+        said = [(error.line, error.message) for error in log]
+        line, reason = said[0] if said else (line_of(root) or 0, "the schema does not take it")
+        more = [Problem(line=line, xpath=f"/{kind}", reason=reason)]
     return sorted([*problems, *more], key=lambda problem: problem.line)

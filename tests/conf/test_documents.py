@@ -108,3 +108,9 @@ def test_documents_that_differ_only_in_their_source_are_the_same() -> None:
     one, other = (parse("<secret><description>a</description></secret>", source=name) for name in ("/x", "/y"))
     assert one == other
     assert len({one, other}) == 1
+
+
+def test_what_only_libxml2_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.conf.documents.is_valid", lambda kind, root: False)
+    [problem] = validate("<secret><description>a</description></secret>")
+    assert (problem.line, problem.xpath, problem.reason) == (1, "/secret", "the schema does not take it")

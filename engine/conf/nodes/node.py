@@ -158,6 +158,8 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
 
     line: int = 0
     other: Other | None = None
+    #: The fields that make no difference.
+    not_compared: ClassVar[frozenset[str]] = frozenset({"line"})
     #: Which fields may be there with which.
     rules: ClassVar[tuple[Rule, ...]] = ()
     #: What tells it from its like, the first that it has of these: fields, ``target.dev``, or several with spaces.
@@ -176,13 +178,15 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "line")
+        apart = self.not_compared
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name not in apart)
 
     def __ne__(self, other: object) -> bool:
         return not self == other  # else the struct's own would compare identities
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name != "line")))
+        apart = self.not_compared
+        return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name not in apart)))
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -202,6 +206,7 @@ class Definition(Node):
         source: the file it came from, or None.
     """
 
+    not_compared = frozenset({"line", "source"})
     source: str | None = None
     #: The tag of its root.
     kind: ClassVar[str] = ""
@@ -209,15 +214,3 @@ class Definition(Node):
     def unsound(self) -> Iterator[tuple[Node, str, str]]:
         """What is taken twice, or named and not there: the node, the reason, the severity."""
         yield from ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        skipped = ("line", "source")
-        return all(
-            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name not in skipped
-        )
-
-    def __hash__(self) -> int:
-        skipped = ("line", "source")
-        return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name not in skipped)))

@@ -36,7 +36,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     value: str = ""
     allowed: tuple[str, ...] = ()
-    severity: str = "error"
     word: str = ""  # for which one that is near is looked for among what is allowed
 
 
@@ -59,7 +58,6 @@ def told(problems: Sequence[Found]) -> list[Problem]:
             reason=each.reason + (suggest(each.word, each.allowed) if each.word else ""),
             value=each.value,
             allowed=each.allowed,
-            severity=each.severity,
         )
         for each in problems[:MOST_PROBLEMS]
     ]

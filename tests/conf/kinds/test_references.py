@@ -91,3 +91,9 @@ def test_many_that_clash_in_one_line_are_told_in_their_places_at_once() -> None:
     problems = validate(domain(disk * 3000), references=True)
     assert time.process_time() - begin < 20  # it took the square of their number
     assert [problem.xpath for problem in problems[:2]] == ["/domain/devices/disk[2]", "/domain/devices/disk[3]"]
+
+
+def test_warnings_without_end_hide_no_error() -> None:
+    text = domain(NIC.format(1, "") * 1500 + DISK.format("vda", "<driver name='qemu' iothread='2'/>"))
+    with pytest.raises(InvalidDocument, match="there is no iothread 2"):
+        parse_domain(text, validate=True)
