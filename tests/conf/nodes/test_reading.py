@@ -5,16 +5,19 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import pytest
 from lxml import etree
 from support.shop import Box, Card, Cash, Lamp, Shop, Thing
 
-from engine.conf.nodes.node import Other
+from engine.conf.nodes.node import Definition, Node, Other
+from engine.conf.nodes.node import Text as TextChild
 from engine.conf.nodes.reading import MOST_PROBLEMS, Found, read_node, told
 from engine.conf.nodes.values import Written
 from engine.conf.nodes.writing import write_document
+from engine.conf.nodes.xsd import schema_of
 
 FULL = """\
 <shop number='0x0f' big='yes' doorWidth='120' xmlns:o='urn:virengine:shop'>
@@ -224,3 +227,46 @@ def test_a_comment_parts_no_text() -> None:
     assert isinstance(thing, Thing)
     assert thing.price is not None
     assert thing.price.amount == 12
+
+
+class Told(Node):
+    """An element that is a text in one shape of its parent, and has parts in another."""
+
+    name: str
+
+
+class Texts(Node):
+    kind: Literal["texts"]
+    word: Annotated[str, TextChild]
+
+
+class Parts(Node):
+    kind: Literal["parts"]
+    word: Told
+
+
+def test_text_where_another_shape_has_some_is_seen_whatever_a_schema_says() -> None:
+    """Both shapes are one type in a schema, which lets text stand in either."""
+    schema = etree.XMLSchema(etree.fromstring(schema_of("it", (Texts, Parts)).encode()))
+    element = etree.fromstring("<it kind='parts'><word name='x'>stray</word></it>")
+    assert schema.validate(element)
+    found: list[Found] = []
+    read_node((Texts, Parts), element, found, trusting=True)
+    assert [str(problem) for problem in told(found)] == ["/it/word: it may hold no text"]
+
+
+SPACE = "urn:virengine:elsewhere"
+
+
+class Elsewhere(Definition):
+    kind: ClassVar[str] = "place"
+    note: Annotated[str | None, TextChild("note", namespace=SPACE)] = None
+    inner: Elsewhere | None = None
+
+
+@pytest.mark.parametrize("note", ["", "a"])
+def test_a_namespace_is_declared_for_whatever_is_of_it(note: str) -> None:
+    place = Elsewhere(inner=Elsewhere(note=note))
+    root = etree.fromstring(write_document(place))
+    assert root.findtext(f"inner/{{{SPACE}}}note") == note
+    assert read_node((Elsewhere,), root, []) == place
