@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from engine import (
     State,
 )
 from engine.drivers.test import TestDriver
+from engine.errors import InvalidDocument, Problem
 from engine.events.commands import DomainCommand, StartDomain
 
 DEFAULT = "test:///default"
@@ -77,6 +79,22 @@ async def test_a_closed_engine_says_so() -> None:
     with pytest.raises(EngineClosed):
         async with engine:
             pass
+
+
+async def test_a_wrong_document_is_explained_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That loads a library, and takes a second the first time."""
+    asked: list[bool] = []
+
+    def explain(root: object, kind: str) -> list[Problem]:
+        asked.append(threading.current_thread() is threading.main_thread())
+        return []
+
+    monkeypatch.setattr("engine.conf.documents.why_refused", explain)
+    async with memory() as engine:
+        await engine.define(xml("web"))
+        with pytest.raises(InvalidDocument, match="unknown <clok>"):
+            await engine.define(xml("odd").replace("</name>", "</name><clok/>"))
+    assert asked == [False]
 
 
 async def test_closing_is_prompt_when_the_caller_is_cancelled() -> None:

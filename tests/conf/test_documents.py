@@ -6,9 +6,11 @@ import sys
 import time
 
 import pytest
+from lxml import etree
 
 from engine.conf.document import Limits
 from engine.conf.documents import parse, validate
+from engine.conf.schemas import is_valid
 from engine.errors import ConfigError, InvalidDocument
 
 
@@ -114,3 +116,12 @@ def test_what_only_libxml2_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("engine.conf.documents.is_valid", lambda kind, root: False)
     [problem] = validate("<secret><description>a</description></secret>")
     assert (problem.line, problem.xpath, problem.reason) == (1, "/secret", "the schema does not take it")
+
+
+def test_a_document_that_libxml2_gives_up_on_is_none_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Schema:
+        def validate(self, root: object) -> bool:
+            raise etree.XMLSchemaValidateError("Internal error in XML Schema validation.")
+
+    monkeypatch.setattr("engine.conf.schemas.schema_for", lambda kind: Schema())
+    assert not is_valid("secret", etree.fromstring("<secret/>"))

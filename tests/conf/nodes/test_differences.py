@@ -110,6 +110,10 @@ def test_secrets_are_not_shown() -> None:
     found: list[Found] = []
     read_node((Purse,), etree.fromstring("<purse code='hunter2'/>"), found)
     assert [str(problem) for problem in problems_of(found)] == ["/purse/@code: it is not four digits"]
+    read = read_node((Purse,), etree.fromstring("<purse pin='hunter2'/>"), [])
+    assert isinstance(read, Purse)
+    assert read.pin == "hunter2"
+    assert "hunter2" not in repr(read)
 
 
 def test_sizes_are_compared_and_not_their_units() -> None:
@@ -117,6 +121,7 @@ def test_sizes_are_compared_and_not_their_units() -> None:
         return Purse(room=ScaledInteger(value=value, unit=unit))
 
     assert differences(purse(1, "MiB"), purse(1024, "KiB"), "/purse") == []
+    assert len(differences(purse(1, None), purse(2, None), "/purse")) == 1
     assert len(differences(purse(1, "MiB"), purse(1024, None), "/purse")) == 2  # whose unit depends on where it stands
     [difference] = differences(purse(1, "MiB"), purse(1, "MB"), "/purse")
     assert str(difference) == "/purse/room/@unit: 'MiB' became 'MB'"
