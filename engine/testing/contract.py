@@ -403,17 +403,10 @@ async def check_cancelled_commands(setup: DriverSetup) -> None:
                     tasks.cancel_scope.cancel()
                 assert not web.busy
                 if command is not Command.DESTROY:  # which may be carried out yet
-                    await _toggle(web)
+                    await (web.resume() if web.state is State.PAUSED else web.suspend())
                 if web.active:
                     await web.destroy()
                 assert web.state is State.SHUTOFF, web.state
-
-
-async def _toggle(domain: Domain) -> None:
-    try:
-        await (domain.resume() if domain.state is State.PAUSED else domain.suspend())
-    except InvalidState:  # what was cancelled was on its way, and carried out while this one waited for its turn
-        await (domain.resume() if domain.state is State.PAUSED else domain.suspend())
 
 
 async def _start_quietly(domain: Domain) -> None:

@@ -41,6 +41,8 @@ from engine.util.unix import connect_unix
 __all__ = ["QemuDriver"]
 
 _PATHS = ("/system", "/session")
+# seconds that QEMU has to say what became of a command that was cancelled: it takes it milliseconds, unless it hangs
+_SETTLES = 1.0
 
 
 class QemuDriver(Driver):
@@ -357,14 +359,14 @@ class QemuDriver(Driver):
 
     async def suspend(self, domain: DomainHandle) -> None:
         guest = await self._reachable(domain)
-        await guest.execute("stop")
+        await guest.execute("stop", settle=_SETTLES)
         if not guest.paused:  # QEMU did not tell: it was so already
             guest.paused = True
             domain.report(Report.SUSPENDED)
 
     async def resume(self, domain: DomainHandle) -> None:
         guest = await self._reachable(domain)
-        await guest.execute("cont")
+        await guest.execute("cont", settle=_SETTLES)
         if guest.paused:
             guest.paused = False
             domain.report(Report.RESUMED)

@@ -173,13 +173,21 @@ class QmpConnection:
         await self.execute("qmp_capabilities", timeout=seconds)
 
     async def execute(
-        self, name: str, arguments: dict[str, Any] | None = None, *, fd: int = -1, timeout: float | None = None
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        fd: int = -1,
+        timeout: float | None = None,
+        settle: float = 0.0,
     ) -> Any:
         """Run one command; what it returned.
 
         Args:
             fd: a descriptor to send along (for ``getfd`` and ``add-fd``); the caller keeps and closes its own.
             timeout: seconds; None: the connection's.
+            settle: seconds that a cancelled command which was sent is waited for all the same, so that what it brought
+                about is known when this returns.
 
         Raises:
             QmpError: QEMU refused it. HostError: the descriptor can't be passed. CommandTimeout. ConnectionBroken.
@@ -187,10 +195,16 @@ class QmpConnection:
         identifier, self._next = self._next, self._next + 1
         seconds = self._timeout if timeout is None else timeout
         pending = self._pending[identifier] = _Pending()
+        sent = False
         try:
             with anyio.move_on_after(seconds):
                 await self._send(command(name, arguments or {}, identifier), fd, pending)
+                sent = True
                 await pending.done.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(settle if sent else 0.0, shield=True):
+                await pending.done.wait()
+            raise
         finally:
             self._pending.pop(identifier, None)
         match pending.answer:

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,31 @@ async def test_a_descriptor_that_can_not_be_passed_fails_its_command_and_no_othe
                 await qmp.execute("getfd", {"fdname": "saved"}, fd=file.fileno())
         tasks.start_soon(answer)
         assert await qmp.execute("cont") == {}
+
+
+async def test_a_cancelled_command_that_is_on_its_way_is_settled() -> None:
+    told: list[str] = []
+    async with conversation(lambda notice: told.append(notice.name)) as (qmp, peer):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(qmp.execute, "stop", settle=60.0))
+                asked = await peer.hear()
+                scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()
+                    await peer.say({"event": "STOP"}, {"return": {}, "id": asked["id"]})
+        assert scope.cancelled_caught
+        assert told == ["STOP"]
+
+
+async def test_a_cancelled_command_is_not_waited_for_without_end() -> None:
+    async with conversation() as (qmp, peer):
+        with anyio.fail_after(20), anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(qmp.execute, "stop", settle=0.05))
+                await peer.hear()
+                scope.cancel()
+        assert scope.cancelled_caught
 
 
 async def test_an_event_before_nonsense_is_told_and_the_nonsense_is_noticed_at_once() -> None:
