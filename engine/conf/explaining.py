@@ -31,7 +31,7 @@ def explain(root: Element, kind: str) -> list[Problem]:
 
     found: list[Problem] = []
     # what it can't go on with at all (an xsi:type that there is not) the definitions have told of
-    with suppress(XMLSchemaException, KeyError, TypeError):
+    with suppress(XMLSchemaException):
         found += (_problem(root, error) for error in islice(_schema(kind).iter_errors(root), MOST_ERRORS))
     return found
 
