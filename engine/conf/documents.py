@@ -76,7 +76,9 @@ def check_document(root: Element, size: int, *, source: str | None = None, expla
     Args:
         explain: tell of all that is wrong with it, for which ``xmlschema`` may be loaded, which takes a second.
     """
-    definition, problems = _examine(root, size, source, strict=True, explain=explain)
+    definition, problems = _read(root, source)
+    if problems and explain:
+        definition, problems = _examine(root, size, source, strict=True)
     if definition is not None and not problems:
         problems = _unsound(definition, "error")
     if any(problem.severity == "error" for problem in problems):
@@ -109,29 +111,34 @@ def _unsound(definition: Definition, *severities: str) -> list[Problem]:
     return sorted(told, key=lambda problem: problem.line)
 
 
-def _examine(
-    root: Element, size: int, source: str | None, *, strict: bool, explain: bool = True
-) -> tuple[Definition | None, list[Problem]]:
+def _read(root: Element, source: str | None, *, trusting: bool = False) -> tuple[Definition | None, list[Problem]]:
+    """By the declarations alone: they refuse whatever the schema refuses, which is made of them."""
     kind = str(root.tag)
     classes = definition_classes(kind)
     if not classes:
         reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
-    accepted = strict and size <= _QUICK and is_valid(kind, root)
     found: list[Found] = []
-    definition = read_node(classes, root, found, trusting=accepted)
-    problems = told(found) if found else []
+    definition = read_node(classes, root, found, trusting=trusting)
     assert definition is None or isinstance(definition, Definition)
+    return definition, told(found) if found else []
+
+
+def _examine(root: Element, size: int, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
+    kind = str(root.tag)
+    quick = strict and size <= _QUICK and kind in KINDS
+    accepted = quick and is_valid(kind, root)
+    definition, problems = _read(root, source, trusting=accepted)
     if strict and not accepted and (problems or not is_valid(kind, root)):
-        problems = _explained(root, kind, problems, explain)
+        problems = _explained(root, kind, problems)
     return definition, problems
 
 
-def _explained(root: Element, kind: str, problems: list[Problem], explain: bool) -> list[Problem]:
+def _explained(root: Element, kind: str, problems: list[Problem]) -> list[Problem]:
     """With what the schema refuses where the definitions told of nothing; of all the rest they say it better."""
     told_at = {problem.xpath.partition("/@")[0] for problem in problems}
     told_at |= {xpath.rpartition("/")[0] for xpath in told_at}  # a child that is unknown is the parent's fault there
-    more = [problem for problem in why_refused(root, kind) if problem.xpath not in told_at] if explain else []
+    more = [problem for problem in why_refused(root, kind) if problem.xpath not in told_at]
     if not problems and not more:
         log: Any = schema_for(kind).error_log
         said = [(error.line, error.message) for error in log]

@@ -12,6 +12,8 @@ from interop.agreement import ORACLES, Subject, mutations
 from lxml import etree
 
 from engine.conf.documents import diff, format, parse
+from engine.conf.kinds.registry import definition_classes
+from engine.conf.nodes.reading import Found, read_node
 from engine.conf.schemas import schema_file, schema_for
 from engine.errors import ConfigError
 
@@ -50,6 +52,16 @@ def test_mutations_are_taken_or_refused_as_libvirt_does(subject: Subject) -> Non
         root = etree.fromstring(text, etree.XMLParser(remove_comments=True))
         label, mutant = draw.choice([(label, etree.tostring(tree)) for label, tree in mutations(root)])
         assert bool(subject.theirs(mutant)) is bool(subject.ours(mutant)), f"{file.name}: {label}"
+        assert bool(declared(subject.name, mutant)) is bool(subject.ours(mutant)), f"{file.name}: {label}"
+
+
+def declared(kind: str, text: bytes) -> list[Found]:
+    """What the declarations refuse by themselves, which is what a document is held to when it is defined."""
+    found: list[Found] = []
+    root = etree.fromstring(text)
+    if root.tag == kind:
+        read_node(definition_classes(kind), root, found)
+    return found if root.tag == kind else [Found(element=root, reason="another kind")]
 
 
 def test_nothing_is_lost(subject: Subject) -> None:

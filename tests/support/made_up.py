@@ -88,11 +88,9 @@ def _field(field: Field, depth: int) -> st.SearchStrategy[Any]:
         own = f'<o:x xmlns:o="{field.namespace}" b="2"/>'
         foreign = _FOREIGN if field.namespace.startswith("##") else (own,)
         return st.lists(st.sampled_from(foreign), max_size=2).map(tuple)
-    if field.nodes:
-        one = st.deferred(lambda: st.one_of([_nodes(node, depth - 1) for node in field.nodes]))
-    elif field.tags:
-        all_of_them = [node for _, of in field.tags for node in of]
-        one = st.deferred(lambda: st.one_of([_nodes(node, depth - 1) for node in all_of_them]))
+    if field.tags or field.nodes:
+        classes = [node for _, of in field.tags for node in of] if field.tags else field.nodes
+        one = st.deferred(lambda: st.one_of([_nodes(node, depth - 1) for node in classes]))
     else:
         assert field.value is not None
         one = values(field.value)

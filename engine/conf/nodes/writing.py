@@ -155,7 +155,10 @@ class _Text:
             return
         self._out.append(inner)
         if field.tags:
-            self.write(next(tag for tag, nodes in field.tags if isinstance(value, nodes)), value, inner[1:])
+            tag = next((tag for tag, nodes in field.tags if isinstance(value, nodes)), None)
+            if tag is None:
+                raise TypeError(f"'{field.name}' can't hold a {type(value).__name__}")
+            self.write(tag, value, inner[1:])
         elif field.nodes:
             self.write(field.tag, value, inner[1:])
         else:

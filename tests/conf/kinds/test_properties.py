@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import cast
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from lxml import etree
 from support.made_up import nodes
 
+from engine.conf.document import parse_document
 from engine.conf.documents import diff, format, parse, validate
 from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.node import Definition
+from engine.conf.nodes.reading import Found, read_node
 from engine.conf.schemas import schema_for
 from engine.errors import ConfigError
 
@@ -50,6 +53,11 @@ def test_a_broken_document_raises_nothing_but_what_it_should(kind: str, data: st
             check(broken)
         except ConfigError as exc:
             assert str(exc)
+    with suppress(ConfigError):
+        root = parse_document(broken)
+        found: list[Found] = []
+        read_node(definition_classes(kind), root, found)
+        assert found or root.tag != kind or schema_for(kind).validate(root), "the schema refuses more"
 
 
 @settings(max_examples=200, deadline=None)

@@ -270,3 +270,8 @@ def test_a_namespace_is_declared_for_whatever_is_of_it(note: str) -> None:
     root = etree.fromstring(write_document(place))
     assert root.findtext(f"inner/{{{SPACE}}}note") == note
     assert read_node((Elsewhere,), root, []) == place
+
+
+def test_a_node_that_does_not_belong_there_is_refused_when_it_is_written() -> None:
+    with pytest.raises(TypeError, match="'pays' can't hold a Box"):
+        write_document(Shop(owner="Ada", pays=(Box(name="x"),)))  # type: ignore[arg-type]
