@@ -14,6 +14,7 @@ from engine.conf.nodes.differences import Difference, differences
 from engine.conf.nodes.node import Definition
 from engine.conf.nodes.places import xpaths
 from engine.conf.nodes.reading import MOST_PROBLEMS, Found, read_node, told
+from engine.conf.nodes.straight import read_straight
 from engine.conf.nodes.writing import write_document
 from engine.conf.schemas import is_valid, schema_for
 from engine.errors import ConfigError, InvalidDocument, Problem
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 __all__ = ["Difference", "check_document", "diff", "format", "parse", "validate"]
-
-# bytes; of a larger document, libxml2 takes the square of their number to gather its errors
-_QUICK = 256 * 1024
 
 
 def parse(
@@ -41,9 +39,7 @@ def parse(
         ConfigError: it is no XML, or of no known kind.
         InvalidDocument: it breaks the rules of its kind; ``problems`` has all of them.
     """
-    definition, problems = _examine(
-        parse_document(text, source=source, limits=limits), len(text), source, strict=validate
-    )
+    definition, problems = _examine(parse_document(text, source=source, limits=limits), source, strict=validate)
     if definition is None or (validate and any(problem.severity == "error" for problem in problems)):
         raise InvalidDocument(problems, source=source)
     return definition if source is None else msgspec.structs.replace(definition, source=source)
@@ -62,7 +58,7 @@ def validate(
         ConfigError: it is no XML, or of no known kind.
     """
     root = parse_document(text, source=source, limits=limits)
-    definition, problems = _examine(root, len(text), source, strict=True)
+    definition, problems = _examine(root, source, strict=True)
     if references and definition is not None and not problems:
         return [
             msgspec.structs.replace(problem, severity="warning") for problem in _unsound(definition, "error", "warning")
@@ -70,15 +66,15 @@ def validate(
     return problems
 
 
-def check_document(root: Element, size: int, *, source: str | None = None, explain: bool = True) -> None:
-    """Raises InvalidDocument for a parsed document, of ``size`` bytes, that can't be defined.
+def check_document(root: Element, *, source: str | None = None, explain: bool = True) -> None:
+    """Raises InvalidDocument for a parsed document that can't be defined.
 
     Args:
         explain: tell of all that is wrong with it, for which ``xmlschema`` may be loaded, which takes a second.
     """
     definition, problems = _read(root, source)
     if problems and explain:
-        definition, problems = _examine(root, size, source, strict=True)
+        definition, problems = _examine(root, source, strict=True)
     if definition is not None and not problems:
         problems = _unsound(definition, "error")
     if any(problem.severity == "error" for problem in problems):
@@ -111,7 +107,7 @@ def _unsound(definition: Definition, *severities: str) -> list[Problem]:
     return sorted(told, key=lambda problem: problem.line)
 
 
-def _read(root: Element, source: str | None, *, trusting: bool = False) -> tuple[Definition | None, list[Problem]]:
+def _read(root: Element, source: str | None) -> tuple[Definition | None, list[Problem]]:
     """By the declarations alone: they refuse whatever the schema refuses, which is made of them."""
     kind = str(root.tag)
     classes = definition_classes(kind)
@@ -119,17 +115,16 @@ def _read(root: Element, source: str | None, *, trusting: bool = False) -> tuple
         reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
-    definition = read_node(classes, root, found, trusting=trusting)
+    definition = read_straight(classes, root) or read_node(classes, root, found)
     assert definition is None or isinstance(definition, Definition)
-    return definition, told(found) if found else []
+    return definition, told(found)
 
 
-def _examine(root: Element, size: int, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
+def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
     kind = str(root.tag)
-    quick = strict and size <= _QUICK and kind in KINDS
-    accepted = quick and is_valid(kind, root)
-    definition, problems = _read(root, source, trusting=accepted)
-    if strict and not accepted and (problems or not is_valid(kind, root)):
+    definition, problems = _read(root, source)
+    # libxml2 comes last: for the errors of a large document it takes the square of their number
+    if strict and (problems or not is_valid(kind, root)):
         problems = _explained(root, kind, problems)
     return definition, problems
 

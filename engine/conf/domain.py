@@ -70,7 +70,7 @@ def parse_domain(
         ConfigError: with the line, when it is not well-formed or what the engine needs is missing or wrong.
         InvalidDocument: it breaks the rules of domain documents.
     """
-    root, size = parse_document(text, source=source), len(text)
+    root = parse_document(text, source=source)
     if root.tag != "domain":
         raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=line_of(root))
     fields = {child.tag: child for child in reversed(root)}
@@ -90,7 +90,7 @@ def parse_domain(
     if validate:
         from engine.conf.documents import check_document  # which takes some time, the first time
 
-        check_document(root, size, source=source, explain=explain)
+        check_document(root, source=source, explain=explain)
     return DomainDefinition(
         type=domain_type,
         name=name,

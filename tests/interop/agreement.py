@@ -19,11 +19,12 @@ from pathlib import Path
 
 from interop.corpus import corpus
 from lxml import etree
+from support.elements import read_both
 
 from engine.conf.documents import validate
 from engine.conf.nodes.node import Node
 from engine.conf.nodes.plan import nodes_of
-from engine.conf.nodes.reading import Found, read_node, told
+from engine.conf.nodes.reading import Found, told
 from engine.conf.nodes.xsd import schema_of
 from engine.errors import ConfigError
 
@@ -116,7 +117,7 @@ class Part(Subject):
     def ours(self, text: bytes) -> list[str]:
         root = etree.fromstring(text)
         found: list[Found] = []
-        read_node(self.nodes, root, found)
+        read_both(self.nodes, root, found)
         problems = [str(problem) for problem in told(found)]
         if not self._schema.validate(root):
             problems.append(f"the schema: {self._schema.error_log[0].message}")

@@ -10,10 +10,11 @@ import pytest
 import xmlschema
 from interop.agreement import ORACLES, Subject, mutations
 from lxml import etree
+from support.elements import read_both
 
 from engine.conf.documents import diff, format, parse
 from engine.conf.kinds.registry import definition_classes
-from engine.conf.nodes.reading import Found, read_node
+from engine.conf.nodes.reading import Found
 from engine.conf.schemas import schema_file, schema_for
 from engine.errors import ConfigError
 
@@ -60,7 +61,7 @@ def declared(kind: str, text: bytes) -> list[Found]:
     found: list[Found] = []
     root = etree.fromstring(text)
     if root.tag == kind:
-        read_node(definition_classes(kind), root, found)
+        read_both(definition_classes(kind), root, found)
     return found if root.tag == kind else [Found(element=root, reason="another kind")]
 
 

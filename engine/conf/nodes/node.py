@@ -115,6 +115,27 @@ class Rule(msgspec.Struct, frozen=True):
     kind: str
     fields: tuple[str, ...]
 
+    def there(self, values: Mapping[str, Any]) -> list[str]:
+        """Which of its fields are there."""
+        return [name for name in self.fields if _is_there(values.get(name))]
+
+    def is_broken(self, there: list[str]) -> bool:
+        number = len(there)
+        match self.kind:
+            case "exactly one":
+                return number != 1
+            case "at most one":
+                return number > 1
+            case "at least one":
+                return number == 0
+            case "together":
+                return 0 < number < len(self.fields)
+        return self.fields[0] in there and number < len(self.fields)  # it needs the others
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, list | tuple) and not value)
+
 
 def exactly_one(*fields: str) -> Rule:
     """One of them is there, and only one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 import types
 import typing
 from functools import cache
@@ -133,12 +135,13 @@ def shapes_of(nodes: Nodes) -> Shapes:
 
 @cache
 def plan_of(cls: type[Node]) -> Plan:
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     own = {"line", "other"} | ({"source"} if issubclass(cls, Definition) else set())  # of nodes, not of the document
     last = {name for base in cls.__mro__ if base.__dict__.get("comes_last") for name in base.__annotations__}
+    required = _required(cls)
     # a device's type first, and last what all devices have, as libvirt writes them
     fields = sorted(
-        (_field(i.name, hints[i.name], i.required) for i in msgspec.structs.fields(cls) if i.name not in own),
+        (_field(name, hints[name], name in required) for name in cls.__struct_fields__ if name not in own),
         key=lambda field: 2 if field.name in last else 0 if last and (field.tag, field.place) == ("type", Attr) else 1,
     )
     children: dict[str, Field] = {}
@@ -159,6 +162,28 @@ def plan_of(cls: type[Node]) -> Plan:
         checks=cls.check is not Node.check,
         lists=tuple(field.name for field in fields if field.many or field.place is Open),
     )
+
+
+def _required(cls: type[Node]) -> set[str]:
+    names, defaults = cls.__struct_fields__, cls.__struct_defaults__  # of the last of the names
+    there = zip(names[len(names) - len(defaults) :], defaults, strict=True)
+    return set(names) - {name for name, default in there if default is not msgspec.NODEFAULT}
+
+
+def _hints(cls: type[Node]) -> dict[str, Any]:
+    """As ``typing.get_type_hints``, in a quarter of the time: the first document waits for it."""
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, Node):
+            names = set(base.__struct_fields__)
+            own = {name: text for name, text in inspect.get_annotations(base).items() if name in names}
+            hints |= {name: _evaluated(base.__module__, text) for name, text in own.items()}
+    return hints
+
+
+@cache
+def _evaluated(module: str, text: str) -> Any:
+    return eval(text, vars(sys.modules[module]))  # noqa: S307  an annotation of our own
 
 
 def _field(name: str, hint: Any, required: bool) -> Field:

@@ -19,11 +19,12 @@ from engine.errors import Problem
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["MOST_PROBLEMS", "Found", "read_node", "told"]
+__all__ = ["MOST_PROBLEMS", "MOST_SHAPES", "Found", "is_open", "raw_text", "read_node", "text_of_element", "told"]
 
 #: More than that of one document nobody reads, and each costs a look at its place.
 MOST_PROBLEMS = 1000
-_MOST_SHAPES = 1000
+#: Combinations of words whose shapes are kept in mind.
+MOST_SHAPES = 1000
 # where children that are not declared are gathered
 _LOST = "<lost>"
 
@@ -39,14 +40,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     word: str = ""  # for which one that is near is looked for among what is allowed
 
 
-def read_node(nodes: Nodes, element: Element, problems: list[Found], *, trusting: bool = False) -> Node | None:
+def read_node(nodes: Nodes, element: Element, problems: list[Found]) -> Node | None:
     """The element as one of ``nodes``; None if what it must have is missing or wrong.
 
     Args:
         problems: where all that is wrong with it, and with what it holds, is added.
-        trusting: a schema made of ``nodes`` has accepted it, so there is no text where none belongs.
     """
-    return _reader_of(nodes).read(element, problems, trusting)
+    return _reader_of(nodes).read(element, problems)
 
 
 def told(problems: Sequence[Found]) -> list[Problem]:
@@ -65,7 +65,7 @@ def told(problems: Sequence[Found]) -> list[Problem]:
 
 
 class _Reader(Protocol):
-    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None: ...
+    def read(self, element: Element, problems: list[Found]) -> Node | None: ...
 
 
 @cache
@@ -79,43 +79,36 @@ class _ShapesReader:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self._shapes: Shapes | None = None  # made with the first element: shapes may hold themselves
-        self._mixed = False
         self._found: dict[tuple[str | None, ...], tuple[_Reader, ...]] = {}
 
     def _prepare(self) -> Shapes:
-        plans = [plan_of(node) for node in self._nodes]
-        # of such types a schema can't say which shape's text may stand where
-        self._mixed = any(plan.body for plan in plans) and any(plan.children for plan in plans)
-        holds = {(tag, bool(field.nodes or field.tags)) for plan in plans for tag, field in plan.children.items()}
-        self._mixed = self._mixed or len({tag for tag, _ in holds}) < len(holds)
         self._shapes = shapes = shapes_of(self._nodes)  # last: another thread may look
         return shapes
 
-    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None:
+    def read(self, element: Element, problems: list[Found]) -> Node | None:
         shapes = self._shapes or self._prepare()
         told_by = shapes.values(element)
         fitting = self._found.get(told_by)
         if fitting is None:
             fitting = tuple(_reader_of((node,)) for node in shapes.fitting(told_by))
-            if len(self._found) < _MOST_SHAPES:  # who makes values up does not fill the memory
+            if len(self._found) < MOST_SHAPES:  # who makes values up does not fill the memory
                 self._found[told_by] = fitting
-        trusting = trusting and not self._mixed
         if len(fitting) == 1:
-            return fitting[0].read(element, problems, trusting)
-        best, found = _best(fitting, element, trusting)
+            return fitting[0].read(element, problems)
+        best, found = _best(fitting, element)
         if best is not None:
             problems += best
             return found
         return _read_unfitting(shapes, element, problems)
 
 
-def _best(readers: Iterable[_Reader], element: Element, trusting: bool) -> tuple[list[Found] | None, Node | None]:
+def _best(readers: Iterable[_Reader], element: Element) -> tuple[list[Found] | None, Node | None]:
     """The reading with the fewest problems, and these; None: there are no readers."""
     best: list[Found] | None = None
     found: Node | None = None
     for reader in readers:
         tried: list[Found] = []
-        read = reader.read(element, tried, trusting)
+        read = reader.read(element, tried)
         if best is None or len(tried) < len(best):
             best, found = tried, read
         if not tried:
@@ -134,7 +127,7 @@ def _read_unfitting(shapes: Shapes, element: Element, problems: list[Found]) -> 
             at, below = (element, f"/@{name}") if child is None else (child, "")
             problems.append(_wrong_value(at, below, name, value, known))
             return None
-    best, _ = _best([_reader_of((node,)) for node in shapes.nearest(values)], element, False)
+    best, _ = _best([_reader_of((node,)) for node in shapes.nearest(values)], element)
     if best:
         problems += best
     else:
@@ -165,7 +158,7 @@ class _NodeReader:
         nodes = dict(field.tags).get(tag, field.nodes)
         return field.name, field.many, (_reader_of(nodes) if nodes else _PlainReader(field)).read
 
-    def read(self, element: Element, problems: list[Found], trusting: bool) -> Node | None:
+    def read(self, element: Element, problems: list[Found]) -> Node | None:
         plan = self._plan or self._prepare()
         begin = len(problems)
         values: dict[str, Any] = {"line": element.sourceline or 0}
@@ -183,11 +176,10 @@ class _NodeReader:
                 problems.append(_bad(element, f"/@{name}", name, text, exc, plan.attributes[name].value))
                 sound = False
         if len(element):
-            sound = self._read_children(plan, element, values, problems, trusting) and sound
+            sound = self._read_children(plan, element, values, problems) and sound
         if self._body is not None:
             sound = _read_body(self._body, element, values, problems) and sound
-        if not trusting:
-            _check_text(plan, element, problems)
+        _check_text(plan, element, problems)
         if not self._required <= values.keys():
             _tell_missing(plan, element, values, problems, begin, sound)
             sound = False
@@ -195,9 +187,7 @@ class _NodeReader:
             _check_rules(plan, values, element, problems)
         return self._made(element, values, problems) if sound else None
 
-    def _read_children(
-        self, plan: Plan, element: Element, values: dict[str, Any], problems: list[Found], trusting: bool
-    ) -> bool:
+    def _read_children(self, plan: Plan, element: Element, values: dict[str, Any], problems: list[Found]) -> bool:
         sound = True
         children = self._children
         for child in element:
@@ -209,7 +199,7 @@ class _NodeReader:
             if not many and name in values:
                 problems.append(_problem(child, "", f"<{_shown(child.tag)}> may be there only once"))
                 continue
-            value = read(child, problems, trusting)
+            value = read(child, problems)
             if value is None:
                 sound = False
                 values.setdefault(name, [] if many else None)
@@ -254,10 +244,10 @@ def _keep_child(plan: Plan, child: Element, values: dict[str, Any], problems: li
     tag = child.tag
     if not isinstance(tag, str):
         return
-    if plan.open is not None and _is_open(plan.open, tag):
-        values.setdefault(plan.open.name, []).append(_raw(child))
+    if plan.open is not None and is_open(plan.open, tag):
+        values.setdefault(plan.open.name, []).append(raw_text(child))
         return
-    values.setdefault(_LOST, []).append(_raw(child))
+    values.setdefault(_LOST, []).append(raw_text(child))
     problems.append(_unknown(child, "element", tag, tuple(plan.children), ""))
 
 
@@ -278,13 +268,12 @@ class _PlainReader:
     def __init__(self, field: Field) -> None:
         self._value = field.value
 
-    def read(self, child: Element, problems: list[Found], trusting: bool) -> Any:
+    def read(self, child: Element, problems: list[Found]) -> Any:
         """None if the text is wrong."""
-        if not trusting:
-            _must_be_bare(child, problems, text=self._value is not None)
+        _must_be_bare(child, problems, text=self._value is not None)
         if self._value is None:
             return True
-        text = _text_of(child)
+        text = text_of_element(child)
         try:
             return self._value.read(text)
         except NoValue as exc:
@@ -293,7 +282,7 @@ class _PlainReader:
 
 
 def _read_body(field: Field, element: Element, values: dict[str, Any], problems: list[Found]) -> bool:
-    text = _text_of(element)
+    text = text_of_element(element)
     if not field.required and not text.strip():
         return True
     try:
@@ -305,7 +294,7 @@ def _read_body(field: Field, element: Element, values: dict[str, Any], problems:
     return True
 
 
-def _text_of(element: Element) -> str:
+def text_of_element(element: Element) -> str:
     """Its own text, which comments may part."""
     text: Any = element.text or ""
     if len(element):
@@ -324,12 +313,12 @@ def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
         problems.append(_problem(child, "", "it may hold no text", value=_short(child.text)))
 
 
-def _is_open(field: Field, tag: str) -> bool:
+def is_open(field: Field, tag: str) -> bool:
     namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
     return field.namespace == "##any" or (bool(namespace) and field.namespace in ("##other", namespace))
 
 
-def _raw(element: Element) -> str:
+def raw_text(element: Element) -> str:
     """As XML by itself: with its own namespaces and those it uses, and without indentation."""
     parent = element.getparent()
     around = parent.nsmap if parent is not None else {}
@@ -354,27 +343,9 @@ def _dedent(element: Element) -> None:
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
     for rule in plan.cls.rules:
-        there = [name for name in rule.fields if _is_there(values.get(name))]
-        if _is_broken(rule, there):
+        there = rule.there(values)
+        if rule.is_broken(there):
             problems.append(_problem(element, "", _why_broken(rule, there, plan)))
-
-
-def _is_there(value: Any) -> bool:
-    return value is not None and value != [] and value != ()
-
-
-def _is_broken(rule: Rule, there: list[str]) -> bool:
-    number = len(there)
-    match rule.kind:
-        case "exactly one":
-            return number != 1
-        case "at most one":
-            return number > 1
-        case "at least one":
-            return number == 0
-        case "together":
-            return 0 < number < len(rule.fields)
-    return rule.fields[0] in there and number < len(rule.fields)  # it needs the others
 
 
 def _why_broken(rule: Rule, there: list[str], plan: Plan) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 __all__ = [
@@ -54,11 +54,15 @@ class ValueType(Protocol):
     Attributes:
         name: of its type in the schemas; "" where it is written out at each place.
         what: what is allowed, as a noun in words. secret: it is shown to nobody, in no message and no difference.
+        quick: as ``read``, and may raise KeyError for what that takes in another spelling.
     """
 
     name: str
     what: str
     secret: bool
+
+    @property
+    def quick(self) -> Callable[[str], Any]: ...
 
     def read(self, text: str) -> Any:
         """The value. Raises NoValue."""
@@ -74,6 +78,7 @@ class Anything:
     """Any text."""
 
     name, what, secret = "text", "any text", False
+    quick: Callable[[str], Any] = str
 
     def read(self, text: str) -> str:
         return text
@@ -104,6 +109,7 @@ class Secret(Anything):
     """Any text, which is nobody's business."""
 
     secret = True
+    quick = Hidden
 
     def read(self, text: str) -> str:
         return Hidden(text)
@@ -116,6 +122,7 @@ class Pattern:
         self.secret = secret
         self.name, self.what, self.pattern, self.but = name, what, pattern, frozenset(but)
         self._match = re.compile(pattern).fullmatch
+        self.quick = self.read
 
     def read(self, text: str) -> str:
         if self._match(text) is None or text in self.but:
@@ -163,6 +170,7 @@ class Number:
         self.what = what or f"a whole number{bounds}"
         self._plain = re.compile(plain).fullmatch if plain else None
         self._other = re.compile(pattern).fullmatch if pattern else None
+        self.quick = self.read
 
     def read(self, text: str) -> int:
         if self._quick and len(text) < 10 and text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
@@ -217,6 +225,7 @@ class Choice:
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = {word: word for word in words}
+        self.quick = self.words.__getitem__
         self.what = ", ".join(words) if len(words) > 1 else f"'{words[0]}'"
 
     def read(self, text: str) -> str:
@@ -244,6 +253,7 @@ class Words:
         self.name, self.what = name, f"{yes} or {no}"
         self._values = {yes: True, no: False}
         self._yes, self._no = yes, no
+        self.quick = self._values.__getitem__
 
     @property
     def words(self) -> tuple[str, str]:
@@ -271,6 +281,7 @@ class OneOf:
 
     def __init__(self, types: Sequence[ValueType], *, name: str = "") -> None:
         self.name, self.types = name, tuple(types)
+        self.quick = self.read
         self.what = ", or ".join(type_.what for type_ in self.types)
 
     def read(self, text: str) -> Any:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from support.elements import read_both
 from support.made_up import nodes
 
 from engine.conf.document import parse_document
 from engine.conf.documents import diff, format, parse, validate
 from engine.conf.kinds.registry import KINDS, definition_classes
 from engine.conf.nodes.node import Definition
-from engine.conf.nodes.reading import Found, read_node
+from engine.conf.nodes.reading import Found
 from engine.conf.schemas import schema_for
 from engine.errors import ConfigError
 
@@ -56,7 +57,7 @@ def test_a_broken_document_raises_nothing_but_what_it_should(kind: str, data: st
     with suppress(ConfigError):
         root = parse_document(broken)
         found: list[Found] = []
-        read_node(definition_classes(kind), root, found)
+        read_both(definition_classes(kind), root, found)
         assert found or root.tag != kind or schema_for(kind).validate(root), "the schema refuses more"
 
 

@@ -9,12 +9,13 @@ import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from support.elements import read_both
 from support.made_up import nodes
 from support.shop import Shop
 
 from engine.conf.nodes.differences import differences
 from engine.conf.nodes.node import Definition, Node
-from engine.conf.nodes.reading import Found, read_node
+from engine.conf.nodes.reading import Found
 from engine.conf.nodes.writing import write_document
 from engine.conf.nodes.xsd import schema_of
 
@@ -30,7 +31,7 @@ def test_what_is_written_is_read_again_as_it_was(shop: Node) -> None:
     text = write_document(cast("Definition", shop))
     found: list[Found] = []
     root = etree.fromstring(text)
-    assert read_node((Shop,), root, found) == shop
+    assert read_both((Shop,), root, found) == shop
     assert found == []
     assert LXML.validate(root), LXML.error_log
     assert XMLSCHEMA.is_valid(root)
@@ -57,7 +58,7 @@ def test_both_validators_and_the_reader_agree_on_what_was_broken(shop: Node, dat
     valid = LXML.validate(root)
     assert XMLSCHEMA.is_valid(root) is valid
     found: list[Found] = []
-    read_node((Shop,), root, found)
+    read_both((Shop,), root, found)
     assert valid or found
 
 
@@ -80,5 +81,5 @@ def test_what_the_schema_can_not_say(validator: object) -> None:
     for root in (twice, mixed):
         found: list[Found] = []
         assert validator(root)
-        read_node((Shop,), root, found)
+        read_both((Shop,), root, found)
         assert found

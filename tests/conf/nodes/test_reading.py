@@ -5,16 +5,20 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import pytest
 from lxml import etree
+from support.elements import read_both
 from support.shop import Box, Card, Cash, Lamp, Shop, Thing
 
+from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.nodes.node import Definition, Node, Other
 from engine.conf.nodes.node import Text as TextChild
-from engine.conf.nodes.reading import MOST_PROBLEMS, Found, read_node, told
+from engine.conf.nodes.reading import MOST_PROBLEMS, Found, told
+from engine.conf.nodes.straight import read_straight
 from engine.conf.nodes.values import Written
 from engine.conf.nodes.writing import write_document
 from engine.conf.nodes.xsd import schema_of
@@ -38,9 +42,18 @@ FULL = """\
 
 def read(text: str) -> tuple[Shop | None, list[str]]:
     found: list[Found] = []
-    node = read_node((Shop,), etree.fromstring(text), found)
+    node = read_both((Shop,), etree.fromstring(text), found)
     assert node is None or isinstance(node, Shop)
     return node, [f"{problem.line} {problem}" for problem in told(found)]
+
+
+def test_what_is_in_order_is_read_straight() -> None:
+    """Else every document would be read twice."""
+    assert read_straight((Shop,), etree.fromstring(FULL)) is not None
+    assert read_straight((Shop,), etree.fromstring(FULL.replace("euro", "franc"))) is None
+    for path in sorted((Path(__file__).parents[3] / "benchmarks").glob("*.xml")):
+        text = path.read_text().replace("@UUID@", "8f8fb1f5-6a3c-4c7b-8c58-0d2d8f7a1c55")
+        assert read_straight((DomainDocument,), etree.fromstring(text)) is not None
 
 
 def shop(inside: str, attributes: str = "") -> tuple[Shop | None, list[str]]:
@@ -208,7 +221,7 @@ def test_time_grows_no_faster_than_the_document(bomb: str) -> None:
         root = etree.fromstring(f"<shop><owner>a</owner>{bomb * number}</shop>")
         found: list[Found] = []
         begin = time.process_time()
-        read_node((Shop,), root, found)
+        read_both((Shop,), root, found)
         assert len(told(found)) <= MOST_PROBLEMS
         return time.process_time() - begin
 
@@ -251,7 +264,7 @@ def test_text_where_another_shape_has_some_is_seen_whatever_a_schema_says() -> N
     element = etree.fromstring("<it kind='parts'><word name='x'>stray</word></it>")
     assert schema.validate(element)
     found: list[Found] = []
-    read_node((Texts, Parts), element, found, trusting=True)
+    read_both((Texts, Parts), element, found)
     assert [str(problem) for problem in told(found)] == ["/it/word: it may hold no text"]
 
 
@@ -269,7 +282,7 @@ def test_a_namespace_is_declared_for_whatever_is_of_it(note: str) -> None:
     place = Elsewhere(inner=Elsewhere(note=note))
     root = etree.fromstring(write_document(place))
     assert root.findtext(f"inner/{{{SPACE}}}note") == note
-    assert read_node((Elsewhere,), root, []) == place
+    assert read_both((Elsewhere,), root, []) == place
 
 
 def test_a_node_that_does_not_belong_there_is_refused_when_it_is_written() -> None:
