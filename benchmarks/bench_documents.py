@@ -10,9 +10,13 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
-from benchmarks.bench_lifecycle import COMMON, ROUNDS, SYSTEM_PYTHON, measure, medians
+from benchmarks.bench_lifecycle import COMMON, DOMAIN, ROUNDS, SYSTEM_PYTHON, measure, medians
+from benchmarks.peer import ask_libvirt
 
 TIMES = 1000
 
@@ -74,7 +78,8 @@ FIGURES = (
     ("parse and validate it to a definition", "parse", None, "floor", "-"),
     ("parse, validate and define it, beside defineXML without", "define", "define", "floor", "<= 1.0x"),
     ("the same, beside defineXML that validates", "define", "validated", "floor", "<= 0.7x"),
-    ("write it, beside XMLDesc", "format", "format", None, "<= 1.0x"),
+    ("write it, beside XMLDesc in the process", "format", "format", None, "-"),
+    ("write it, beside XMLDesc from a daemon", "format", "written", None, "<= 1.0x"),
 )
 
 
@@ -93,10 +98,18 @@ def run() -> list[dict[str, Any]]:
             if isinstance(peer, str):
                 missing = f"left out: {peer}"
             else:
-                theirs.append(peer)
+                theirs.append(peer | daemon())
         us, them = medians(ours), medians(theirs) if theirs else {}
         rows += [row(us, them, missing, backend, *figure) for figure in FIGURES]
     return [*rows, imports()]
+
+
+def daemon() -> dict[str, float]:
+    """What a libvirtd takes to write it."""
+    document = DOMAIN.replace("@NAME@", "web").replace("@UUID@", str(uuid4()))
+    with TemporaryDirectory() as folder:
+        answer, _ = ask_libvirt(Path(folder), "written", document=document, times=TIMES)
+    return answer
 
 
 def row(

@@ -2,7 +2,8 @@
 
 It runs in mount and PID namespaces of its own (``unshare``), with empty folders over libvirt's, so it meets no other
 libvirtd and leaves nothing, not even a guest, however it ends. Its one argument is a JSON file: ``work`` says what
-to do with ``documents`` (``guests``, for ``bench_qemu``; ``down``, for ``bench_down``). Prints one JSON object with the
+to do with ``documents`` (``guests``, for ``bench_qemu``; ``down``, for ``bench_down``;
+``written``, for ``bench_documents``). Prints one JSON object with the
 seconds of each round.
 """
 
@@ -156,12 +157,24 @@ def said(serial, word):
         return word in file.read()
 
 
+def written(_, document, times):
+    """A domain's document from the test driver, which is in the daemon."""
+    import libvirt
+
+    domain = libvirt.open("test+unix:///default").defineXML(document)
+    domain.XMLDesc(0)
+    begin = time.perf_counter()
+    for _ in range(times):
+        domain.XMLDesc(0)
+    return {"written": (time.perf_counter() - begin) / times}
+
+
 def loop(libvirt):
     while True:
         libvirt.virEventRunDefaultImpl()
 
 
-WORK = {"guests": guests, "down": down}
+WORK = {"guests": guests, "down": down, "written": written}
 
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:

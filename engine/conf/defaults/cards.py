@@ -6,7 +6,6 @@ from typing import Any
 
 from engine.conf.defaults.context import Context, Machine, change, devices_of, each, with_devices
 from engine.conf.defaults.storage import whole_pci_address
-from engine.conf.defaults.written import canonical_mac
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.hostdev import (
     AdapterSource,
@@ -27,6 +26,7 @@ from engine.conf.kinds.domain.interface import (
 )
 from engine.conf.kinds.domain.network_card import CardModel, Coalesce, InterfaceTarget, Mac
 from engine.conf.kinds.network_common import FilterRef, InterfaceIp, OpenVSwitchParameters, OpenVSwitchPort, QbgPort
+from engine.conf.spellings import canonical_mac
 
 __all__ = ["host_devices", "interfaces"]
 

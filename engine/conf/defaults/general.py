@@ -5,12 +5,13 @@ from __future__ import annotations
 from lxml import etree
 
 from engine.conf.defaults.context import Context, change
-from engine.conf.defaults.written import canonical_set, canonical_uuid, in_unit
+from engine.conf.defaults.written import in_unit
 from engine.conf.kinds.common import Metadata, ScaledInteger
 from engine.conf.kinds.domain.clock import Clock, UtcClock, VariableClock
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.tuning import Vcpu, Vcpus, VcpuState
+from engine.conf.spellings import canonical_set, canonical_uuid
 
 __all__ = ["clock", "events", "identity", "limits", "memory", "metadata", "vcpu"]
 

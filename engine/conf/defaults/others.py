@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.conf.defaults.characters import connected
 from engine.conf.defaults.context import Context, Machine, change, devices_of, each, with_devices
-from engine.conf.defaults.written import canonical_set, canonical_uuid, in_unit
+from engine.conf.defaults.written import in_unit
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.chardev import CharBackend
 from engine.conf.kinds.domain.document import DomainDocument
@@ -27,6 +27,7 @@ from engine.conf.kinds.domain.redirdev import UsbFilterRule
 from engine.conf.kinds.domain.shmem import Shmem, ShmemModel, ShmemMsi
 from engine.conf.kinds.domain.small_devices import MemBalloon, Panic, Vsock, VsockCid
 from engine.conf.nodes.values import Written
+from engine.conf.spellings import canonical_set, canonical_uuid
 
 __all__ = [
     "balloon",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, mask_of_set, scaled, set_of_mask
+from engine.conf.defaults.written import scaled
 from engine.conf.kinds.cpu import (
     CpuModel,
     GuestCpu,
@@ -15,6 +15,7 @@ from engine.conf.kinds.cpu import (
     NumaSibling,
 )
 from engine.conf.kinds.domain.document import DomainDocument
+from engine.conf.spellings import canonical_set, mask_of_set, set_of_mask
 
 __all__ = ["cpu", "numa_cells"]
 

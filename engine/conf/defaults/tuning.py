@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from engine.conf.defaults.context import Context, change, each
-from engine.conf.defaults.written import canonical_set, largest_unit, mask_of_set, scaled, set_of_mask, threads_of_mask
+from engine.conf.defaults.written import largest_unit, scaled
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import HugePage, MemoryBacking, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import (
@@ -21,6 +21,7 @@ from engine.conf.kinds.domain.tuning import (
     Sched,
 )
 from engine.conf.nodes.node import Node
+from engine.conf.spellings import canonical_set, mask_of_set, set_of_mask, threads_of_mask
 from engine.errors import ConfigError
 
 __all__ = ["block_devices", "cpu_tuning", "iothreads", "memory_backing", "numa_tuning"]

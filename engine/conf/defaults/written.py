@@ -1,8 +1,7 @@
-"""Numbers, sizes, sets and names as libvirt writes them, whichever way they were written."""
+"""Numbers and sizes as libvirt writes them, whichever way they were written."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,24 +22,15 @@ from engine.conf.units import to_bytes
 from engine.errors import ConfigError
 
 __all__ = [
-    "canonical_mac",
-    "canonical_set",
-    "canonical_uuid",
     "decimal_numbers",
     "in_largest_unit",
     "in_unit",
     "largest_unit",
-    "mask_of_set",
     "plain_numbers",
     "scaled",
-    "set_of_mask",
-    "threads_of_mask",
 ]
 
 Size = TypeVar("Size", bound=ScaledInteger)
-
-#: A set of CPUs with more than these is refused: libvirt's sets have no more either.
-_MOST_CPUS = 16384
 
 
 def plain_numbers(definition: DomainDocument, context: Context) -> DomainDocument:
@@ -126,65 +116,3 @@ def largest_unit(size: int) -> tuple[int, str]:
         if size and size % 1024**power == 0:
             return size // 1024**power, unit
     return size, "B"
-
-
-# ---------------------------------------------------------------------------- sets of CPUs
-
-
-def mask_of_set(text: str | None) -> int:
-    """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError."""
-    mask = 0
-    for part in text.split(",") if text is not None else ():
-        first, dash, last = part.strip().removeprefix("^").partition("-")
-        low, high = _cpu(first, part), _cpu(last if dash else first, part)
-        bits = (1 << high + 1) - (1 << min(low, high + 1))
-        mask = mask & ~bits if part.strip().startswith("^") else mask | bits
-    return mask
-
-
-def _cpu(text: str, part: str) -> int:
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) >= _MOST_CPUS:
-        raise ConfigError(f"'{part[:40]}' is no set of numbers below {_MOST_CPUS}")
-    return int(digits)
-
-
-def set_of_mask(mask: int) -> str:
-    """Bits as a set, with ranges, in order."""
-    bits, parts = f"{mask:b}"[::-1], []
-    first = bits.find("1")
-    while first >= 0:
-        after = bits.find("0", first)
-        last = (after if after >= 0 else len(bits)) - 1
-        parts.append(f"{first}-{last}" if last > first else f"{first}")
-        first = bits.find("1", last + 1)
-    return ",".join(parts)
-
-
-def threads_of_mask(mask: int) -> list[int]:
-    """The numbers of bits, in order."""
-    bits, numbers = f"{mask:b}"[::-1], []
-    number = bits.find("1")
-    while number >= 0:
-        numbers.append(number)
-        number = bits.find("1", number + 1)
-    return numbers
-
-
-def canonical_set(text: str | None) -> str | None:
-    """The set with ranges, in order; None for an empty one. Raises ConfigError."""
-    return set_of_mask(mask_of_set(text)) or None
-
-
-# ---------------------------------------------------------------------------- names
-
-
-def canonical_uuid(text: str) -> str:
-    """In groups, with small letters."""
-    digits = text.replace("-", "").strip().lower()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def canonical_mac(text: str) -> str:
-    """With small letters, two digits each."""
-    return ":".join(part.lower().zfill(2) for part in re.split("[:-]", text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.nodes.values import Number, Pattern, Secret, Words
+from engine.conf.spellings import canonical_mac, canonical_set, canonical_uuid
 
 __all__ = [
     "AbsDirPath",
@@ -110,14 +111,30 @@ CcwDevno = Annotated[int, Number("ccwDevno", 0, 65535, pattern="0x[0-9a-fA-F]{1,
 
 Uuid = Annotated[
     str,
-    Pattern("uuid", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}", "a UUID"),
+    Pattern(
+        "uuid",
+        r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}",
+        "a UUID",
+        canonical=canonical_uuid,
+    ),
 ]
 UuidOrNothing = Annotated[
     str,
-    Pattern("uuidOrNothing", r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}|\s*", "a UUID"),
+    Pattern(
+        "uuidOrNothing",
+        r"[a-fA-F0-9]{32}|[a-fA-F0-9]{8}\-([a-fA-F0-9]{4}\-){3}[a-fA-F0-9]{12}|\s*",
+        "a UUID",
+        canonical=canonical_uuid,
+    ),
 ]
 MacAddress = Annotated[
-    str, Pattern("macAddress", "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}", "a MAC address such as 52:54:00:12:34:56")
+    str,
+    Pattern(
+        "macAddress",
+        "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}",
+        "a MAC address such as 52:54:00:12:34:56",
+        canonical=canonical_mac,
+    ),
 ]
 UnicastMac = Annotated[
     str,
@@ -125,6 +142,7 @@ UnicastMac = Annotated[
         "unicastMac",
         "[a-fA-F0-9][02468aAcCeE](:[a-fA-F0-9]{2}){5}",
         "the MAC address of one card (its first byte is even), such as 52:54:00:12:34:56",
+        canonical=canonical_mac,
     ),
 ]
 
@@ -185,6 +203,7 @@ CpuSet = Annotated[
         "cpuSet",
         r"([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*",
         "a set of CPUs such as 0-3,^2,8",
+        canonical=canonical_set,
     ),
 ]
 DiskTargetName = Annotated[

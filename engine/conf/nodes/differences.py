@@ -11,7 +11,7 @@ import msgspec
 
 from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
 from engine.conf.nodes.plan import Field, plan_of
-from engine.conf.nodes.values import HIDDEN
+from engine.conf.nodes.values import HIDDEN, Pattern
 from engine.conf.nodes.writing import text_of
 from engine.conf.units import to_bytes
 
@@ -79,7 +79,7 @@ class _Comparison:
             nothing = False if field.place is Flag else () if field.many or field.place in (Children, Open) else None
             old = getattr(before, name) if name in ours else nothing
             new = getattr(after, name) if name in theirs else nothing
-            if old != new:
+            if old != new and _canonical(field, old) != _canonical(field, new):
                 yield from self._of_values(field, old, new, path)
         if before.other != after.other:
             yield from _of_others(before, after, path)
@@ -113,8 +113,13 @@ class _Comparison:
         for name, node in news.items():
             if name not in olds:
                 yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
-        if [*olds] != [*news] and sorted(olds) == sorted(news):
-            yield Difference(xpath=path, kind="changed", of="order", before=" ".join(olds), after=" ".join(news))
+        ours, theirs = [name for name in olds if name in news], [name for name in news if name in olds]
+        if ours != theirs:
+            yield Difference(xpath=path, kind="changed", of="order", before=" ".join(ours), after=" ".join(theirs))
+
+
+def _canonical(field: Field, value: Any) -> Any:
+    return field.value.canonical(value) if isinstance(field.value, Pattern) and isinstance(value, str) else value
 
 
 def _size(node: Node) -> int | None:
@@ -153,6 +158,7 @@ def _predicate(node: Node) -> str:
                 if field is None or value is None:
                     break
                 steps.append(f"@{field.tag}" if field.place is Attr else field.tag)
+                value = _canonical(field, value)
                 shown = value if isinstance(value, Node) or field.value is None else field.value.write(value)
             if value is None:
                 break

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from engine.errors import ConfigError
+
 __all__ = [
     "ANY",
     "HIDDEN",
@@ -116,10 +118,24 @@ class Secret(Anything):
 
 
 class Pattern:
-    """Text of a form. ``but``: values that match, and are refused all the same."""
+    """Text of a form.
 
-    def __init__(self, name: str, pattern: str, what: str, *, but: Sequence[str] = (), secret: bool = False) -> None:
-        self.secret = secret
+    Args:
+        but: values that match, and are refused all the same.
+        canonical: where a value may be written in several ways: the one way of each. Raises ConfigError if it has none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pattern: str,
+        what: str,
+        *,
+        but: Sequence[str] = (),
+        secret: bool = False,
+        canonical: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self.secret, self._canonical = secret, canonical
         self.name, self.what, self.pattern, self.but = name, what, pattern, frozenset(but)
         self._match = re.compile(pattern).fullmatch
         self.quick = self.read
@@ -131,6 +147,15 @@ class Pattern:
 
     def write(self, value: str) -> str:
         return value
+
+    def canonical(self, value: str) -> str | None:
+        """The one way to write all values that mean the same."""
+        if self._canonical is None:
+            return value
+        try:
+            return self._canonical(value)
+        except ConfigError:
+            return value
 
     def xsd(self) -> str:
         if self.pattern in (".+", r"[^\n]+"):  # a length is quicker to see, and no line end is left in an attribute

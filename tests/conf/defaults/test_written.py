@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.conf.defaults.written import (
-    canonical_mac,
-    canonical_set,
-    canonical_uuid,
-    in_largest_unit,
-    in_unit,
-    mask_of_set,
-    set_of_mask,
-)
+from engine.conf.defaults.written import in_largest_unit, in_unit
 from engine.conf.kinds.common import ScaledInteger
+from engine.conf.spellings import canonical_mac, canonical_set, canonical_uuid, mask_of_set, set_of_mask
 from engine.errors import ConfigError
 
 

@@ -8,9 +8,9 @@ from lxml import etree
 from support.shop import Box, Card, Cash, Lamp, Notes, Price, Rules, Shop
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.values import SecretText
+from engine.conf.kinds.values import CpuSet, MacAddress, SecretText, Uuid
 from engine.conf.nodes.differences import differences
-from engine.conf.nodes.node import Definition
+from engine.conf.nodes.node import Child, Definition
 from engine.conf.nodes.reading import Found, read_node
 from engine.conf.nodes.reading import told as problems_of
 from engine.conf.nodes.values import Pattern, Written
@@ -47,6 +47,7 @@ def test_elements_with_a_name_are_compared_with_their_namesakes() -> None:
         "/shop/thing[@name='desk']/@watts: '0x0005' was added",
         "/shop/thing[@name='crate']: <thing name=\"crate\"/> was removed",
         "/shop/thing[@name='bin']: <thing name=\"bin\"/> was added",
+        "/shop: the order thing[@name='desk'] thing[@name='case'] became thing[@name='case'] thing[@name='desk']",
     ]
 
 
@@ -55,6 +56,39 @@ def test_an_order_of_their_own() -> None:
     after = Shop(owner="Ada", things=(Box(name="b"), Box(name="a")))
     assert told(before, after) == [
         "/shop: the order thing[@name='a'] thing[@name='b'] became thing[@name='b'] thing[@name='a']"
+    ]
+
+
+def test_an_order_that_changes_beside_what_comes_and_goes() -> None:
+    before = Shop(owner="Ada", things=(Box(name="a"), Box(name="gone"), Box(name="b")))
+    after = Shop(owner="Ada", things=(Box(name="b"), Box(name="a"), Box(name="new")))
+    assert told(before, after)[-1] == (
+        "/shop: the order thing[@name='a'] thing[@name='b'] became thing[@name='b'] thing[@name='a']"
+    )
+
+
+class Nic(Definition):
+    """What may be written in several ways."""
+
+    kind: ClassVar[str] = "nic"
+    known_by = ("mac",)
+    mac: MacAddress | None = None
+    uuid: Uuid | None = None
+    cpus: CpuSet | None = None
+    others: Annotated[tuple[Nic, ...], Child("nic")] = ()
+
+
+def test_what_is_only_written_in_another_way_is_no_difference() -> None:
+    uuid = "8f8fb1f5-6a3c-4c7b-8c58-0d2d8f7a1cab"
+    one = Nic(mac="52:54:00:AB:CD:EF", uuid=uuid, cpus="0,1,2,^1", others=(Nic(mac="52:54:00:00:00:AA"),))
+    other = Nic(
+        mac="52:54:00:ab:cd:ef",
+        uuid=uuid.replace("-", "").upper(),
+        cpus="2,0",
+        others=(Nic(mac="52:54:00:00:00:aa", cpus="0-99999999"),),
+    )
+    assert [str(each) for each in differences(one, other, "/nic")] == [
+        "/nic/nic[@mac='52:54:00:00:00:aa']/@cpus: '0-99999999' was added"
     ]
 
 

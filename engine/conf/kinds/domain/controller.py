@@ -41,7 +41,7 @@ class BaseController(Device):
         model: which hardware it is.
     """
 
-    known_by = ("type_ index",)
+    known_by = ("type_ index master.startport", "type_ index")
     index: UnsignedInt | None = None
     driver: ControllerDriver | None = None
     acpi: Acpi | None = None
