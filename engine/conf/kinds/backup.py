@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.domain.device import DeviceSecLabel
 from engine.conf.kinds.storage_common import Cipher, EncryptionSecret, IvGen, StorageFormat
+from engine.conf.kinds.unsound import Unsound, disks_twice
 from engine.conf.kinds.values import AbsFilePath, DiskTargetName, HostName, UnsignedInt, YesNo
 from engine.conf.nodes.node import Child, Definition, Node, Text, needs, together
 
@@ -229,6 +230,9 @@ class PushBackup(BackupDocument):
     mode: Literal["push"] | None = None
     disks: PushDisks | None = None
 
+    def unsound(self) -> Iterator[Unsound]:
+        yield from disks_twice(self.disks)
+
 
 class PullBackup(BackupDocument):
     """An NBD server shows the disks as they were when it began, until the job is ended.
@@ -240,6 +244,9 @@ class PullBackup(BackupDocument):
     mode: Literal["pull"]
     server: AddressServer | SocketServer
     disks: PullDisks | None = None
+
+    def unsound(self) -> Iterator[Unsound]:
+        yield from disks_twice(self.disks)
 
 
 Backup: TypeAlias = PushBackup | PullBackup

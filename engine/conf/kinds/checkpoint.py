@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.storage_common import DiskOfDomain
+from engine.conf.kinds.unsound import Unsound, disks_twice
 from engine.conf.kinds.values import UnsignedLong
 from engine.conf.nodes.node import Child, Definition, Node, Text
 from engine.conf.nodes.values import Pattern
@@ -68,3 +70,6 @@ class CheckpointDocument(Definition):
     creation_time: Annotated[UnsignedLong | None, Text("creationTime")] = None
     disks: CheckpointDisks | None = None
     domain: DomainDocument | None = None
+
+    def unsound(self) -> Iterator[Unsound]:
+        yield from disks_twice(self.disks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from typing import Annotated, ClassVar, Literal
 
 from engine.conf.kinds.common import HostPciAddress, Metadata
@@ -17,6 +19,7 @@ from engine.conf.kinds.network_common import (
     VirtualPort,
     Vlan,
 )
+from engine.conf.kinds.unsound import Unsound, twice
 from engine.conf.kinds.values import (
     DeviceName,
     DnsName,
@@ -387,3 +390,31 @@ class NetworkDocument(Definition):
     routes: Annotated[tuple[Route, ...], Child("route")] = ()
     portgroups: Annotated[tuple[PortGroup, ...], Child("portgroup")] = ()
     dnsmasq: Annotated[DnsmasqOptions | None, Child("options", namespace=DNSMASQ)] = None
+
+    def unsound(self) -> Iterator[Unsound]:
+        yield from twice(self.portgroups, lambda group: group.name, "there is another port group '{}'")
+        yield from twice(
+            self.portgroups,
+            lambda group: True if group.default else None,
+            "another port group is the one for whoever names none",
+        )
+        for ip in self.ips:
+            yield from _outside(ip)
+
+
+def _outside(ip: NetworkIp) -> Iterator[Unsound]:
+    """Addresses that are lent must be in order, and the network's."""
+    length = ip.netmask if ip.netmask is not None else ip.prefix
+    if ip.dhcp is None or ip.address is None or length is None:
+        return
+    try:
+        network = ip_network(f"{ip.address}/{length}", strict=False)
+    except ValueError:
+        yield ip, f"{length} is no netmask or prefix for {ip.address}", "error"
+        return
+    for lent in ip.dhcp.ranges:
+        start, end = ip_address(lent.start), ip_address(lent.end)
+        if start not in network or end not in network:
+            yield lent, f"{lent.start} to {lent.end} is not within the network {network}", "error"
+        elif int(start) > int(end):
+            yield lent, f"{lent.start} is after {lent.end}", "error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from engine.conf.kinds.common import Metadata
@@ -10,6 +11,7 @@ from engine.conf.kinds.domain.disk import MetadataCache
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.storage import NetworkSource, StorageSource
 from engine.conf.kinds.storage_common import BackingFormat, DiskOfDomain, Encryption
+from engine.conf.kinds.unsound import Unsound, disks_twice
 from engine.conf.kinds.values import AbsFilePath, Uuid
 from engine.conf.nodes.node import Child, Definition, Node, Text
 
@@ -160,3 +162,6 @@ class SnapshotDocument(Definition):
     inactive_domain: Annotated[DomainDocument | None, Child("inactiveDomain")] = None
     active: Annotated[Literal["0", "1"] | None, Text] = None
     cookie: SaveCookie | None = None
+
+    def unsound(self) -> Iterator[Unsound]:
+        yield from disks_twice(self.disks)

@@ -233,5 +233,5 @@ class Definition(Node):
     kind: ClassVar[str] = ""
 
     def unsound(self) -> Iterator[tuple[Node, str, str]]:
-        """What is taken twice, or named and not there: the node, the reason, the severity."""
+        """What is there twice, or named and not there: the node, the reason, the severity ("error", "warning")."""
         yield from ()

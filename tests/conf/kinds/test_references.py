@@ -41,7 +41,106 @@ CLASHES = {
     "<controller type='usb' index='0'/>\n<input type='tablet' bus='usb'><address type='usb' bus='1'/></input>\n": (
         "5 /domain/devices/input: there is no USB controller with the index 1"
     ),
+    "<audio id='1' type='none'/><sound model='ac97'><audio id='1'/></sound>\n"
+    "<sound model='ich9'><audio id='2'/></sound>": ("5 /domain/devices/sound[2]: there is no audio backend 2"),
+    "<graphics type='vnc'><audio id='1'/></graphics>": "4 /domain/devices/graphics: there is no audio backend 1",
+    "<audio id='1' type='none'/>\n<audio id='1' type='oss'/>": (
+        "5 /domain/devices/audio[2]: there is another audio backend 1"
+    ),
 }
+
+CELLS = "<cpu><numa><cell id='0' cpus='0' memory='512'/><cell id='1' cpus='1' memory='512'/></numa></cpu>"
+PARTS = {
+    "<vcpu current='3'>2</vcpu>": "/domain/vcpu: there can't be 3 CPUs of 2",
+    "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='yes'/><vcpu id='0' enabled='no'/></vcpus>": (
+        "/domain/vcpus/vcpu[2]: the CPU 0 is there already"
+    ),
+    "<cputune><vcpupin vcpu='1' cpuset='0'/><vcpupin vcpu='1' cpuset='1'/></cputune>": (
+        "/domain/cputune/vcpupin[2]: the CPU 1 is pinned already"
+    ),
+    "<iothreads>2</iothreads><cputune><iothreadpin iothread='3' cpuset='0'/></cputune>": (
+        "/domain/cputune/iothreadpin: there is no iothread 3"
+    ),
+    "<iothreads>1</iothreads><iothreadids><iothread id='4'/><iothread id='4'/></iothreadids>": (
+        "/domain/iothreadids/iothread[2]: the iothread 4 is there already"
+    ),
+    CELLS.replace("id='1'", "id='0'"): "/domain/cpu/numa/cell[2]: there is another NUMA cell 0",
+    "<cpu><feature name='vmx' policy='require'/><feature name='vmx' policy='disable'/></cpu>": (
+        "/domain/cpu/feature[2]: the feature 'vmx' is there already"
+    ),
+    "<numatune><memnode cellid='2' mode='strict' nodeset='0'/></numatune>" + CELLS: (
+        "/domain/numatune/memnode: there is no NUMA cell 2"
+    ),
+    "<blkiotune><device><path>/dev/sda</path></device><device><path>/dev/sda</path></device></blkiotune>": (
+        "/domain/blkiotune/device[2]: the device '/dev/sda' is there already"
+    ),
+    "<seclabel type='none' model='dac'/><seclabel type='none' model='dac'/>": (
+        "/domain/seclabel[2]: there is another label of the model 'dac'"
+    ),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_clashes_outside_of_devices(part: str) -> None:
+    text = domain("", part)
+    assert validate(text) == []
+    assert [str(problem) for problem in validate(text, references=True)] == [PARTS[part]]
+
+
+@pytest.mark.parametrize(("thread", "there"), [(1, True), (2, True), (3, False), (7, True), (8, False)])
+def test_iothreads_that_are_only_counted_have_the_first_numbers_that_are_free(thread: int, there: bool) -> None:
+    before = "<iothreads>3</iothreads><iothreadids><iothread id='7'/></iothreadids>"
+    text = domain(DISK.format("vda", f"<driver name='qemu' iothread='{thread}'/>"), before)
+    assert (validate(text, references=True) == []) is there
+
+
+def test_a_memory_device_belongs_to_a_numa_cell() -> None:
+    memory = "<memory model='dimm'><target><size>524288</size><node>{}</node></target></memory>"
+    assert validate(domain(memory.format(1), CELLS), references=True) == []
+    [problem] = validate(domain(memory.format(2), CELLS), references=True)
+    assert str(problem) == "/domain/devices/memory: there is no NUMA cell 2"
+
+
+def test_the_first_console_may_be_a_serial_port_under_another_name() -> None:
+    alias = "<alias name='serial0'/>"
+    serial = f"<serial type='pty'>{alias}</serial>"
+    console = f"<console type='pty'><target type='serial'/>{alias}</console>"
+    assert validate(domain(serial + console), references=True) == []
+    assert len(validate(domain(serial + console + console), references=True)) == 1
+    assert len(validate(domain(serial + console.replace("'serial'", "'virtio'")), references=True)) == 1
+
+
+LENT = "<network><name>n</name><ip address='10.0.0.1' {}><dhcp><range start='{}' end='{}'/></dhcp></ip></network>"
+OTHERS = {
+    "<network><name>n</name><portgroup name='a'/><portgroup name='a'/></network>": (
+        "/network/portgroup[2]: there is another port group 'a'"
+    ),
+    "<network><name>n</name><portgroup name='a' default='yes'/><portgroup name='b' default='yes'/></network>": (
+        "/network/portgroup[2]: another port group is the one for whoever names none"
+    ),
+    LENT.format("prefix='24'", "10.0.0.2", "10.0.1.9"): (
+        "/network/ip/dhcp/range: 10.0.0.2 to 10.0.1.9 is not within the network 10.0.0.0/24"
+    ),
+    LENT.format("netmask='255.255.255.0'", "10.0.0.9", "10.0.0.2"): (
+        "/network/ip/dhcp/range: 10.0.0.9 is after 10.0.0.2"
+    ),
+    LENT.format("prefix='64'", "10.0.0.2", "10.0.0.9"): "/network/ip: 64 is no netmask or prefix for 10.0.0.1",
+    "<domainsnapshot><disks><disk name='vda'/><disk name='vda'/></disks></domainsnapshot>": (
+        "/domainsnapshot/disks/disk[2]: the disk 'vda' is there already"
+    ),
+    "<domaincheckpoint><disks><disk name='vda'/><disk name='vda'/></disks></domaincheckpoint>": (
+        "/domaincheckpoint/disks/disk[2]: the disk 'vda' is there already"
+    ),
+    "<domainbackup><disks><disk name='vda' backup='no'/><disk name='vda' backup='no'/></disks></domainbackup>": (
+        "/domainbackup/disks/disk[2]: the disk 'vda' is there already"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_clashes_in_documents_of_other_kinds(text: str) -> None:
+    assert validate(text) == []
+    assert [str(problem) for problem in validate(text, references=True)] == [OTHERS[text]]
 
 
 @pytest.mark.parametrize("devices", CLASHES)

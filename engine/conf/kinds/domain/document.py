@@ -33,7 +33,7 @@ from engine.conf.kinds.domain.namespaces import (
     QemuOverride,
     XenCommandline,
 )
-from engine.conf.kinds.domain.os import ExeOs, HvmOs, Os
+from engine.conf.kinds.domain.os import ExeOs, Os
 from engine.conf.kinds.domain.security import IdMap, KeyWrap, LaunchSecurity, SecLabel
 from engine.conf.kinds.domain.sysinfo import SysInfo
 from engine.conf.kinds.domain.tuning import (
@@ -124,12 +124,7 @@ class DomainDocument(Definition):
     datacenterpath: Annotated[str | None, Text("datacenterpath", namespace=VMWARE)] = None
 
     def unsound(self) -> Iterator[tuple[Node, str, str]]:
-        if self.devices is None:
-            return iter(())
-        numbered = self.iothreadids.iothreads if self.iothreadids is not None else ()
-        threads = frozenset(int(each.id_) for each in numbered) or range(1, int(self.iothreads or 0) + 1)
-        boots = isinstance(self.os, HvmOs) and bool(self.os.boots)
-        return references.unsound(self.devices, boots=boots, iothreads=threads)
+        return references.unsound(self)
 
     def check(self) -> Iterator[str]:
         if isinstance(self.os, ExeOs) and (self.bootloader is not None or self.bootloader_args is not None):

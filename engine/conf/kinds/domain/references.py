@@ -6,41 +6,106 @@ takes two that are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from engine.conf.kinds.domain.device import Device, DriveAddress, PciAddress, UsbAddress
+from engine.conf.kinds.domain.os import HvmOs
+from engine.conf.kinds.unsound import Unsound, twice
 from engine.conf.nodes.node import Node
 
 if TYPE_CHECKING:
+    from engine.conf.kinds.cpu import NumaCell
     from engine.conf.kinds.domain.devices import Devices
+    from engine.conf.kinds.domain.document import DomainDocument
 
 __all__ = ["unsound"]
 
-#: The node, the reason, the severity.
-Unsound: TypeAlias = "tuple[Node, str, str]"
+
+def unsound(domain: DomainDocument) -> Iterator[Unsound]:
+    """All in a domain that clashes, or names what is not there."""
+    yield from _processors(domain)
+    if domain.iothreadids is not None:
+        yield from twice(domain.iothreadids.iothreads, lambda each: each.id_, "the iothread {} is there already")
+    yield from twice(domain.seclabels, lambda each: each.model, "there is another label of the model '{}'")
+    if domain.blkiotune is not None:
+        yield from twice(domain.blkiotune.devices, lambda each: each.path, "the device '{}' is there already")
+    if domain.devices is not None:
+        yield from _devices(domain.devices, domain)
 
 
-def unsound(devices: Devices, *, boots: bool, iothreads: Container[int]) -> Iterator[Unsound]:
-    """All in a domain that clashes, or names what is not there.
+def _processors(domain: DomainDocument) -> Iterator[Unsound]:
+    """CPUs, what is near to them, and where they run."""
+    if domain.vcpu is not None and domain.vcpu.current is not None and domain.vcpu.current > domain.vcpu.count:
+        yield domain.vcpu, f"there can't be {domain.vcpu.current} CPUs of {domain.vcpu.count}", "error"
+    if domain.vcpus is not None:
+        yield from twice(domain.vcpus.vcpus, lambda each: each.id_, "the CPU {} is there already")
+    tune = domain.cputune
+    if tune is not None:
+        yield from twice(tune.vcpupins, lambda each: each.vcpu, "the CPU {} is pinned already")
+        yield from twice(tune.iothreadpins, lambda each: each.iothread, "the iothread {} is pinned already")
+        threads = _threads(domain) if tune.iothreadpins else ()
+        for pin in tune.iothreadpins:
+            if int(pin.iothread) not in threads:
+                yield pin, f"there is no iothread {pin.iothread}", "error"
+    cells = _cells(domain)
+    if domain.cpu is not None:
+        yield from twice(domain.cpu.features, lambda each: each.name, "the feature '{}' is there already")
+        yield from twice(cells, lambda each: each.id_, "there is another NUMA cell {}")
+    nodes = domain.numatune.memnodes if domain.numatune is not None else ()
+    yield from twice(nodes, lambda each: each.cellid, "the NUMA cell {} is there already")
+    for node in nodes:
+        if int(node.cellid) >= len(cells):
+            yield node, f"there is no NUMA cell {node.cellid}", "error"
 
-    Args:
-        boots: its ``<os>`` says what is booted. iothreads: the numbers of its threads for the I/O of disks.
-    """
+
+def _cells(domain: DomainDocument) -> tuple[NumaCell, ...]:
+    return domain.cpu.numa.cells if domain.cpu is not None and domain.cpu.numa is not None else ()
+
+
+def _threads(domain: DomainDocument) -> Container[int]:
+    """The numbers of its threads for the I/O of disks."""
+    numbered = domain.iothreadids.iothreads if domain.iothreadids is not None else ()
+    # those that are only counted have the first numbers that are free
+    number = max(int(domain.iothreads or 0), len(numbered))
+    named = {int(each.id_) for each in numbered}
+    return named if len(named) >= number else _Numbers(named, number - len(named))
+
+
+class _Numbers:
+    """Some numbers, and the first so many that are none of these."""
+
+    def __init__(self, named: set[int], more: int) -> None:
+        self._named, self._more = named, more
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int) or number < 1:
+            return False
+        return number in self._named or number - sum(each < number for each in self._named) <= self._more
+
+
+def _devices(devices: Devices, domain: DomainDocument) -> Iterator[Unsound]:
     everything = list(_all(devices))
-    yield from _twice(devices.disks, lambda disk: disk.target.dev, "the target '{}' is another disk's as well")
-    yield from _twice(
+    yield from twice(devices.disks, lambda disk: disk.target.dev, "the target '{}' is another disk's as well")
+    yield from twice(
         devices.controllers,
         lambda each: None if each.index is None or _is_companion(each) else (each.type_, each.index),
         "there is another {0[0]} controller with the index {0[1]}",
     )
-    yield from _twice(everything, _alias, "the alias '{}' is another device's as well")
-    yield from _twice(everything, _boot_order, "the boot order {} is another device's as well")
-    yield from _twice(everything, _place, "another device has the same address")
-    yield from _twice(devices.interfaces, _mac, "the MAC address {} is another interface's as well", "warning")
-    yield from _both_boots(everything) if boots else ()
-    yield from _iothreads(devices, iothreads)
+    yield from _aliases(devices, everything)
+    yield from twice(everything, _boot_order, "the boot order {} is another device's as well")
+    yield from twice(everything, _place, "another device has the same address")
+    yield from twice(devices.interfaces, _mac, "the MAC address {} is another interface's as well", "warning")
+    if isinstance(domain.os, HvmOs) and domain.os.boots:
+        yield from _both_boots(everything)
+    yield from _iothreads(devices, domain)
     yield from _usb_buses(devices, everything)
+    yield from _audio(devices)
+    cells = len(_cells(domain))
+    for memory in devices.memories:
+        node = memory.target.node
+        if node is not None and cells and int(node) >= cells:
+            yield memory, f"there is no NUMA cell {node}", "error"
 
 
 def _is_companion(controller: Any) -> bool:
@@ -57,16 +122,15 @@ def _all(devices: Devices) -> Iterator[Node]:
             yield value
 
 
-def _twice(nodes: Iterable[Any], key: Callable[[Any], Any], reason: str, severity: str = "error") -> Iterator[Unsound]:
-    """Those of which the key, if there is one, was another's before."""
-    seen: set[Any] = set()
-    for node in nodes:
-        value = key(node)
-        if value is None:
-            continue
-        if value in seen:
-            yield node, reason.format(value), severity
-        seen.add(value)
+def _aliases(devices: Devices, everything: Sequence[Node]) -> Iterator[Unsound]:
+    """The first console may be the first serial port under another name."""
+    first = devices.consoles[0] if devices.consoles else None
+    target = getattr(first, "target", None)
+    if getattr(target, "type_", None) not in (None, "serial"):
+        first = None
+    yield from twice(
+        [node for node in everything if node is not first], _alias, "the alias '{}' is another device's as well"
+    )
 
 
 def _alias(node: Node) -> str | None:
@@ -104,12 +168,25 @@ def _both_boots(devices: Iterable[Node]) -> Iterator[Unsound]:
             yield node, "a boot order of its own can't go with the <boot> of <os>", "error"
 
 
-def _iothreads(devices: Devices, known: Container[int]) -> Iterator[Unsound]:
+def _iothreads(devices: Devices, domain: DomainDocument) -> Iterator[Unsound]:
     """A disk's thread must be one of those that there are."""
+    known: Container[int] | None = None
     for device in (*devices.disks, *devices.controllers):
         wanted = getattr(getattr(device, "driver", None), "iothread", None)
+        if wanted is not None:
+            known = known if known is not None else _threads(domain)
+            if int(wanted) not in known:
+                yield device, f"there is no iothread {wanted}", "error"
+
+
+def _audio(devices: Devices) -> Iterator[Unsound]:
+    """What plays sound does so by one of the <audio>; where there are none, one is added by itself."""
+    yield from twice(devices.audios, lambda each: int(each.id_), "there is another audio backend {}")
+    known = {int(each.id_) for each in devices.audios}
+    for device in (*devices.sounds, *devices.graphics):
+        wanted = getattr(getattr(device, "audio", None), "id_", None)
         if wanted is not None and int(wanted) not in known:
-            yield device, f"there is no iothread {wanted}", "error"
+            yield device, f"there is no audio backend {int(wanted)}", "error"
 
 
 def _usb_buses(devices: Devices, everything: Iterable[Node]) -> Iterator[Unsound]:
