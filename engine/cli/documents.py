@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli import arguments, output
+from engine.cli import arguments, failures, output
 
 if TYPE_CHECKING:
     from engine.conf.kinds.domain.document import DomainDocument
@@ -51,7 +51,8 @@ def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
 def _all_files(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name != "-" and Path(name).is_dir():
-            yield from (str(path) for path in sorted(Path(name).rglob("*.xml")) if path.is_file())
+            files = (path for path in sorted(Path(name).rglob("*")) if path.suffix.lower() == ".xml")
+            yield from (str(path) for path in files if not path.is_dir())
         else:
             yield name
 
@@ -81,13 +82,18 @@ def _facts(problem: Problem) -> dict[str, object]:
 def diff(before: str, after: str, as_json: bool) -> int:
     """Say what differs between two documents, whatever their order and layout.
 
-    The exit code is 0 if nothing does, and 1 if something does.
+    The exit code is 0 if nothing does, 1 if something does, and 2 if they can't be compared.
     """
     from engine.conf.documents import diff as differences
     from engine.conf.documents import parse
+    from engine.errors import ConfigError
 
-    texts = [arguments.read_document(file) for file in (before, after)]
-    found = differences(*(parse(text, source=source, validate=False) for text, source in texts))
+    try:
+        texts = [arguments.read_document(file) for file in (before, after)]
+        found = differences(*(parse(text, source=source, validate=False) for text, source in texts))
+    except ConfigError as exc:
+        failures.report(exc)
+        return failures.USAGE
     if as_json:
         import msgspec
 

@@ -116,6 +116,8 @@ def _read(root: Element, source: str | None) -> tuple[Definition | None, list[Pr
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
     definition = read_straight(classes, root) or read_node(classes, root, found)
+    if any(each.lost for each in found):
+        definition = None
     assert definition is None or isinstance(definition, Definition)
     return definition, told(found)
 

@@ -92,6 +92,23 @@ def test_diff_of_the_same_in_another_layout_is_nothing(virengine, folder):
     assert virengine("diff", str(folder / "good.xml"), str(other)).stdout == ""
 
 
+def test_diff_of_what_can_not_be_compared(virengine, folder):
+    broken = folder / "broken.xml"
+    broken.write_text("<network>")
+    for other, reason in ((broken, "not well-formed"), (folder / "none.xml", "no such file")):
+        result = virengine("diff", str(folder / "good.xml"), str(other), code=2)
+        assert reason in result.stderr
+        assert result.stdout == ""
+
+
+def test_of_a_folder_nothing_that_is_named_so_is_passed_over(virengine, folder):
+    (folder / "BAD.XML").write_text(BAD)
+    (folder / "dangling.xml").symlink_to("/nowhere")
+    told = virengine("validate", str(folder), code=1).stdout
+    assert f"{folder}/BAD.XML:1: " in told
+    assert f"{folder}/dangling.xml:1: /: no such file or directory" in told
+
+
 def test_schema_prints_what_editors_take(virengine):
     schema = etree.XMLSchema(etree.fromstring(virengine("schema", "secret").stdout.encode()))
     assert schema.validate(etree.fromstring(GOOD))

@@ -9,7 +9,7 @@ import pytest
 from lxml import etree
 
 from engine.conf.document import Limits
-from engine.conf.documents import parse, validate
+from engine.conf.documents import format, parse, validate
 from engine.conf.schemas import is_valid
 from engine.errors import ConfigError, InvalidDocument
 
@@ -125,3 +125,33 @@ def test_a_document_that_libxml2_gives_up_on_is_none_it_takes(monkeypatch: pytes
 
     monkeypatch.setattr("engine.conf.schemas.schema_for", lambda kind: Schema())
     assert not is_valid("secret", etree.fromstring("<secret/>"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "held"),
+    [
+        ("<title>x</title><title>y</title>", True),
+        ("<title>x</title><name>other</name>", True),
+        ("<clock offset='utc'/><clock offset='localtime'/>", True),
+        ("<unknown a='1'>text</unknown>", True),
+        ("stray", False),
+        ("<devices>stray</devices>", False),
+        ("<devices/>stray", False),
+        ("<title x='1'>x</title>", False),
+        ("<title><b/>x</title>", False),
+        ("<features><acpi>x</acpi></features>", False),
+    ],
+)
+def test_what_is_not_validated_is_held_or_refused(wrong: str, held: bool) -> None:
+    text = f"<domain type='kvm'><name>web</name><memory>1</memory><os><type>hvm</type></os>{wrong}</domain>"
+    assert validate(text)
+    if not held:
+        with pytest.raises(InvalidDocument):
+            parse(text, validate=False)
+        return
+    written = format(parse(text, validate=False))
+    assert parse(written, validate=False) == parse(text, validate=False)
+    before, after = ([*etree.fromstring(each).iter()] for each in (text, written))
+    assert sorted((e.tag, (e.text or "").strip()) for e in before) == sorted(
+        (e.tag, (e.text or "").strip()) for e in after
+    )

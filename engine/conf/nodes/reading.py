@@ -38,6 +38,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     allowed: tuple[str, ...] = ()
     word: str = ""  # for which one that is near is looked for among what is allowed
+    lost: bool = False  # no node can hold it
 
 
 def read_node(nodes: Nodes, element: Element, problems: list[Found]) -> Node | None:
@@ -198,6 +199,7 @@ class _NodeReader:
             name, many, read = found
             if not many and name in values:
                 problems.append(_problem(child, "", f"<{_shown(child.tag)}> may be there only once"))
+                values.setdefault(_LOST, []).append(raw_text(child))
                 continue
             value = read(child, problems)
             if value is None:
@@ -255,11 +257,11 @@ def _check_text(plan: Plan, element: Element, problems: list[Found]) -> None:
     """There may be text only in a body, which comments may part."""
     own: Any = element.text
     if plan.body is None and own is not None and own.strip():
-        problems.append(_problem(element, "", "it may hold no text", value=_short(own)))
+        problems.append(_stray(element, own))
     for child in element:
         tail = child.tail
         if tail is not None and tail.strip() and (plan.body is None or isinstance(child.tag, str)):
-            problems.append(_problem(element, "", "it may hold no text", value=_short(tail)))
+            problems.append(_stray(element, tail))
 
 
 class _PlainReader:
@@ -305,12 +307,12 @@ def text_of_element(element: Element) -> str:
 def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
     names: Any = child.keys()
     for name in names:
-        problems.append(_unknown(child, "attribute", name, (), f"/@{name}"))
+        problems.append(_lost(_unknown(child, "attribute", name, (), f"/@{name}")))
     for inner in child:
         if isinstance(inner.tag, str):
-            problems.append(_unknown(inner, "element", inner.tag, (), ""))
+            problems.append(_lost(_unknown(inner, "element", inner.tag, (), "")))
     if not text and child.text is not None and child.text.strip():
-        problems.append(_problem(child, "", "it may hold no text", value=_short(child.text)))
+        problems.append(_stray(child, child.text))
 
 
 def is_open(field: Field, tag: str) -> bool:
@@ -406,6 +408,14 @@ def _wrong_value(element: Element, below: str, name: str, text: str, allowed: Se
     shown = ", ".join(allowed) if len(allowed) <= 12 else f"{', '.join(allowed[:12])}, ..."
     value = _short(text)
     return _problem(element, below, f"'{value}' is none of {shown}", value=value, allowed=allowed, word=value)
+
+
+def _stray(element: Element, text: str) -> Found:
+    return _lost(_problem(element, "", "it may hold no text", value=_short(text)))
+
+
+def _lost(found: Found) -> Found:
+    return msgspec.structs.replace(found, lost=True)
 
 
 def _missing(element: Element, field: Field) -> Found:
