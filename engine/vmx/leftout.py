@@ -38,7 +38,6 @@ _DEFAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: Patterns of keys that hold no configuration of the guest.
 _NOTES: tuple[str, ...] = (
-    r"\.encoding",
     r"config\.version",
     r"virtualhw\.(version|productcompatibility)",
     r"(checkpoint|snapshot|migrate|vmotion|replay|monitor|messagebus|toolsinstallmanager|debugstub|log)\..*",

@@ -31,7 +31,7 @@ class Settings:
     def __init__(self, document: VmxDocument, source: str | None = None) -> None:
         self.source = source
         self._document = document
-        self._used: set[str] = set()
+        self._used: set[str] = {".encoding"}  # by which the text was decoded
         self._warnings: list[Problem] = []
         self._groups: dict[str, list[Entry]] = defaultdict(list)
         for entry in document.entries:
@@ -126,7 +126,7 @@ class Settings:
         ]
         if notes:
             keys = ", ".join(entry.key for entry in notes)
-            found.append(_warning(notes[0].line, notes[0].key, f"no configuration of the guest is left out: {keys}"))
+            found.append(_warning(notes[0].line, notes[0].key, f"left out, since they say nothing of the guest: {keys}"))
         return tuple(sorted([*self._warnings, *found], key=lambda problem: problem.line))
 
 

@@ -170,7 +170,7 @@ def test_nothing_is_dropped_in_silence() -> None:
     )
     assert told(result) == [
         "4 guestinfo.key: a domain has no place for it",
-        "5 uuid.location: no configuration of the guest is left out: uuid.location, nvram",
+        "5 uuid.location: left out, since they say nothing of the guest: uuid.location, nvram",
         "7 usb.present: a domain has no place for it",
         "11 MEMSIZE: it is there already, so this has no effect",
     ]
