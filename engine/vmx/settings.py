@@ -126,7 +126,9 @@ class Settings:
         ]
         if notes:
             keys = ", ".join(entry.key for entry in notes)
-            found.append(_warning(notes[0].line, notes[0].key, f"left out, since they say nothing of the guest: {keys}"))
+            found.append(
+                _warning(notes[0].line, notes[0].key, f"left out, since they say nothing of the guest: {keys}")
+            )
         return tuple(sorted([*self._warnings, *found], key=lambda problem: problem.line))
 
 

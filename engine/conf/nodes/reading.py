@@ -400,8 +400,18 @@ def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value
     if len(allowed) > 1 and all(isinstance(each, Choice | Words) for each in words):
         return _wrong_value(element, below, name, text, allowed)
     reason = f"'{_short(text)}' is not {exc}" if text.strip() else f"it is empty, and not {exc}"
+    if value is not None and text != text.strip() and _is_valid(value, text.strip()):
+        reason = f"there may be no white space around '{_short(text)}'"
     word = _short(text) if allowed else ""
     return _problem(element, below, reason, value=_short(text), allowed=allowed or (str(exc),), word=word)
+
+
+def _is_valid(value: ValueType, text: str) -> bool:
+    try:
+        value.read(text)
+    except NoValue:
+        return False
+    return True
 
 
 def _wrong_value(element: Element, below: str, name: str, text: str, allowed: Sequence[str]) -> Found:

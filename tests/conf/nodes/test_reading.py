@@ -288,3 +288,8 @@ def test_a_namespace_is_declared_for_whatever_is_of_it(note: str) -> None:
 def test_a_node_that_does_not_belong_there_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="'pays' can't hold a Box"):
         write_document(Shop(owner="Ada", pays=(Box(name="x"),)))  # type: ignore[arg-type]
+
+
+def test_white_space_around_a_value_is_what_is_said_to_be_wrong() -> None:
+    _, found = shop("<thing type='lamp' name='x' watts=' 0x1'/>")
+    assert found == ["3 /shop/thing/@watts: there may be no white space around '0x1'"]
