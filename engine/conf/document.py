@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,11 +36,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         size: bytes. depth: elements in elements, 256 at most. attributes: of one element.
+        namespaces: declared at one element, or around it.
     """
 
     size: int = 16 * 1024 * 1024
     depth: int = _MOST_DEPTH
     attributes: int = 500
+    namespaces: int = 100
 
 
 #: Those that hold where no others are given.
@@ -47,6 +51,8 @@ LIMITS = Limits()
 # libxml2 itself refuses a depth over 256 and text nodes over 10 MB unless huge_tree is set
 _OPTIONS = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
 _BYTES_PARSER = etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
+# in which ASCII is itself
+_LIKE_ASCII = frozenset({"UTF-8", "utf-8", "ASCII", "US-ASCII", "ISO-8859-1"})
 # bytes; with at most some thousand attributes
 _HARMLESS = 16 * 1024
 # a str is decoded already: whatever encoding its declaration names no longer holds
@@ -75,20 +81,31 @@ def parse_document(text: str | bytes, *, source: str | None = None, limits: Limi
             too = "nested too deeply" if "depth" in reason else "a text in it is too long"
             raise ConfigError(f"the document is too much to take: {too}", source=source, line=exc.lineno) from exc
         raise ConfigError(f"not well-formed XML: {reason}", source=source, line=exc.lineno or 1) from exc
-    if root.getroottree().docinfo.internalDTD is not None:
+    about = root.getroottree().docinfo
+    if about.internalDTD is not None:
         raise ConfigError("a document type declaration is not allowed", source=source, line=1)
-    _check_shape(root, len(text), limits, source)
+    if (about.encoding or "UTF-8") not in _LIKE_ASCII:
+        text = etree.tostring(root, encoding="utf-8")
+    _check_shape(root, text, limits, source)
     return root
 
 
-def _check_shape(root: Element, size: int, limits: Limits, source: str | None) -> None:
+def _check_shape(root: Element, text: bytes, limits: Limits, source: str | None) -> None:
     # lxml takes the square of their number to tell an element's attributes; a small document can't have many
-    if size > _HARMLESS and (wide := _too_wide(limits.attributes)(root)):
+    small = len(text) <= _HARMLESS and limits.attributes >= LIMITS.attributes
+    if not small and (wide := _too_wide(limits.attributes)(root)):
         raise ConfigError(
             f"an element has more than {limits.attributes} attributes", source=source, line=line_of(wide[0])
         )
     if limits.depth < _MOST_DEPTH and (deep := _too_deep(limits.depth)(root)):
         raise ConfigError(f"elements are nested more than {limits.depth} deep", source=source, line=line_of(deep[0]))
+    # what is kept as text is given all that it stands among, so many namespaces times many elements
+    if text.count(b"xmlns") > limits.namespaces:
+        number = _number_of_too_many(limits.namespaces, text)
+        if number is not None:
+            line = line_of(next(islice(root.iter("*"), number, None)))
+            reason = f"there are more than {limits.namespaces} namespaces at an element"
+            raise ConfigError(reason, source=source, line=line)
 
 
 @cache
@@ -99,6 +116,18 @@ def _too_wide(most: int) -> Any:
 @cache
 def _too_deep(most: int) -> Any:
     return etree.XPath(f"({'/*' * (most + 1)})[1]")
+
+
+def _number_of_too_many(most: int, text: bytes) -> int | None:
+    """Which element is the first with more than ``most`` namespaces at it or around it."""
+    declared = number = 0
+    for event, _ in etree.iterparse(BytesIO(text), events=("start", "start-ns", "end-ns"), **_OPTIONS):
+        declared += {"start-ns": 1, "end-ns": -1}.get(event, 0)
+        if event == "start":
+            if declared > most:
+                return number
+            number += 1
+    return None
 
 
 def _shown_size(size: int) -> str:

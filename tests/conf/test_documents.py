@@ -23,6 +23,9 @@ def refused(text: str | bytes, **options: object) -> str:
 def test_a_document_has_limits_and_each_says_so() -> None:
     assert refused("<secret>" + "<a/>" * 25_000_000 + "</secret>") == "the document is larger than 16 MiB"
     assert refused("<secret/>", limits=Limits(size=8)) == "the document is larger than 8 bytes"
+    assert refused("<secret a='1' b='2'/>", limits=Limits(attributes=1)) == (
+        "line 1: an element has more than 1 attributes"
+    )
     deep = "<secret>\n" + "<a>" * 300 + "</a>" * 300 + "</secret>"
     assert refused(deep) == "line 2: the document is too much to take: nested too deeply"
     assert refused("<secret>\n<a><b/></a></secret>", limits=Limits(depth=2)) == (
@@ -155,3 +158,22 @@ def test_what_is_not_validated_is_held_or_refused(wrong: str, held: bool) -> Non
     assert sorted((e.tag, (e.text or "").strip()) for e in before) == sorted(
         (e.tag, (e.text or "").strip()) for e in after
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-15"])
+def test_namespaces_have_a_limit_in_every_encoding(encoding: str) -> None:
+    """What is kept of an element is given all namespaces that it stands among."""
+
+    def document(number: int) -> bytes:
+        declared = " ".join(f"xmlns:p{each}='urn:{each}'" for each in range(number))
+        text = f"<?xml version='1.0' encoding='{encoding}'?>\n<secret>\n<a {declared}><b/></a></secret>"
+        return text.encode(encoding)
+
+    assert [problem.reason for problem in validate(document(100))] != []
+    assert refused(document(101)) == "line 3: there are more than 100 namespaces at an element"
+
+
+def test_namespaces_that_end_do_not_count() -> None:
+    many = "<x:x xmlns:x='urn:x'/>" * 300
+    before = "<domain type='kvm'><name>a</name><memory>1</memory><os><type>hvm</type></os>"
+    assert validate(f"{before}<metadata>{many}</metadata></domain>") == []

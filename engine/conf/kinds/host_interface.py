@@ -26,7 +26,7 @@ __all__ = ["BondDocument", "BridgeDocument", "EthernetDocument", "HostInterface"
 
 Seconds = Annotated[
     str,
-    Pattern("seconds", r"[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+\-]?[0-9]+)?", "a number of seconds such as 15 or 0.5"),
+    Pattern("seconds", r"[+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+\-]?[0-9]+)?", "a number of seconds such as 15 or 0.5"),
 ]
 
 

@@ -15,7 +15,7 @@ __all__ = ["Identity", "MdevTypes", "NodePciAddress", "PciCapability", "only_onc
 PciClass = Annotated[
     int, Number("pciClass", pattern="0x[0-9a-fA-F]{6}", plain="", as_hex=6, what="0x and 6 hexadecimal digits")
 ]
-LinkSpeed = Annotated[str, Pattern("linkSpeed", "[0-9]+(.[0-9]+)?", "a number such as 8 or 2.5")]
+LinkSpeed = Annotated[str, Pattern("linkSpeed", r"[0-9]+([^0-9\n\r][0-9]+)?", "a number such as 8 or 2.5")]
 VpdText = Annotated[str, Pattern("vpdText", "[ -_a-z]{0,255}", "up to 255 letters, digits and signs")]
 VendorIndex = Annotated[str, Pattern("vpdVendorIndex", "[0-9A-Z]", "a digit or a capital letter")]
 SystemIndex = Annotated[str, Pattern("vpdSystemIndex", "[0-9B-Z]", "a digit or a capital letter but A")]

@@ -44,9 +44,7 @@ __all__ = [
 
 InitVariableName = Annotated[
     str,
-    Pattern(
-        "initVariable", "[a-zA-Z_]+[a-zA-Z0-9_]*", "the name of a variable (letters, digits and _, no digit first)"
-    ),
+    Pattern("initVariable", "[a-zA-Z_][a-zA-Z0-9_]*", "the name of a variable (letters, digits and _, no digit first)"),
 ]
 RebootTimeout = Annotated[
     int, Number("rebootTimeout", -1, 32767, plain="[+-]?[0-9]+", what="a number of milliseconds, or -1")
