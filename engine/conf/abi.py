@@ -13,15 +13,16 @@ from engine.conf.kinds.domain.chardev import CharDevice
 from engine.conf.kinds.domain.clock import BaseClock
 from engine.conf.kinds.domain.device import Device
 from engine.conf.kinds.domain.devices import Devices
-from engine.conf.kinds.domain.disk import BaseDisk, DiskDriver, DiskTarget
+from engine.conf.kinds.domain.disk import BaseDisk, DiskDriver, DiskTarget, VhostUserDisk
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.filesystem import BaseFilesystem
 from engine.conf.kinds.domain.hostdev import BaseHostdev
 from engine.conf.kinds.domain.input import Rng
-from engine.conf.kinds.domain.memory_device import MemoryDevice
+from engine.conf.kinds.domain.interface import HostdevInterface, VdpaInterface
+from engine.conf.kinds.domain.memory_device import MemoryDevice, MemorySource
 from engine.conf.kinds.domain.network_card import NetworkCard
-from engine.conf.kinds.domain.os import HvmOs, KernelBoot
-from engine.conf.kinds.domain.shmem import Shmem
+from engine.conf.kinds.domain.os import AcpiTable, BaseNvram, HvmOs, KernelBoot, Loader
+from engine.conf.kinds.domain.shmem import ShmemServer
 from engine.conf.kinds.domain.small_devices import MemBalloon, Watchdog
 from engine.conf.kinds.domain.sound import Sound
 from engine.conf.kinds.domain.tuning import Vcpu
@@ -45,10 +46,13 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
         }
     ),
     KernelBoot: frozenset({"kernel", "initrd", "root", "cmdline", "dtb"}),
-    HvmOs: frozenset({"firmware", "firmware_features", "loader", "nvram", "boots", "bootmenu", "bios", "acpi"}),
+    HvmOs: frozenset({"boots", "bootmenu"}),
+    Loader: frozenset({"path"}),
+    BaseNvram: frozenset({"template", "type_", "path", "source"}),
+    AcpiTable: frozenset({"path"}),
     Vcpu: frozenset({"placement", "cpuset"}),
     BaseClock: frozenset({"offset", "adjustment", "timezone", "basis", "start"}),
-    Devices: frozenset({"emulator", "leases", "graphics", "audios", "redirfilters"}),
+    Devices: frozenset({"emulator", "leases", "graphics", "audios"}),
     Device: frozenset({"alias", "boot"}),
     BaseDisk: frozenset(
         {
@@ -74,13 +78,21 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     BaseFilesystem: frozenset({"type_", "source", "fmode", "dmode", "space_hard_limit", "space_soft_limit"}),
     BaseHostdev: frozenset({"source", "managed"}),
     Rng: frozenset({"backend"}),
-    MemoryDevice: frozenset({"access", "discard", "source"}),
-    Shmem: frozenset({"server"}),
+    MemoryDevice: frozenset({"access", "discard"}),
+    MemorySource: frozenset({"pagesize", "nodemask", "path"}),
+    ShmemServer: frozenset({"path"}),
     MemBalloon: frozenset({"stats"}),
     Watchdog: frozenset({"action"}),
     Sound: frozenset({"audio"}),
 }
 # fmt: on
+
+#: What is another device though the others of its kind are all the same to the guest.
+GUEST_SIDE: Mapping[type[Node], frozenset[str]] = {
+    HostdevInterface: frozenset({"type_"}),
+    VdpaInterface: frozenset({"type_"}),
+    VhostUserDisk: frozenset({"type_"}),
+}
 
 
 def abi_differences(before: DomainDocument, after: DomainDocument) -> list[Difference]:
@@ -92,4 +104,4 @@ def abi_differences(before: DomainDocument, after: DomainDocument) -> list[Diffe
 
 
 def _is_host_side(cls: type[Node], name: str) -> bool:
-    return any(name in HOST_SIDE.get(base, ()) for base in cls.__mro__)
+    return name not in GUEST_SIDE.get(cls, ()) and any(name in HOST_SIDE.get(base, ()) for base in cls.__mro__)

@@ -16,7 +16,11 @@ from engine.conf.nodes.plan import plan_of
 GUEST = """
 <domain type='qemu'>
   <name>web</name><title>one</title><memory unit='GiB'>1</memory><vcpu cpuset='0-1'>2</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <loader readonly='yes' type='pflash'>/code</loader><nvram template='/t'>/vars</nvram>
+    <boot dev='hd'/><bios useserial='yes'/><acpi><table type='slic'>/slic</table></acpi>
+  </os>
   <features><acpi/></features><clock offset='utc'><timer name='hpet' present='no'/></clock>
   <devices>
     <disk type='file' device='disk'>
@@ -26,6 +30,12 @@ GUEST = """
     <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
     <serial type='pty'><target port='0'/></serial>
     <graphics type='vnc' passwd='x'/>
+    <shmem name='m'><model type='ivshmem-doorbell'/><size unit='M'>4</size><server path='/run/s'/></shmem>
+    <memory model='nvdimm'>
+      <source><path>/n</path><alignsize unit='KiB'>2048</alignsize></source>
+      <target><size unit='MiB'>512</size><node>0</node></target>
+    </memory>
+    <redirfilter><usbdev allow='no'/></redirfilter>
   </devices>
 </domain>"""
 
@@ -49,6 +59,11 @@ def told(old: str, new: str) -> list[str]:
         ("<interface type='user'>", "<interface type='bridge'><source bridge='br0'/>"),
         ("<serial type='pty'>", "<serial type='file'><source path='/log'/>"),
         ("<graphics type='vnc' passwd='x'/>", ""),
+        (">/code<", ">/other<"),
+        ("<nvram template='/t'>/vars</nvram>", "<nvram>/other</nvram>"),
+        (">/slic<", ">/other<"),
+        ("path='/run/s'", "path='/run/t'"),
+        ("<path>/n</path>", "<path>/o</path>"),
     ],
 )
 def test_what_the_guest_does_not_see_may_change(old: str, new: str) -> None:
@@ -70,6 +85,25 @@ def test_what_the_guest_does_not_see_may_change(old: str, new: str) -> None:
             "/domain/devices/disk[target/@dev='vda']/target/@bus: 'virtio' became 'scsi'",
         ),
         ("packed='on'", "", "/domain/devices/disk[target/@dev='vda']/driver/@packed: 'on' was removed"),
+        ("<bios useserial='yes'/>", "", '/domain/os/bios: <bios useserial="yes"/> was removed'),
+        (
+            "<server path='/run/s'/>",
+            "",
+            '/domain/devices/shmem[1]/server: <server path="/run/s"/> was removed',
+        ),
+        ("allow='no'", "allow='yes'", "/domain/devices/redirfilter[1]/usbdev[1]/@allow: 'no' became 'yes'"),
+        (
+            "<table type='slic'>/slic</table>",
+            "",
+            "/domain/os/acpi/table[@type='slic']: <table type=\"slic\">/slic</table> was removed",
+        ),
+        ("'KiB'>2048<", "'KiB'>4096<", "/domain/devices/memory[1]/source/alignsize: '2048' became '4096'"),
+        ("type='pflash'", "type='rom'", "/domain/os/loader/@type: 'pflash' became 'rom'"),
+        (
+            "<interface type='user'>",
+            "<interface type='hostdev'><source><address type='usb' bus='1' device='2'/></source>",
+            "/domain/devices/interface[mac/@address='52:54:00:00:00:01']/@type: 'user' became 'hostdev'",
+        ),
         ("<serial>1<", "<serial>2<", "/domain/devices/disk[target/@dev='vda']/serial: '1' became '2'"),
     ],
 )

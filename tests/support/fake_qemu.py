@@ -22,7 +22,10 @@ GREETING = b'{{"QMP": {{"version": {{"qemu": {{"micro": 0, "minor": 2, "major": 
 ANSWERS = {{"query-status": {{"status": "running", "running": True}}, "query-chardev": [], "query-migrate": {{}}}}
 
 def say(data):
-    connection.sendall(data if isinstance(data, bytes) else json.dumps(data).encode() + b"\\r\\n")
+    try:
+        connection.sendall(data if isinstance(data, bytes) else json.dumps(data).encode() + b"\\r\\n")
+    except BrokenPipeError:
+        pass  # whoever asked had enough
 
 def event(name, **data):
     text = json.dumps({{"event": name, "data": data, "timestamp": {{"seconds": 1, "microseconds": 0}}}})

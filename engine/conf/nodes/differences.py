@@ -12,7 +12,7 @@ import msgspec
 from engine.conf.nodes.node import Attr, Body, Child, Children, Flag, Node, Open, Other, Text
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.values import HIDDEN, Pattern
-from engine.conf.nodes.writing import text_of
+from engine.conf.nodes.writing import shown_name, shown_raw, shown_value, text_of
 from engine.conf.units import to_bytes
 
 __all__ = ["Difference", "differences"]
@@ -73,7 +73,7 @@ class _Comparison:
         ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
         same = before.size_fields if _size(before) == _size(after) is not None else ()
         for name in dict.fromkeys((*ours, *theirs)):
-            if name in same or self._skips(type(before), name) or self._skips(type(after), name):
+            if name in same or (self._skips(type(before), name) and self._skips(type(after), name)):
                 continue
             field = theirs.get(name) or ours[name]
             nothing = False if field.place is Flag else () if field.many or field.place in (Children, Open) else None
@@ -87,13 +87,15 @@ class _Comparison:
     def _of_values(self, field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
         place = field.place
         if place is Flag:
-            shown = f"<{field.tag}/>"
-            yield _changed(f"{path}/{field.tag}", shown if old else None, shown if new else None, "element")
+            tag = shown_name(field.tag)
+            shown = f"<{tag}/>"
+            yield _changed(f"{path}/{tag}", shown if old else None, shown if new else None, "element")
         elif place in (Attr, Body) or (place is Text and not field.many):
-            at = {Attr: f"{path}/@{field.tag}", Body: path}.get(place, f"{path}/{field.tag}")
+            tag = shown_name(field.tag)
+            at = {Attr: f"{path}/@{tag}", Body: path}.get(place, f"{path}/{tag}")
             yield _changed(at, _written(field, old), _written(field, new))
         elif place is Child and not field.many:
-            yield from self._of_pair(field.tag, old, new, f"{path}/{field.tag}")
+            yield from self._of_pair(field.tag, old, new, f"{path}/{shown_name(field.tag)}")
         elif place in (Child, Children):
             yield from self._of_lists(field, old or (), new or (), path)
         else:
@@ -113,9 +115,7 @@ class _Comparison:
         for name, node in news.items():
             if name not in olds:
                 yield _changed(f"{path}/{name}", None, _shown(_tag(field, node), node), "element")
-        ours, theirs = [name for name in olds if name in news], [name for name in news if name in olds]
-        if ours != theirs:
-            yield Difference(xpath=path, kind="changed", of="order", before=" ".join(ours), after=" ".join(theirs))
+        yield from _of_order(path, [*olds], [*news], str)
 
 
 def _canonical(field: Field, value: Any) -> Any:
@@ -138,7 +138,7 @@ def _named(field: Field, nodes: Sequence[Node]) -> dict[str, Node]:
     named: dict[str, Node] = {}
     count: dict[str, int] = {}
     for node in nodes:
-        tag = _tag(field, node)
+        tag = shown_name(_tag(field, node))
         count[tag] = count.get(tag, 0) + 1
         name = _predicate(node)
         key = f"{tag}{name or f'[{count[tag]}]'}"
@@ -169,15 +169,15 @@ def _predicate(node: Node) -> str:
 
 
 def _of_texts(field: Field, old: Sequence[str], new: Sequence[str], path: str) -> Iterator[Difference]:
-    where = path if field.place is Open else f"{path}/{field.tag}"
+    where = path if field.place is Open else f"{path}/{shown_name(field.tag)}"
     of: Literal["value", "element"] = "element" if field.place is Open else "value"
     gone, come = Counter(old) - Counter(new), Counter(new) - Counter(old)
+    shown = shown_raw if field.place is Open else str
     for text in gone.elements():
-        yield _changed(where, _short(text), None, of)
+        yield _changed(where, _short(shown(text)), None, of)
     for text in come.elements():
-        yield _changed(where, None, _short(text), of)
-    if not gone and not come:
-        yield Difference(xpath=where, kind="changed", of="order", before=" ".join(old), after=" ".join(new))
+        yield _changed(where, None, _short(shown(text)), of)
+    yield from _of_order(where, old, new, shown)
 
 
 def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
@@ -185,22 +185,31 @@ def _of_others(before: Node, after: Node, path: str) -> Iterator[Difference]:
     olds, news = dict(old.attributes), dict(new.attributes)
     for name in dict.fromkeys((*olds, *news)):
         if olds.get(name) != news.get(name):
-            shown = _unless_secret(name, olds.get(name)), _unless_secret(name, news.get(name))
-            yield _changed(f"{path}/@{name}", *shown)
+            had, has = (None if name not in each else shown_value(name, each[name]) for each in (olds, news))
+            yield _changed(f"{path}/@{shown_name(name)}", had, has)
     gone, come = Counter(old.children) - Counter(new.children), Counter(new.children) - Counter(old.children)
     for child in gone.elements():
-        yield _changed(path, _short(child), None, "element")
+        yield _changed(path, _short(shown_raw(child)), None, "element")
     for child in come.elements():
-        yield _changed(path, None, _short(child), "element")
-    if not gone and not come and old.children != new.children:
-        yield Difference(
-            xpath=path, kind="changed", of="order", before=" ".join(old.children), after=" ".join(new.children)
-        )
+        yield _changed(path, None, _short(shown_raw(child)), "element")
+    yield from _of_order(path, old.children, new.children, shown_raw)
 
 
-def _unless_secret(name: str, text: str | None) -> str | None:
-    """Nobody knows what an attribute that is not declared holds, but by its name."""
-    return HIDDEN if text is not None and "passw" in name.lower() else text
+def _of_order(path: str, old: Sequence[str], new: Sequence[str], shown: Callable[[str], str]) -> Iterator[Difference]:
+    """If what is in both is in another order."""
+    ours, theirs = _of_both(old, new), _of_both(new, old)
+    if ours != theirs:
+        before, after = (" ".join(map(shown, each)) for each in (ours, theirs))
+        yield Difference(xpath=path, kind="changed", of="order", before=before, after=after)
+
+
+def _of_both(texts: Sequence[str], others: Sequence[str]) -> list[str]:
+    left, found = Counter(others), []
+    for text in texts:
+        if left[text]:
+            left[text] -= 1
+            found.append(text)
+    return found
 
 
 def _changed(path: str, old: str | None, new: str | None, of: Literal["value", "element"] = "value") -> Difference:

@@ -257,11 +257,11 @@ def _check_text(plan: Plan, element: Element, problems: list[Found]) -> None:
     """There may be text only in a body, which comments may part."""
     own: Any = element.text
     if plan.body is None and own is not None and own.strip():
-        problems.append(_stray(element, own))
+        problems.append(_stray(element))
     for child in element:
         tail = child.tail
         if tail is not None and tail.strip() and (plan.body is None or isinstance(child.tag, str)):
-            problems.append(_stray(element, tail))
+            problems.append(_stray(element))
 
 
 class _PlainReader:
@@ -312,7 +312,7 @@ def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
         if isinstance(inner.tag, str):
             problems.append(_lost(_unknown(inner, "element", inner.tag, (), "")))
     if not text and child.text is not None and child.text.strip():
-        problems.append(_stray(child, child.text))
+        problems.append(_stray(child))
 
 
 def is_open(field: Field, tag: str) -> bool:
@@ -420,8 +420,8 @@ def _wrong_value(element: Element, below: str, name: str, text: str, allowed: Se
     return _problem(element, below, f"'{value}' is none of {shown}", value=value, allowed=allowed, word=value)
 
 
-def _stray(element: Element, text: str) -> Found:
-    return _lost(_problem(element, "", "it may hold no text", value=_short(text)))
+def _stray(element: Element) -> Found:
+    return _lost(_problem(element, "", "it may hold no text"))
 
 
 def _lost(found: Found) -> Found:

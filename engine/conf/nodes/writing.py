@@ -11,13 +11,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
-from lxml import etree
 
+from engine.conf.document import local_name, parse_document, to_text
 from engine.conf.nodes.node import Attr, Body, Definition, Flag, Node, Open
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.values import HIDDEN
+from engine.errors import ConfigError
 
-__all__ = ["text_of", "write_document"]
+__all__ = ["shown_name", "shown_raw", "shown_value", "text_of", "write_document"]
 
 #: How namespaces are called in what libvirt writes.
 PREFIXES = {
@@ -34,19 +35,29 @@ PREFIXES = {
 
 # there is only one empty tuple, and to compare nodes with it would take long
 _NONE_OF_THEM: tuple[()] = ()
-_SPECIAL = re.compile(r"[&<>\r]")
-_SPECIAL_IN_ATTRIBUTES = re.compile(r'[&<>"\r\n\t]')
+_IMPOSSIBLE = r"\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_SPECIAL = re.compile(rf"[&<>\r{_IMPOSSIBLE}]")
+_SPECIAL_IN_ATTRIBUTES = re.compile(rf'[&<>"\r\n\t{_IMPOSSIBLE}]')
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 
+#: Names that nobody is shown the values of, though nothing more is known of them.
+_SECRETS = re.compile("passw|passphrase|secret|token|credential", re.IGNORECASE)
+_XML = "http://www.w3.org/XML/1998/namespace"
+
+
 def write_document(definition: Definition) -> str:
-    """The document as text, indented by two spaces, without an XML declaration."""
+    """The document as text, indented by two spaces, without an XML declaration.
+
+    Raises:
+        ConfigError: a value holds a character that XML can't, or what is kept as XML is none.
+    """
     return text_of(definition.kind, definition) + "\n"
 
 
 def text_of(tag: str, node: Node, *, hide: bool = False) -> str:
     """The node as an element of that name; ``hide``: for people's eyes, without its secrets."""
-    uris = dict.fromkeys(_namespaces(node))
+    uris = dict.fromkeys([*_namespace_of(tag), *_namespaces(node)])
     prefixes = {uri: PREFIXES.get(uri, f"ns{number}") for number, uri in enumerate(uris)}
     declared = "".join(f' xmlns:{prefix}="{_attribute(uri)}"' for uri, prefix in prefixes.items())
     out: list[str] = []
@@ -54,11 +65,43 @@ def text_of(tag: str, node: Node, *, hide: bool = False) -> str:
     return "".join(out)
 
 
+def shown_name(tag: str) -> str:
+    """A name for people: with the usual prefix of its namespace."""
+    if tag[:1] != "{":
+        return tag
+    uri, _, name = tag[1:].partition("}")
+    return f"{PREFIXES[uri]}:{name}" if uri in PREFIXES else name
+
+
+def shown_raw(raw: str) -> str:
+    """XML that is kept as text, for people: without what its names say is a secret."""
+    root = parse_document(raw)
+    for element in root.iter("*"):
+        inside = _SECRETS.search(local_name(element)) is not None
+        for name in element.attrib:
+            if inside or _SECRETS.search(str(name)):
+                element.set(name, HIDDEN)
+        if inside and element.text and element.text.strip():
+            element.text = HIDDEN
+    return to_text(root)
+
+
+def shown_value(name: str, text: str) -> str:
+    """The value of an attribute that is not declared, for people."""
+    return HIDDEN if _SECRETS.search(name) else text
+
+
+def _namespace_of(name: str) -> list[str]:
+    return [name[1:].partition("}")[0]] if name[0] == "{" else []
+
+
 def _namespaces(node: Node) -> list[str]:
-    """Those of elements that are declared; what is kept as text brings its own."""
+    """Those of names in it; what is kept as text brings its own."""
     writer, values = _writer_of(type(node)), msgspec.structs.astuple(node)
     there = [each for each in writer.foreign if not _is_nothing(values[each.at])]
-    found = [each.field.tag[1:].partition("}")[0] for each in there]
+    found = [uri for each in there for uri in _namespace_of(each.field.tag)]
+    if node.other is not None:
+        found += [uri for name, _ in node.other.attributes for uri in _namespace_of(name) if uri != _XML]
     for child in writer.nodes:
         value = values[child.at]
         if value is not None and value is not _NONE_OF_THEM:
@@ -105,7 +148,7 @@ class _Text:
 
     def write(self, tag: str, node: Node, indent: str, declared: str = "") -> None:
         writer = _writer_of(type(node))
-        name = self._name(tag) if tag[0] == "{" else tag
+        name = self._name(tag)
         head = f"<{name}{declared}"
         values = msgspec.structs.astuple(node)
         for index, attribute, write, secret in writer.attributes:
@@ -114,7 +157,9 @@ class _Text:
                 head += f' {attribute}="{HIDDEN if secret and self._hide else _attribute(write(value))}"'
         other = node.other
         if other is not None:
-            head += "".join(f' {self._other_name(name)}="{_attribute(text)}"' for name, text in other.attributes)
+            for undeclared, text in other.attributes:
+                shown = shown_value(undeclared, text) if self._hide else text
+                head += f' {self._name(undeclared)}="{_attribute(shown)}"'
         out = self._out
         out.append(head)
         begin = len(out)
@@ -162,30 +207,26 @@ class _Text:
         elif field.nodes:
             self.write(field.tag, value, inner[1:])
         else:
-            name = self._name(field.tag) if field.tag[0] == "{" else field.tag
+            name = self._name(field.tag)
             text = "" if field.place is Flag else _text(self._shown(field, value))
             self._out.append(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
 
     def _raw(self, raw: str, inner: str) -> None:
-        element = etree.fromstring(raw)
+        element = parse_document(shown_raw(raw) if self._hide else raw)
         if inner:
             _indent(element, inner)
-        self._out.append(inner + etree.tostring(element, encoding="unicode"))
+        self._out.append(inner + to_text(element))
 
-    def _name(self, tag: str) -> str:
-        uri, _, name = tag[1:].partition("}")
-        return f"{self._prefixes[uri]}:{name}"
-
-    def _other_name(self, name: str) -> str:
-        """Of an attribute that is not declared: the namespace of one that has one is declared on the spot."""
-        if not name.startswith("{"):
+    def _name(self, name: str) -> str:
+        if name[0] != "{":
             return name
         uri, _, local = name[1:].partition("}")
-        prefix = "xml" if uri == "http://www.w3.org/XML/1998/namespace" else f"a{len(self._out)}"
-        return f"{prefix}:{local}" if prefix == "xml" else f'xmlns:{prefix}="{_attribute(uri)}" {prefix}:{local}'
+        return f"{'xml' if uri == _XML else self._prefixes[uri]}:{local}"
 
 
 def _escape(match: re.Match[str]) -> str:
+    if match[0] not in _ESCAPES:
+        raise ConfigError(f"a value holds U+{ord(match[0]):04X}, which XML can't")
     return _ESCAPES[match[0]]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from lxml import etree
 from support.shop import Box, Card, Cash, Lamp, Notes, Price, Rules, Shop
 
+from engine.conf.documents import diff, parse
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.values import CpuSet, MacAddress, SecretText, Uuid
 from engine.conf.nodes.differences import differences
@@ -165,3 +166,36 @@ def test_what_is_left_out_of_account() -> None:
     before, after = Shop(owner="Ada", big=True), Shop(owner="Bob", big=False)
     skips = differences(before, after, "/shop", skips=lambda cls, name: (cls, name) == (Shop, "owner"))
     assert [str(difference) for difference in skips] == ["/shop/@big: 'yes' became 'no'"]
+
+
+def differing(before: str, after: str) -> list[str]:
+    head = "<domain type='qemu' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>a</name>"
+    texts = (f"{head}{inside}</domain>" for inside in (before, after))
+    return [str(each) for each in diff(*(parse(text, validate=False) for text in texts))]
+
+
+def test_elements_of_another_namespace() -> None:
+    one, two = "<q:arg value='-a'/>", "<q:arg value='-a'/><q:arg value='-b'/>"
+    command = "<q:commandline>{}</q:commandline>".format
+    xmlns = 'xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0"'
+    assert differing(command(one), command(two)) == [
+        f'/domain/qemu:commandline/qemu:arg[2]: <qemu:arg {xmlns} value="-b"/> was added'
+    ]
+    assert differing(command(""), "") == [f"/domain/qemu:commandline: <qemu:commandline {xmlns}/> was removed"]
+
+
+def test_nothing_that_is_called_a_secret_is_shown_though_it_is_not_declared() -> None:
+    vnc = "<devices><graphics type='vnc' vncpasswd='hunter3'/></devices>"
+    lines = differing("<devices/>", vnc)
+    lines += differing(vnc, vnc.replace("hunter3", "hunter4"))
+    lines += differing("", "<access><password a='hunter5'>hunter6</password><user>ada</user></access>")
+    lines += differing("<metadata><x:y xmlns:x='urn:x' token='hunter7'/></metadata>", "<metadata/>")
+    assert len(lines) == 4
+    assert not [line for line in lines if "hunter" in line]
+    assert "<user>ada</user>" in lines[2]
+
+
+def test_an_order_of_texts_that_changes_beside_what_comes_and_goes() -> None:
+    before, after = ("".join(f"<x:{name} xmlns:x='urn:x'/>" for name in names) for names in ("abc", "bad"))
+    lines = differing(f"<metadata>{before}</metadata>", f"<metadata>{after}</metadata>")
+    assert [line.split(": ")[1][:9] for line in lines] == ["<x:c xmln", "<x:d xmln", "the order"]

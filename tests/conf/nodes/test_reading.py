@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.conf.nodes.straight import read_straight
 from engine.conf.nodes.values import Written
 from engine.conf.nodes.writing import write_document
 from engine.conf.nodes.xsd import schema_of
+from engine.errors import ConfigError
 
 FULL = """\
 <shop number='0x0f' big='yes' doorWidth='120' xmlns:o='urn:virengine:shop'>
@@ -293,3 +295,31 @@ def test_a_node_that_does_not_belong_there_is_refused_when_it_is_written() -> No
 def test_white_space_around_a_value_is_what_is_said_to_be_wrong() -> None:
     _, found = shop("<thing type='lamp' name='x' watts=' 0x1'/>")
     assert found == ["3 /shop/thing/@watts: there may be no white space around '0x1'"]
+
+
+def test_attributes_of_several_namespaces() -> None:
+    text = "<shop xmlns:p='urn:p' xmlns:q='urn:q' p:x='1' q:y='2' xml:lang='en'><owner q:z='3'>Ada</owner></shop>"
+    found: list[Found] = []
+    node = read_both((Shop,), etree.fromstring(text.replace(" q:z='3'", "")), found)
+    assert isinstance(node, Shop)
+    again = etree.fromstring(write_document(node))
+    assert dict(again.attrib) == {
+        "{urn:p}x": "1",
+        "{urn:q}y": "2",
+        "{http://www.w3.org/XML/1998/namespace}lang": "en",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Shop(owner="a\x01b"), "a value holds U+0001, which XML can't"),
+        (Shop(owner="a", things=(Box(name="\ufffe"),)), "a value holds U+FFFE, which XML can't"),
+        (Shop(owner="a\ud800"), "a value holds U+D800, which XML can't"),
+        (Shop(owner="a", ours=("<a/><b/>",)), "not well-formed XML"),
+        (Shop(owner="a", ours=("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",)), "document type"),
+    ],
+)
+def test_what_xml_can_not_hold_is_not_written(wrong: Shop, reason: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        write_document(wrong)
