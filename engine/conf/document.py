@@ -20,6 +20,8 @@ __all__ = [
     "Limits",
     "attribute",
     "child_text",
+    "is_indentation",
+    "keeps_its_space",
     "line_of",
     "local_name",
     "parse_document",
@@ -143,6 +145,16 @@ def line_of(element: Element) -> int | None:
     """The element's line in its document, from 1."""
     line: Any = element.sourceline
     return line if isinstance(line, int) else None
+
+
+def keeps_its_space(element: Element) -> bool:
+    """It says itself that all white space in it counts."""
+    return element.get("{http://www.w3.org/XML/1998/namespace}space") == "preserve"
+
+
+def is_indentation(text: str) -> bool:
+    """White space with a line end: blanks between words are none."""
+    return "\n" in text and not text.strip(" \t\r\n")
 
 
 def local_name(element: Element) -> str:

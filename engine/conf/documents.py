@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from lxml import etree
 
 from engine.conf.document import LIMITS, Limits, line_of, parse_document, suggest
 from engine.conf.explaining import explain as why_refused
@@ -16,7 +17,7 @@ from engine.conf.nodes.places import xpaths
 from engine.conf.nodes.reading import MOST_PROBLEMS, Found, read_node, told
 from engine.conf.nodes.straight import read_straight
 from engine.conf.nodes.writing import write_document
-from engine.conf.schemas import is_valid, schema_for
+from engine.conf.schemas import is_valid, schema_file
 from engine.errors import ConfigError, InvalidDocument, Problem
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def _explained(root: Element, kind: str, problems: list[Problem]) -> list[Proble
     told_at |= {xpath.rpartition("/")[0] for xpath in told_at}  # a child that is unknown is the parent's fault there
     more = [problem for problem in why_refused(root, kind) if problem.xpath not in told_at]
     if not problems and not more:
-        log: Any = schema_for(kind).error_log
+        schema = etree.XMLSchema(etree.parse(schema_file(kind)))  # its own: errors are kept by schemas, not by threads
+        schema.validate(root)
+        log: Any = schema.error_log
         said = [(error.line, error.message) for error in log]
         line, reason = said[0] if said else (line_of(root) or 0, "the schema does not take it")
         more = [Problem(line=line, xpath=f"/{kind}", reason=reason)]

@@ -10,6 +10,7 @@ from lxml import etree
 
 from engine.conf.document import Limits
 from engine.conf.documents import format, parse, validate
+from engine.conf.domain import parse_domain
 from engine.conf.schemas import is_valid
 from engine.errors import ConfigError, InvalidDocument
 
@@ -177,3 +178,21 @@ def test_namespaces_that_end_do_not_count() -> None:
     many = "<x:x xmlns:x='urn:x'/>" * 300
     before = "<domain type='kvm'><name>a</name><memory>1</memory><os><type>hvm</type></os>"
     assert validate(f"{before}<metadata>{many}</metadata></domain>") == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "type='\u00a0kvm'><",
+        "type='kvm\u2003'><",
+        "type='kvm'>\u00a0<",
+        "type='kvm'><vcpu placement='\u00a0auto'>1</vcpu><",
+    ],
+)
+def test_no_sign_but_those_that_xml_takes_for_it_is_white_space(wrong: str) -> None:
+    text = f"<domain {wrong}name>a</name><memory>1</memory><os><type>hvm</type></os></domain>"
+    assert validate(text)
+    with pytest.raises(InvalidDocument):
+        parse_domain(text, validate=True)
+    with pytest.raises(InvalidDocument):
+        parse(text)

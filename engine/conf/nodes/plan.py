@@ -13,9 +13,12 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 import msgspec
 
 from engine.conf.nodes.node import Attr, Body, Child, Children, Definition, Flag, Node, Open, Place, Text
-from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType
+from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType, collapsed
 
 __all__ = ["Field", "Nodes", "Plan", "Shapes", "describe", "nodes_of", "plan_of", "shapes_of"]
+
+# of the combinations of words whose shapes are kept in mind
+_MOST_FITTING, _LONGEST_WORD = 1000, 64
 
 #: The nodes that an element may be.
 Nodes: TypeAlias = "tuple[type[Node], ...]"
@@ -52,10 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     required: tuple[Field, ...]
     checks: bool
     lists: tuple[str, ...]
-
-    @property
-    def by_name(self) -> dict[str, Field]:
-        return {field.name: field for field in self.fields}
+    by_name: dict[str, Field]
 
 
 class Shapes:
@@ -72,6 +72,7 @@ class Shapes:
         self.told_by = tuple(sorted(name for name in names if len({each.get(name) for each in words}) > 1))
         self._by_children = any(name.startswith("./") for name in self.told_by)
         self._words = words
+        self._fitting: dict[tuple[str | None, ...], Nodes] = {}
 
     def values(self, element: Any) -> tuple[str | None, ...]:
         """What ``told_by`` are in an element."""
@@ -81,7 +82,13 @@ class Shapes:
 
     def fitting(self, values: tuple[str | None, ...]) -> Nodes:
         """Those whose literals fit ``values`` (of ``told_by``); none may."""
-        return tuple(node for node in self.nodes if self._fits(node, values))
+        found = self._fitting.get(values)
+        if found is None:
+            found = tuple(node for node in self.nodes if self._fits(node, values))
+            # who makes values up does not fill the memory
+            if len(self._fitting) < _MOST_FITTING and all(len(value or "") < _LONGEST_WORD for value in values):
+                self._fitting[values] = found
+        return found
 
     def nearest(self, values: tuple[str | None, ...]) -> Nodes:
         """Those whose own literals fit, whatever there is that they don't have; else those that lack some; else all."""
@@ -101,7 +108,7 @@ class Shapes:
                 if required and not lacking:
                     return False
             elif allowed is not None:
-                if value.strip() not in allowed:
+                if collapsed(value) not in allowed:
                     return False
             elif not others and name not in plan.attributes and name.removeprefix("./") not in plan.children:
                 return False
@@ -161,6 +168,7 @@ def plan_of(cls: type[Node]) -> Plan:
         required=tuple(field for field in fields if field.required),
         checks=cls.check is not Node.check,
         lists=tuple(field.name for field in fields if field.many or field.place is Open),
+        by_name={field.name: field for field in fields},
     )
 
 

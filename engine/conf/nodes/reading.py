@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from lxml import etree
 
-from engine.conf.document import line_of, suggest
+from engine.conf.document import is_indentation, keeps_its_space, line_of, suggest
 from engine.conf.nodes.node import Body, Child, Children, Flag, Node, Open, Other, Rule, Text
 from engine.conf.nodes.plan import Field, Nodes, Plan, Shapes, plan_of, shapes_of
-from engine.conf.nodes.values import Choice, NoValue, OneOf, ValueType, Words
+from engine.conf.nodes.values import BLANKS, Choice, NoValue, OneOf, ValueType, Words, collapsed
 from engine.errors import Problem
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["MOST_PROBLEMS", "MOST_SHAPES", "Found", "is_open", "raw_text", "read_node", "text_of_element", "told"]
+__all__ = ["MOST_PROBLEMS", "Found", "is_open", "raw_text", "read_node", "text_of_element", "told"]
 
 #: More than that of one document nobody reads, and each costs a look at its place.
 MOST_PROBLEMS = 1000
-#: Combinations of words whose shapes are kept in mind.
-MOST_SHAPES = 1000
 # where children that are not declared are gathered
 _LOST = "<lost>"
 
@@ -79,24 +77,13 @@ class _ShapesReader:
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
-        self._shapes: Shapes | None = None  # made with the first element: shapes may hold themselves
-        self._found: dict[tuple[str | None, ...], tuple[_Reader, ...]] = {}
-
-    def _prepare(self) -> Shapes:
-        self._shapes = shapes = shapes_of(self._nodes)  # last: another thread may look
-        return shapes
 
     def read(self, element: Element, problems: list[Found]) -> Node | None:
-        shapes = self._shapes or self._prepare()
-        told_by = shapes.values(element)
-        fitting = self._found.get(told_by)
-        if fitting is None:
-            fitting = tuple(_reader_of((node,)) for node in shapes.fitting(told_by))
-            if len(self._found) < MOST_SHAPES:  # who makes values up does not fill the memory
-                self._found[told_by] = fitting
+        shapes = shapes_of(self._nodes)
+        fitting = shapes.fitting(shapes.values(element))
         if len(fitting) == 1:
-            return fitting[0].read(element, problems)
-        best, found = _best(fitting, element)
+            return _reader_of(fitting).read(element, problems)
+        best, found = _best((_reader_of((node,)) for node in fitting), element)
         if best is not None:
             problems += best
             return found
@@ -123,7 +110,7 @@ def _read_unfitting(shapes: Shapes, element: Element, problems: list[Found]) -> 
     there = {name: value for name, value in zip(shapes.told_by, values, strict=True) if value is not None}
     for name, value in there.items():
         known = shapes.known(name)
-        if value.strip() not in known:
+        if collapsed(value) not in known:
             child = element.find(name) if name.startswith("./") else None
             at, below = (element, f"/@{name}") if child is None else (child, "")
             problems.append(_wrong_value(at, below, name, value, known))
@@ -256,11 +243,11 @@ def _keep_child(plan: Plan, child: Element, values: dict[str, Any], problems: li
 def _check_text(plan: Plan, element: Element, problems: list[Found]) -> None:
     """There may be text only in a body, which comments may part."""
     own: Any = element.text
-    if plan.body is None and own is not None and own.strip():
+    if plan.body is None and own is not None and own.strip(BLANKS):
         problems.append(_stray(element))
     for child in element:
         tail = child.tail
-        if tail is not None and tail.strip() and (plan.body is None or isinstance(child.tag, str)):
+        if tail is not None and tail.strip(BLANKS) and (plan.body is None or isinstance(child.tag, str)):
             problems.append(_stray(element))
 
 
@@ -285,7 +272,7 @@ class _PlainReader:
 
 def _read_body(field: Field, element: Element, values: dict[str, Any], problems: list[Found]) -> bool:
     text = text_of_element(element)
-    if not field.required and not text.strip():
+    if not field.required and not text.strip(BLANKS):
         return True
     try:
         values[field.name] = field.value.read(text)  # type: ignore[union-attr]
@@ -311,7 +298,7 @@ def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
     for inner in child:
         if isinstance(inner.tag, str):
             problems.append(_lost(_unknown(inner, "element", inner.tag, (), "")))
-    if not text and child.text is not None and child.text.strip():
+    if not text and child.text is not None and child.text.strip(BLANKS):
         problems.append(_stray(child))
 
 
@@ -333,14 +320,14 @@ def raw_text(element: Element) -> str:
 
 
 def _dedent(element: Element) -> None:
-    """Takes away what writing puts there."""
-    if not len(element) or (element.text is not None and element.text.strip()):
+    """Takes away what writing puts there: white space with a line end, where nothing else is."""
+    texts = (element.text, *(child.tail for child in element))
+    if not len(element) or keeps_its_space(element) or any(text and not is_indentation(text) for text in texts):
         return
     element.text = None
     for child in element:
         _dedent(child)
-        if child.tail is not None and not child.tail.strip():
-            child.tail = None
+        child.tail = None
 
 
 def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems: list[Found]) -> None:
@@ -399,8 +386,8 @@ def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value
     allowed = tuple(word for each in words if isinstance(each, Choice | Words) for word in each.words)
     if len(allowed) > 1 and all(isinstance(each, Choice | Words) for each in words):
         return _wrong_value(element, below, name, text, allowed)
-    reason = f"'{_short(text)}' is not {exc}" if text.strip() else f"it is empty, and not {exc}"
-    if value is not None and text != text.strip() and _is_valid(value, text.strip()):
+    reason = f"'{_short(text)}' is not {exc}" if text.strip(BLANKS) else f"it is empty, and not {exc}"
+    if value is not None and text != text.strip(BLANKS) and _is_valid(value, text.strip(BLANKS)):
         reason = f"there may be no white space around '{_short(text)}'"
     word = _short(text) if allowed else ""
     return _problem(element, below, reason, value=_short(text), allowed=allowed or (str(exc),), word=word)

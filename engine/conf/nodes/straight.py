@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.conf.nodes.node import Node
 from engine.conf.nodes.plan import Field, Nodes, Plan, Shapes, plan_of, shapes_of
-from engine.conf.nodes.reading import MOST_SHAPES, is_open, raw_text, text_of_element
-from engine.conf.nodes.values import NoValue
+from engine.conf.nodes.reading import is_open, raw_text, text_of_element
+from engine.conf.nodes.values import BLANKS, NoValue
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -48,23 +48,18 @@ class _ShapesReader:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self._shapes: Shapes | None = None  # made with the first element: shapes may hold themselves
-        self._known: dict[tuple[str | None, ...], tuple[_Read, ...]] = {}
+        self._readers = {node: _reader_of((node,)) for node in nodes}
 
     def read(self, element: Element) -> Any:
         shapes = self._shapes
         if shapes is None:
             shapes = self._shapes = shapes_of(self._nodes)
-        words = shapes.values(element)
-        fitting = self._known.get(words)
-        if fitting is None:
-            fitting = tuple(_reader_of((node,)) for node in shapes.fitting(words))
-            if len(self._known) < MOST_SHAPES:  # who makes values up does not fill the memory
-                self._known[words] = fitting
+        fitting = shapes.fitting(shapes.values(element))
         if len(fitting) == 1:
-            return fitting[0](element)
-        for read in fitting:
+            return self._readers[fitting[0]](element)
+        for node in fitting:
             try:
-                return read(element)
+                return self._readers[node](element)
             except _DOUBTS:
                 continue
         raise _Doubt
@@ -96,7 +91,7 @@ class _NodeReader:
             self._read_children(element, values)
         if self._body is None:
             own: Any = element.text
-            if own and not own.isspace():
+            if own and own.strip(BLANKS):
                 raise _Doubt
         else:
             _read_body(self._body, element, values)
@@ -116,7 +111,7 @@ class _NodeReader:
         groups: dict[str, list[Any]] = {}
         for child in element:
             tail: Any = child.tail
-            if tail and not tail.isspace() and (self._body is None or isinstance(child.tag, str)):
+            if tail and tail.strip(BLANKS) and (self._body is None or isinstance(child.tag, str)):
                 raise _Doubt
             found = children.get(child.tag)
             if found is None:
@@ -162,12 +157,12 @@ def _child_reader(tag: str, field: Field) -> _Read:
 
 
 def _read_flag(child: Element) -> bool:
-    if len(child) or child.keys() or (child.text and not child.text.isspace()):
+    if len(child) or child.keys() or (child.text and child.text.strip(BLANKS)):
         raise _Doubt
     return True
 
 
 def _read_body(field: Field, element: Element, values: dict[str, Any]) -> None:
     text = text_of_element(element)
-    if field.value is not None and (field.required or (text and not text.isspace())):
+    if field.value is not None and (field.required or (text and text.strip(BLANKS))):
         values[field.name] = field.value.quick(text)

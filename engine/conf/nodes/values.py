@@ -15,6 +15,7 @@ from engine.errors import ConfigError
 
 __all__ = [
     "ANY",
+    "BLANKS",
     "HIDDEN",
     "Choice",
     "NoValue",
@@ -25,7 +26,20 @@ __all__ = [
     "ValueType",
     "Words",
     "Written",
+    "collapsed",
 ]
+
+
+#: What XML takes for white space, and no other sign.
+BLANKS = " \t\r\n"
+
+
+def collapsed(text: str) -> str:
+    """Without white space around it, and one blank for each inside, as XML Schema's ``token``."""
+    return " ".join(filter(None, _BLANK.split(text)))
+
+
+_BLANK = re.compile("[ \t\r\n]+")
 
 
 def _quoted(text: str) -> str:
@@ -256,7 +270,7 @@ class Choice:
     def read(self, text: str) -> str:
         found = self.words.get(text)
         if found is None:
-            found = self.words.get(" ".join(text.split()))
+            found = self.words.get(collapsed(text))
             if found is None:
                 raise NoValue(self.what)
         return found
@@ -287,7 +301,7 @@ class Words:
     def read(self, text: str) -> bool:
         value = self._values.get(text)
         if value is None:
-            value = self._values.get(text.strip())
+            value = self._values.get(collapsed(text))
             if value is None:
                 raise NoValue(self.what)
         return value

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.conf.document import local_name, parse_document, to_text
+from engine.conf.document import keeps_its_space, local_name, parse_document, to_text
 from engine.conf.nodes.node import Attr, Body, Definition, Flag, Node, Open
 from engine.conf.nodes.plan import Field, plan_of
-from engine.conf.nodes.values import HIDDEN
+from engine.conf.nodes.values import BLANKS, HIDDEN
 from engine.errors import ConfigError
 
 __all__ = ["shown_name", "shown_raw", "shown_value", "text_of", "write_document"]
@@ -81,7 +81,7 @@ def shown_raw(raw: str) -> str:
         for name in element.attrib:
             if inside or _SECRETS.search(str(name)):
                 element.set(name, HIDDEN)
-        if inside and element.text and element.text.strip():
+        if inside and element.text and element.text.strip(BLANKS):
             element.text = HIDDEN
     return to_text(root)
 
@@ -243,8 +243,7 @@ _attribute = _escaper(_SPECIAL_IN_ATTRIBUTES)
 
 def _indent(element: Any, inner: str) -> None:
     """What stands in it, where there is no text; ``inner``: a line end and the element's own indentation."""
-    texts = (element.text, *(child.tail for child in element))
-    if not len(element) or any(text is not None and text.strip() for text in texts):
+    if not len(element) or keeps_its_space(element) or element.text or any(child.tail for child in element):
         return
     element.text = f"{inner}  "
     for child in element:

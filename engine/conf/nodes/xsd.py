@@ -12,7 +12,7 @@ from html import escape
 
 import msgspec
 
-from engine.conf.nodes.node import Children, Definition, Flag, Node, Text
+from engine.conf.nodes.node import Attr, Body, Children, Definition, Flag, Node, Open, Text
 from engine.conf.nodes.plan import Field, Nodes, describe, plan_of
 from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType, Words
 
@@ -91,12 +91,12 @@ class _Schema:
         by_tag: dict[str, list[Field]] = {}
         opens: list[str] = []
         for field in (field for each in fields for field in each):
-            if field.place.__name__ == "Open":
+            if field.place is Open:
                 opens.append(field.namespace)
             elif field.place is Children:
                 for tag, nodes in field.tags:
                     by_tag.setdefault(tag, []).append(msgspec.structs.replace(field, nodes=nodes))
-            elif field.place.__name__ not in ("Attr", "Body"):
+            elif field.place not in (Attr, Body):
                 by_tag.setdefault(field.tag, []).append(field)
         parts: list[str] = []
         foreign: list[str] = []

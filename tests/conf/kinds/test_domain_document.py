@@ -184,8 +184,15 @@ def test_what_was_written_is_written_again() -> None:
     )
 
 
+@pytest.mark.parametrize("space", ["<b>x</b> <i>y</i>", "<y xml:space='preserve'>\n <z/>\n </y>"])
+def test_white_space_in_metadata_that_may_say_something_is_kept(space: str) -> None:
+    one = read(f"<metadata><a xmlns='urn:a'>{space}</a></metadata>")
+    assert space.replace("'", '"') in format(one)
+    assert parse(format(one)) == one
+
+
 def test_the_indentation_of_metadata_is_no_part_of_it() -> None:
-    one = read("<metadata><a xmlns='urn:a'>\n<b>\n t </b> <c>mixed <d/> <d/></c></a></metadata>")
+    one = read("<metadata><a xmlns='urn:a'>\n<b>\n t </b>\n  <c>mixed <d/> <d/></c></a></metadata>")
     other = read("<metadata>\n<a xmlns='urn:a'><b>\n t </b><c>mixed <d/> <d/></c></a></metadata>")
     assert one.metadata == other.metadata
     assert one.metadata is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import cast
 
@@ -56,9 +57,21 @@ def test_a_broken_document_raises_nothing_but_what_it_should(kind: str, data: st
             assert str(exc)
     with suppress(ConfigError):
         root = parse_document(broken)
+        assert contents(parse_document(format(parse(broken, validate=False)))) == contents(root), "something is lost"
+    with suppress(ConfigError):
+        root = parse_document(broken)
         found: list[Found] = []
         read_both(definition_classes(kind), root, found)
         assert found or root.tag != kind or schema_for(kind).validate(root), "the schema refuses more"
+
+
+def contents(root: etree._Element) -> Counter[str]:
+    """All that a document holds, whatever the order and the layout."""
+    found: Counter[str] = Counter()
+    for element in root.iter("*"):
+        text = " ".join("".join([element.text or "", *(each.tail or "" for each in element)]).split())
+        found[f"{element.tag} {sorted(element.attrib.items())} {text}"] += 1
+    return found
 
 
 @settings(max_examples=200, deadline=None)
