@@ -108,7 +108,7 @@ def _unsound(definition: Definition, *severities: str) -> list[Problem]:
     return sorted(told, key=lambda problem: problem.line)
 
 
-def _read(root: Element, source: str | None) -> tuple[Definition | None, list[Problem]]:
+def _read(root: Element, source: str | None, *, strict: bool = True) -> tuple[Definition | None, list[Problem]]:
     """By the declarations alone: they refuse whatever the schema refuses, which is made of them."""
     kind = str(root.tag)
     classes = definition_classes(kind)
@@ -117,15 +117,16 @@ def _read(root: Element, source: str | None) -> tuple[Definition | None, list[Pr
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
     definition = read_straight(classes, root) or read_node(classes, root, found)
-    if any(each.lost for each in found):
-        definition = None
+    if not strict:
+        found = [each for each in found if not each.held]
+        definition = None if found else definition
     assert definition is None or isinstance(definition, Definition)
     return definition, told(found)
 
 
 def _examine(root: Element, source: str | None, *, strict: bool) -> tuple[Definition | None, list[Problem]]:
     kind = str(root.tag)
-    definition, problems = _read(root, source)
+    definition, problems = _read(root, source, strict=strict)
     # libxml2 comes last: for the errors of a large document it takes the square of their number
     if strict and (problems or not is_valid(kind, root)):
         problems = _explained(root, kind, problems)

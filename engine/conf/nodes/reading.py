@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,7 +36,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: str = ""
     allowed: tuple[str, ...] = ()
     word: str = ""  # for which one that is near is looked for among what is allowed
-    lost: bool = False  # no node can hold it
+    held: bool = False  # the node holds it all the same
 
 
 def read_node(nodes: Nodes, element: Element, problems: list[Found]) -> Node | None:
@@ -95,7 +95,7 @@ def _best(readers: Iterable[_Reader], element: Element) -> tuple[list[Found] | N
     best: list[Found] | None = None
     found: Node | None = None
     for reader in readers:
-        tried: list[Found] = []
+        tried = _Trial()
         read = reader.read(element, tried)
         if best is None or len(tried) < len(best):
             best, found = tried, read
@@ -104,17 +104,41 @@ def _best(readers: Iterable[_Reader], element: Element) -> tuple[list[Found] | N
     return best, found
 
 
+class _Trial(list[Found]):
+    """What is wrong with one of several readings: these don't try others in turn, or they would never end."""
+
+
+def _told_by_all(nodes: Nodes, element: Element, wrong: Collection[str]) -> list[Found]:
+    """What is wrong with an element whichever of these shapes it has, but for the words that are ``wrong``."""
+    common: dict[tuple[Element, str, str], Found] | None = None
+    for node in nodes:
+        tried = _Trial()
+        _reader_of((node,)).read(element, tried)
+        told_here = {(found.element, found.below, found.reason): found for found in tried}
+        common = told_here if common is None else {key: common[key] for key in common if key in told_here}
+    at = {element.find(name) for name in wrong if name.startswith("./")}
+    return [
+        found
+        for found in (common or {}).values()
+        if found.element not in at
+        and (found.element is not element or not (found.below.removeprefix("/@") in wrong or found.held))
+    ]
+
+
 def _read_unfitting(shapes: Shapes, element: Element, problems: list[Found]) -> Node | None:
     """None of the shapes fits: say which of the words that tell them apart is wrong, and read what can be read."""
     values = shapes.values(element)
     there = {name: value for name, value in zip(shapes.told_by, values, strict=True) if value is not None}
-    for name, value in there.items():
-        known = shapes.known(name)
-        if collapsed(value) not in known:
-            child = element.find(name) if name.startswith("./") else None
-            at, below = (element, f"/@{name}") if child is None else (child, "")
-            problems.append(_wrong_value(at, below, name, value, known))
-            return None
+    wrong = {name: value for name, value in there.items() if collapsed(value) not in shapes.known(name)}
+    for name, value in wrong.items():
+        child = element.find(name) if name.startswith("./") else None
+        at, below = (element, f"/@{name}") if child is None else (child, "")
+        problems.append(_wrong_value(at, below, name, value, shapes.known(name)))
+    if wrong:
+        if not isinstance(problems, _Trial):
+            right = tuple(None if name in wrong else there.get(name) for name in shapes.told_by)
+            problems += _told_by_all(shapes.nearest(right), element, wrong)
+        return None
     best, _ = _best([_reader_of((node,)) for node in shapes.nearest(values)], element)
     if best:
         problems += best
@@ -185,7 +209,7 @@ class _NodeReader:
                 continue
             name, many, read = found
             if not many and name in values:
-                problems.append(_problem(child, "", f"<{_shown(child.tag)}> may be there only once"))
+                problems.append(_held(_problem(child, "", f"<{_shown(child.tag)}> may be there only once")))
                 values.setdefault(_LOST, []).append(raw_text(child))
                 continue
             value = read(child, problems)
@@ -207,7 +231,7 @@ class _NodeReader:
             values["other"] = Other(attributes=kept.attributes, children=tuple(lost))
         node = self._cls(**values)
         if self._checks:
-            problems.extend(_problem(element, "", reason) for reason in node.check())
+            problems.extend(_held(_problem(element, "", reason)) for reason in node.check())
         return node
 
 
@@ -294,10 +318,10 @@ def text_of_element(element: Element) -> str:
 def _must_be_bare(child: Element, problems: list[Found], *, text: bool) -> None:
     names: Any = child.keys()
     for name in names:
-        problems.append(_lost(_unknown(child, "attribute", name, (), f"/@{name}")))
+        problems.append(_held(_unknown(child, "attribute", name, (), f"/@{name}"), False))
     for inner in child:
         if isinstance(inner.tag, str):
-            problems.append(_lost(_unknown(inner, "element", inner.tag, (), "")))
+            problems.append(_held(_unknown(inner, "element", inner.tag, (), ""), False))
     if not text and child.text is not None and child.text.strip(BLANKS):
         problems.append(_stray(child))
 
@@ -334,7 +358,7 @@ def _check_rules(plan: Plan, values: dict[str, Any], element: Element, problems:
     for rule in plan.cls.rules:
         there = rule.there(values)
         if rule.is_broken(there):
-            problems.append(_problem(element, "", _why_broken(rule, there, plan)))
+            problems.append(_held(_problem(element, "", _why_broken(rule, there, plan))))
 
 
 def _why_broken(rule: Rule, there: list[str], plan: Plan) -> str:
@@ -350,7 +374,7 @@ def _why_broken(rule: Rule, there: list[str], plan: Plan) -> str:
     if rule.kind in ("exactly one", "at most one"):
         return f"{shown(there, 'and')} can't both be there"
     who = rule.fields[:1] if rule.kind == "needs" else there
-    return f"{shown(who, 'and')} needs {shown(lacking, 'and')}"
+    return f"{shown(who, 'and')} {'need' if len(who) > 1 else 'needs'} {shown(lacking, 'and')}"
 
 
 # ---------------------------------------------------------------------------- what is wrong
@@ -367,7 +391,7 @@ def _shown(tag: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return text if len(text) <= 80 else text[:79] + "…"
 
 
@@ -376,7 +400,7 @@ def _unknown(element: Element, what: str, name: str, known: Sequence[str], below
     shown = f"<{word}>" if what == "element" else f"attribute '{word}'"
     names = tuple(_shown(each) for each in known)
     word = "" if word in names else word  # only of another namespace
-    return _problem(element, below, f"unknown {shown}", value=_shown(name), allowed=names, word=word)
+    return _held(_problem(element, below, f"unknown {shown}", value=_shown(name), allowed=names, word=word))
 
 
 def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value: ValueType | None) -> Found:
@@ -388,7 +412,7 @@ def _bad(element: Element, below: str, name: str, text: str, exc: NoValue, value
         return _wrong_value(element, below, name, text, allowed)
     reason = f"'{_short(text)}' is not {exc}" if text.strip(BLANKS) else f"it is empty, and not {exc}"
     if value is not None and text != text.strip(BLANKS) and _is_valid(value, text.strip(BLANKS)):
-        reason = f"there may be no white space around '{_short(text)}'"
+        reason = f"there may be no white space around '{_short(text.strip(BLANKS))}'"
     word = _short(text) if allowed else ""
     return _problem(element, below, reason, value=_short(text), allowed=allowed or (str(exc),), word=word)
 
@@ -408,11 +432,11 @@ def _wrong_value(element: Element, below: str, name: str, text: str, allowed: Se
 
 
 def _stray(element: Element) -> Found:
-    return _lost(_problem(element, "", "it may hold no text"))
+    return _problem(element, "", "it may hold no text")
 
 
-def _lost(found: Found) -> Found:
-    return msgspec.structs.replace(found, lost=True)
+def _held(found: Found, held: bool = True) -> Found:
+    return msgspec.structs.replace(found, held=held)
 
 
 def _missing(element: Element, field: Field) -> Found:

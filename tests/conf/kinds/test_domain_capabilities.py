@@ -36,7 +36,7 @@ def test_a_no_counts_as_said() -> None:
     sgx = "<features><sgx supported='yes'><flc>no</flc><sgx1>no</sgx1><sgx2>no</sgx2>{}</sgx></features>"
     assert not wrong(capabilities(sgx.format("<section_size unit='KiB'>1</section_size>")))
     assert wrong(capabilities(sgx.format(""))) == [
-        "/domainCapabilities/features/sgx: <flc> and <sgx1> and <sgx2> needs <section_size>"
+        "/domainCapabilities/features/sgx: <flc> and <sgx1> and <sgx2> need <section_size>"
     ]
 
 
@@ -48,5 +48,5 @@ def test_a_host() -> None:
     )
     assert parse(format(parse(text))) == parse(text)
     assert wrong(text.replace(" die_id='0'", "")) == [
-        "/capabilities/host/topology/cells/cell/cpus/cpu: 'socket_id' and 'core_id' and 'siblings' needs 'die_id'"
+        "/capabilities/host/topology/cells/cell/cpus/cpu: 'socket_id' and 'core_id' and 'siblings' need 'die_id'"
     ]

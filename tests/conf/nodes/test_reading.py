@@ -184,8 +184,25 @@ def test_all_that_is_wrong_is_told_at_once_by_line() -> None:
         ["1", "/shop:"],
         ["2", "/shop/cash:"],
         ["3", "/shop/thing/@type:"],
+        ["3", "/shop/thing:"],  # which lacks its name, whatever it is
         ["4", "/shop/card/@x:"],
     ]
+
+
+def test_whatever_the_shape_is_its_faults_are_told() -> None:
+    assert shop("<thing type='lump' naem='x'><price currency='yen'>2</price></thing>")[1] == [
+        "3 /shop/thing/@type: 'lump' is none of lamp, box (did you mean 'lamp'?)",
+        "3 /shop/thing/price/@currency: 'yen' is none of euro, krone",
+        "3 /shop/thing: it lacks its attribute 'name'",
+    ]
+
+
+def test_shapes_in_shapes_that_none_fits_take_no_long_time() -> None:
+    begin = time.process_time()
+    depth = 120
+    shop("<thing type='bxo' name='x'>" * depth + "</thing>" * depth)
+    shop("<thing type='box' name='x' mode='ajar'>" * depth + "</thing>" * depth)
+    assert time.process_time() - begin < 5
 
 
 def test_a_shape_that_nearly_fits_tells_what_is_wrong_with_it() -> None:
