@@ -13,7 +13,7 @@ import click
 
 from engine.cli.session import state_dirs
 
-__all__ = ["as_json", "complete_domain", "domain", "domains", "read_document", "seconds", "some_domains"]
+__all__ = ["as_json", "complete_domain", "document", "domain", "domains", "read_document", "seconds", "some_domains"]
 
 
 class _Seconds(click.FloatRange):
@@ -50,6 +50,9 @@ domains = click.argument("names", metavar="DOMAIN...", nargs=-1, required=True, 
 #: None named: all of them.
 some_domains = click.argument("names", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_domain)
 
+#: A file that ``read_document`` reads, which says itself what is wrong with it.
+document = click.Path(allow_dash=True, readable=False)
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -63,6 +66,10 @@ def read_document(path: str) -> tuple[bytes, str]:
     from engine.errors import ConfigError
 
     source = "standard input" if path == "-" else path
+    if path == "-" and sys.stdin is None:
+        raise ConfigError("it is closed", source=source)
+    if not path:
+        raise ConfigError("no such file or directory", source="''")
     try:
         # one byte more than a document may have: it is refused as too large then, and nothing endless is read
         if path == "-":

@@ -17,7 +17,7 @@ __all__ = ["autostart", "define", "undefine"]
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=arguments.document)
 @click.option(
     "--validate/--no-validate", default=True, help="Hold the documents to libvirt's schema, or only to what is needed."
 )

@@ -5,6 +5,7 @@ No engine is opened.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ _QEMU = "qemu-argv"
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=arguments.document)
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @arguments.as_json
 def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
@@ -39,7 +40,7 @@ def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
         failed = failed or any(strict or problem.severity == "error" for problem in problems)
         for problem in problems:
             if as_json:
-                told.append({"file": file} | _facts(problem))
+                told.append({"file": os.fsencode(file).decode(errors="replace")} | _facts(problem))
             else:
                 word = "warning: " if problem.severity == "warning" else ""
                 output.data(f"{file}:{problem.line or 1}: {problem.xpath}: {word}{problem.reason}")
@@ -50,11 +51,24 @@ def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
 
 def _all_files(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        if name != "-" and Path(name).is_dir():
-            files = (path for path in sorted(Path(name).rglob("*")) if path.suffix.lower() == ".xml")
-            yield from (str(path) for path in files if not path.is_dir())
-        else:
+        if name in ("", "-") or not Path(name).is_dir():
             yield name
+            continue
+        number = 0
+        for path in _in_folder(name):
+            number += 1
+            yield path
+        if not number:
+            output.warning(f"{name}: there is no file here that ends in .xml")
+
+
+def _in_folder(name: str) -> Iterator[str]:
+    """What ends in .xml, and folders that can't be read."""
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(name, onerror=unreadable.append):
+        folders.sort()
+        yield from (os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(".xml"))  # noqa: PTH118
+    yield from (str(error.filename) for error in unreadable)
 
 
 def _problems(file: str) -> list[Problem]:
@@ -65,7 +79,7 @@ def _problems(file: str) -> list[Problem]:
     try:
         return problems_of(arguments.read_document(file)[0], references=True)
     except ConfigError as exc:
-        return [Problem(line=exc.line or 0, xpath="/", reason=exc.reason)]
+        return [Problem(line=exc.line or 1, xpath="/", reason=exc.reason)]
 
 
 def _facts(problem: Problem) -> dict[str, object]:
@@ -76,8 +90,8 @@ def _facts(problem: Problem) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("before", metavar="A", type=click.Path(allow_dash=True))
-@click.argument("after", metavar="B", type=click.Path(allow_dash=True))
+@click.argument("before", metavar="A", type=arguments.document)
+@click.argument("after", metavar="B", type=arguments.document)
 @arguments.as_json
 def diff(before: str, after: str, as_json: bool) -> int:
     """Say what differs between two documents, whatever their order and layout.
@@ -109,20 +123,21 @@ def diff(before: str, after: str, as_json: bool) -> int:
 def schema(kind: str) -> None:
     """Print the XML Schema of a kind of document, as editors take it.
 
-    KIND is the name of its root element: domain, network, pool, volume, ...
+    KIND is the name of its root element (domain, network, pool, volume, ...), or libvirt's for the kind (storagepool).
     """
     from engine.conf.document import suggest
-    from engine.conf.kinds.registry import KINDS
+    from engine.conf.kinds.registry import ALIASES, KINDS
     from engine.conf.schemas import schema_file
 
     known = (*KINDS, "order")
+    kind = ALIASES.get(kind, kind)
     if kind not in known:
         raise click.UsageError(f"there is no kind '{kind}'{suggest(kind, known)}; there are {', '.join(sorted(known))}")
     output.raw(schema_file(kind).read_text(encoding="utf-8").rstrip("\n"))
 
 
 @click.command()
-@click.argument("file", type=click.Path(allow_dash=True))
+@click.argument("file", type=arguments.document)
 @click.option("--seed", type=int, help="Make up UUIDs and MAC addresses from this number, always the same.")
 def complete(file: str, seed: int | None) -> None:
     """Print a domain document with all that libvirt adds when it is defined.
@@ -138,7 +153,7 @@ def complete(file: str, seed: int | None) -> None:
 
 @click.command()
 @click.argument("native", metavar="FORMAT")
-@click.argument("file", type=click.Path(allow_dash=True))
+@click.argument("file", type=arguments.document)
 def from_native(native: str, file: str) -> None:
     """Print the domain document of another tool's configuration.
 
@@ -155,7 +170,7 @@ def from_native(native: str, file: str) -> None:
 
 @click.command()
 @click.argument("native", metavar="FORMAT")
-@click.argument("file", type=click.Path(allow_dash=True))
+@click.argument("file", type=arguments.document)
 def to_native(native: str, file: str) -> None:
     """Print a domain document as another tool's configuration.
 

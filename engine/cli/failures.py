@@ -28,6 +28,9 @@ _CODES: tuple[tuple[type[errors.EngineError], int], ...] = (
     (errors.Busy, BUSY),
 )
 
+# of one document
+_MOST_PROBLEMS = 20
+
 _HINTS = {
     errno.ENOSPC: "free some space there and repeat the command",
     errno.EDQUOT: "free some space there and repeat the command",
@@ -100,6 +103,9 @@ def _report(exc: BaseException) -> int:
         case click.ClickException():
             output.error(exc.format_message())
             return exc.exit_code
+        case errors.InvalidDocument():
+            _tell_problems(exc)
+            return FAILED
         case errors.EngineError():
             output.error(_sentence(exc))
             return next((code for kind, code in _CODES if isinstance(exc, kind)), FAILED)
@@ -115,6 +121,14 @@ def _report(exc: BaseException) -> int:
             return FAILED
     output.error(_bug(exc))
     return FAILED
+
+
+def _tell_problems(exc: errors.InvalidDocument) -> None:
+    told = [problem for problem in exc.problems if problem.severity == "error"]
+    for problem in told[:_MOST_PROBLEMS]:
+        output.error(str(errors.ConfigError(str(problem), source=exc.source, line=problem.line or None)))
+    if len(told) > _MOST_PROBLEMS:
+        output.error(f"there are {len(told) - _MOST_PROBLEMS} problems more: 'virengine validate' tells all")
 
 
 def _sentence(exc: BaseException) -> str:

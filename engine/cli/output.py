@@ -10,6 +10,7 @@ What is not printable is escaped, since it may be a guest's or a document's.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -79,11 +80,17 @@ def data(text: str) -> None:
         ReaderGone: nobody reads it any more. OutputError: it can't be written for another reason. (While an event
         loop runs, it is ``finish`` that raises.)
     """
-    raw(printable(text))
+    _answer(printable(text))
 
 
 def raw(text: str) -> None:
-    """The same for a document, which is given as it is."""
+    """The same for a document, which is given as it is, in UTF-8 whatever the terminal has."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    _answer(text)
+
+
+def _answer(text: str) -> None:
     global _asked
     _asked = True
     with _output_errors():

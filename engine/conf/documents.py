@@ -9,8 +9,9 @@ import msgspec
 from lxml import etree
 
 from engine.conf.document import LIMITS, Limits, line_of, parse_document, suggest
+from engine.conf.domain import parse_domain
 from engine.conf.explaining import explain as why_refused
-from engine.conf.kinds.registry import KINDS, definition_classes
+from engine.conf.kinds.registry import ALIASES, KINDS, definition_classes
 from engine.conf.nodes.differences import Difference, differences
 from engine.conf.nodes.node import Definition
 from engine.conf.nodes.places import xpaths
@@ -52,19 +53,23 @@ def validate(
     """All that is wrong with a document, by line; empty: nothing.
 
     Args:
-        references: warn also of names that are taken twice, and of such of what is not there: libvirt's schema takes
-            these, and ``Engine.define`` refuses them.
+        references: warn also of what libvirt's schema takes and ``Engine.define`` refuses: names that are there twice,
+            or of what is not there, or that none may have, and an order that makes no sense.
 
     Raises:
         ConfigError: it is no XML, or of no known kind.
     """
     root = parse_document(text, source=source, limits=limits)
     definition, problems = _examine(root, source, strict=True)
-    if references and definition is not None and not problems:
-        return [
-            msgspec.structs.replace(problem, severity="warning") for problem in _unsound(definition, "error", "warning")
-        ]
-    return problems
+    if not references or definition is None or problems:
+        return problems
+    unsound = _unsound(definition, "error", "warning")
+    if definition.kind == "domain":
+        try:
+            parse_domain(text, source=source)
+        except ConfigError as exc:
+            unsound.append(Problem(line=exc.line or 1, xpath="/domain", reason=exc.reason))
+    return [msgspec.structs.replace(problem, severity="warning") for problem in unsound]
 
 
 def check_document(root: Element, *, source: str | None = None, explain: bool = True) -> None:
@@ -113,7 +118,8 @@ def _read(root: Element, source: str | None, *, strict: bool = True) -> tuple[De
     kind = str(root.tag)
     classes = definition_classes(kind)
     if not classes:
-        reason = f"<{kind}> is no kind of document that is known{suggest(kind, tuple(KINDS))}"
+        hint = f" (did you mean '{ALIASES[kind]}'?)" if kind in ALIASES else suggest(kind, tuple(KINDS))
+        reason = f"<{kind}> is no kind of document that is known{hint}"
         raise ConfigError(reason, source=source, line=line_of(root))
     found: list[Found] = []
     definition = read_straight(classes, root) or read_node(classes, root, found)

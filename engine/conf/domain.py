@@ -73,6 +73,10 @@ def parse_domain(
     root = parse_document(text, source=source)
     if root.tag != "domain":
         raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=line_of(root))
+    if validate:
+        from engine.conf.documents import check_document  # which takes some time, the first time
+
+        check_document(root, source=source, explain=explain)
     fields = {child.tag: child for child in reversed(root)}
     domain_type = root.get("type")
     if not domain_type:
@@ -87,10 +91,6 @@ def parse_domain(
     declared = metadata.find(f"{{{ORDER_NAMESPACE}}}order") if metadata is not None else None
     resource = fields.get("resource")
     title = fields.get("title")
-    if validate:
-        from engine.conf.documents import check_document  # which takes some time, the first time
-
-        check_document(root, source=source, explain=explain)
     return DomainDefinition(
         type=domain_type,
         name=name,

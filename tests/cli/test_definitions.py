@@ -16,15 +16,27 @@ def test_define_says_what_and_from_where(virengine):
     assert domain["state"] == "shut off"
 
 
-def test_define_tells_how_much_more_is_wrong_and_takes_it_if_it_is_told_to(virengine):
+def test_define_tells_all_that_is_wrong_and_takes_it_if_it_is_told_to(virengine):
     path = virengine.folder / "bad.xml"
     path.write_text(
         "<domain type='test'>\n<name>web</name><memory>1024</memory>\n<clok/><clock offset='utk'/></domain>\n"
     )
     said = virengine("define", str(path), code=1).stderr
-    assert said == f"virengine: error: {path}:3: /domain/clok: unknown <clok> (did you mean 'clock'?) (and 1 more)\n"
+    words = "'utk' is none of utc, localtime, timezone, variable, absolute (did you mean 'utc'?)"
+    assert said == (
+        f"virengine: error: {path}:3: /domain/clok: unknown <clok> (did you mean 'clock'?)\n"
+        f"virengine: error: {path}:3: /domain/clock/@offset: {words}\n"
+    )
     assert "'web' defined" in virengine("define", "--no-validate", str(path)).stdout
     assert "<clok/>" in virengine("dumpxml", "web").stdout
+
+
+def test_of_very_much_that_is_wrong_define_tells_the_beginning(virengine):
+    path = virengine.folder / "bad.xml"
+    path.write_text(f"<domain type='test'><name>web</name><memory>1024</memory>{'<x/>' * 30}</domain>")
+    lines = virengine("define", str(path), code=1).stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "virengine: error: there are 10 problems more: 'virengine validate' tells all"
 
 
 def test_define_takes_several_and_standard_input(virengine):

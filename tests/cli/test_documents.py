@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from lxml import etree
 
 GOOD = "<secret ephemeral='no'>\n  <usage type='volume'><volume>/a</volume></usage>\n</secret>\n"
 BAD = "<secret ephemeral='ja' privat='no'>\n  <usage type='volum'/>\n</secret>\n"
+PROGRAM = (sys.executable, "-c", "from engine.cli.main import run; run()")
 
 
 @pytest.fixture
@@ -92,6 +96,55 @@ def test_diff_of_the_same_in_another_layout_is_nothing(virengine, folder):
     assert virengine("diff", str(folder / "good.xml"), str(other)).stdout == ""
 
 
+MINIMAL = "<domain type='test'><name>{}</name><memory>1</memory><os><type>hvm</type></os>{}</domain>"
+ORDER = "<metadata><o:order xmlns:o='urn:virengine:order:1'><o:requiers domain='db'/></o:order></metadata>"
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "reason"),
+    [
+        ("a", ORDER, "unknown element (did you mean 'requires'?)"),
+        ("..", "", "is not a name"),
+        ("a\u200b", "", "may not hold line ends or other unprintable characters"),
+        ("a", "<vcpu current='3'>2</vcpu>", "there can't be 3 CPUs of 2"),
+    ],
+)
+def test_validate_warns_of_what_define_refuses(virengine, tmp_path, name, more, reason):
+    (tmp_path / "x.xml").write_text(MINIMAL.format(name, more))
+    told = virengine("validate", str(tmp_path / "x.xml")).stdout
+    assert "warning: " in told
+    assert reason in told
+    assert virengine("validate", "--strict", str(tmp_path / "x.xml"), code=1).stdout == told
+    assert reason in virengine("define", str(tmp_path / "x.xml"), code=1).stderr
+
+
+def test_a_folder_without_documents_is_told_of(virengine, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "there is no file here that ends in .xml" in virengine("validate", str(tmp_path / "empty")).stderr
+    assert virengine("validate", "", code=1).stdout == ":1: /: no such file or directory\n"
+
+
+def test_names_of_files_that_are_no_text(virengine, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.xml")
+    Path(path).write_text(BAD)
+    [first, *_] = json.loads(virengine("validate", "--json", path, code=1).stdout)
+    assert first["file"] == f"{tmp_path}/\ufffd.xml"
+
+
+def test_documents_are_written_in_utf_8(tmp_path):
+    path = tmp_path / "x.xml"
+    path.write_text(MINIMAL.format("w\u00e9b", ""))
+    command = [*PROGRAM, "complete", str(path)]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, stdout=subprocess.PIPE, check=True)
+    assert "<name>w\u00e9b</name>" in ended.stdout.decode()
+
+
+def test_standard_input_that_is_closed():
+    command = ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "validate", "-"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "-:1: /: it is closed\n", "")
+
+
 def test_diff_of_what_can_not_be_compared(virengine, folder):
     broken = folder / "broken.xml"
     broken.write_text("<network>")
@@ -113,6 +166,13 @@ def test_schema_prints_what_editors_take(virengine):
     schema = etree.XMLSchema(etree.fromstring(virengine("schema", "secret").stdout.encode()))
     assert schema.validate(etree.fromstring(GOOD))
     assert not schema.validate(etree.fromstring(BAD))
+
+
+@pytest.mark.parametrize(("name", "root"), [("storagepool", "pool"), ("nodedev", "device"), ("nwfilter", "filter")])
+def test_kinds_have_libvirts_names_too(virengine, tmp_path, name, root):
+    assert f'<xs:element name="{root}"' in virengine("schema", name).stdout
+    (tmp_path / "x.xml").write_text(f"<{name}/>")
+    assert f"(did you mean '{root}'?)" in virengine("validate", str(tmp_path / "x.xml"), code=1).stdout
 
 
 def test_schema_of_what_is_none(virengine):

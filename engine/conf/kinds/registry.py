@@ -8,7 +8,7 @@ from importlib import import_module
 from engine.conf.nodes.node import Definition
 from engine.conf.nodes.plan import nodes_of
 
-__all__ = ["KINDS", "definition_classes"]
+__all__ = ["ALIASES", "KINDS", "definition_classes"]
 
 #: Module and class, or union of classes, by the root's tag.
 KINDS = {
@@ -29,6 +29,17 @@ KINDS = {
     "network": ("engine.conf.kinds.network", "NetworkDocument"),
     "networkport": ("engine.conf.kinds.network_port", "NetworkPortDocument"),
     "secret": ("engine.conf.kinds.secret", "SecretDocument"),
+}
+
+#: What libvirt calls kinds that have another name than their root element.
+ALIASES = {
+    "storagepool": "pool",
+    "storagevol": "volume",
+    "nodedev": "device",
+    "nwfilter": "filter",
+    "nwfilterbinding": "filterbinding",
+    "domaincapabilities": "domainCapabilities",
+    "storagepoolcapabilities": "storagepoolCapabilities",
 }
 
 
