@@ -56,7 +56,7 @@ def test_roots(root: str, source: str) -> None:
     ("entry", "parts"),
     [
         ("/data data none bind,ro 0 0", ["type='mount'", "dir='/data'", "<target dir='/data'/>", "<readonly/>"]),
-        ("/a\\040b /srv/box/c none rbind", ["dir='/a b'", "<target dir='/c'/>"]),
+        ("/a\\040b\\134040 /srv/box/c none rbind", ["dir='/a b\\040'", "<target dir='/c'/>"]),
         ("/dev/sdb1 mnt ext4 defaults", ["type='block'", "dev='/dev/sdb1'"]),
         ("tmpfs run tmpfs size=8m", ["type='ram'", "usage='8192' units='KiB'"]),
         ("tmpfs run tmpfs", ["usage='0' units='KiB'"]),
@@ -188,6 +188,8 @@ def test_nothing_is_dropped_in_silence() -> None:
         (f"{BASE}lxc.net.0.type = macvlan\n", 3, "a card of type macvlan needs a 'link'"),
         (f"{BASE}lxc.idmap = u 1 2\n", 3, "'lxc.idmap' is u or g and three numbers"),
         (f"{BASE}lxc.network.type = veth\nlxc.network.hwaddr = 7\n", 3, "'address' would have to be the MAC address"),
+        (f"{BASE}lxc.mount.entry = /a\\001b tmp none bind 0 0\n", 3, "\\040, \\043, \\134, not \\001"),
+        (f"{BASE}lxc.mount.entry = a b\\303 tmpfs\n", 3, "not \\303"),
         ("lxc.rootfs = overlayfs:/a:/b\n", 1, "a root of kind 'overlayfs' can't be said in a definition"),
     ],
 )
@@ -198,11 +200,26 @@ def test_what_is_refused(text: str, line: int | None, reason: str) -> None:
     assert reason in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["lxc.idmap", "lxc.init.cmd", "lxc.cgroup2.cpu.max", "lxc.cgroup2.io.max", "lxc.cgroup.blkio.weight_device",
+     "lxc.net.0.ipv4.address", "lxc.mount.entry", "lxc.cap.drop"],
+)  # fmt: skip
+def test_what_is_blank_between_quotes_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{key}' is blank") as caught:
+        from_native("lxc-tools", f"{BASE}lxc.net.0.type = veth\n{key} = ' '\n")
+    assert caught.value.line == 4
+
+
 KEYS = st.sampled_from(
     ["lxc.uts.name", "lxc.rootfs", "lxc.network.type", "lxc.network.ipv4", "lxc.net.0.type", "lxc.mount.entry",
-     "lxc.idmap", "lxc.cgroup.blkio.device_weight", "lxc.cgroup2.cpu.max", "lxc.cap.drop", "lxc.cgroup2.io.max"]
+     "lxc.idmap", "lxc.init.cmd", "lxc.cgroup.blkio.device_weight", "lxc.cgroup2.cpu.max", "lxc.cap.drop",
+     "lxc.cgroup2.io.max", "lxc.net.0.ipv4.address", "lxc.net.0.hwaddr", "lxc.cgroup.cpuset.cpus"]
 )  # fmt: skip
-VALUES = st.one_of(st.text(max_size=8), st.sampled_from(["/a", "veth", "vlan", "u 0 1 2", "a b tmpfs size=1", "8:0 7"]))
+VALUES = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["/a", "veth", "vlan", "u 0 1 2", "a b tmpfs size=1", "8:0 7", '" "', "a\\001 \\040b none bind"]),
+)
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=12))

@@ -106,7 +106,7 @@ def _bandwidth(entries: Entries) -> tuple[int | None, int | None]:
     quota, period = _number(entries, "cpu.cfs_quota_us"), _number(entries, "cpu.cfs_period_us")
     both = _last(entries, "cpu.max")
     if both is not None:
-        most, *rest = both.words
+        most, *rest = entries.words(both)
         quota = -1 if most == "max" else entries.as_number(both, most)
         period = entries.as_number(both, rest[0]) if rest else period
     return quota, period
@@ -123,7 +123,7 @@ def _blkiotune(entries: Entries) -> BlkioTune | None:
     )
     devices: dict[str, dict[str, Any]] = {}
     for entry in said:
-        device, limit = (*entry.words, "")[:2]
+        device, limit = (*entries.words(entry), "")[:2]
         field = DEVICES[entry.key.removeprefix("lxc.cgroup.")]
         devices.setdefault(device, {"line": entry.line})[field] = entries.as_number(entry, limit)
     for entry in entries.take("lxc.cgroup2.io.max"):
@@ -137,7 +137,7 @@ def _device(number: str, limits: dict[str, Any]) -> BlkioDevice:
 
 
 def _add_io_max(entries: Entries, entry: Entry, devices: dict[str, dict[str, Any]]) -> None:
-    device, *limits = entry.words
+    device, *limits = entries.words(entry)
     for limit in limits:
         name, _, value = limit.partition("=")
         if name not in _IO_MAX:

@@ -185,7 +185,7 @@ def _addresses(entries: Entries, card: Card) -> dict[str, Any]:
 
 
 def _ip(entries: Entries, entry: Entry, family: Literal["ipv4", "ipv6"]) -> InterfaceIp:
-    address, *more = entry.words
+    address, *more = entries.words(entry)
     if more:
         entries.warn(entry, part="broadcast")
     address, slash, prefix = address.partition("/")
