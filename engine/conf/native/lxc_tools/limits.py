@@ -10,9 +10,10 @@ from typing import Any
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.memory import Memory, MemTune, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import BlkioDevice, BlkioTune, CpuTune, Vcpu
-from engine.conf.native.cpusets import normal_set
+from engine.conf.native.checking import cpu_set
 from engine.conf.native.lxc_tools.mounts import kibibytes
 from engine.conf.native.lxc_tools.text import Entries, Entry
+from engine.errors import ConfigError
 
 __all__ = ["read_limits"]
 
@@ -55,9 +56,9 @@ def _cpuset(entries: Entries, name: str) -> str | None:
     if entry is None:
         return None
     try:
-        return normal_set(entry.value) or None
-    except ValueError as exc:
-        raise entries.error(str(exc), entry) from exc
+        return cpu_set(entry.value)
+    except ConfigError as exc:
+        raise entries.error(exc.reason, entry) from exc
 
 
 # ---------------------------------------------------------------------------- memory

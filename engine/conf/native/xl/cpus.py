@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from engine.conf.kinds.cpu import CpuFeature, GuestCpu, Numa, NumaCell, NumaDistances, NumaSibling
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu, VcpuPin
-from engine.conf.native.cpusets import normal_set
+from engine.conf.native.checking import cpu_set
 from engine.conf.native.xl.keys import Keys
 from engine.conf.native.xl.text import Item, Setting, Value
 from engine.conf.units import to_bytes
@@ -66,9 +66,9 @@ def _cpuset(keys: Keys, item: Item | None) -> str | None:
 
 def _set(keys: Keys, text: str, item: Item) -> str | None:
     try:
-        return normal_set(text) or None
-    except ValueError as exc:
-        raise keys.error(str(exc), item.line) from exc
+        return cpu_set(text)
+    except ConfigError as exc:
+        raise keys.error(exc.reason, item.line) from exc
 
 
 def read_pins(keys: Keys) -> CpuTune | None:
@@ -200,7 +200,7 @@ def vnuma_settings(cpu: GuestCpu | None) -> list[Setting]:
         known = (said[number].get(other, said[other].get(number)) for other in range(len(cells)))
         row = [far or (_SELF if other == number else _OTHERS) for other, far in enumerate(known)]
         megabytes = to_bytes(int(cell.memory), cell.unit or "KiB") // 1024**2
-        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={normal_set(cell.cpus)}"] if cell.cpus else [])
+        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={cpu_set(cell.cpus)}"] if cell.cpus else [])
         nodes.append([*node, f"vdistances={','.join(map(str, row))}"])
     return [("vnuma", nodes)]
 
