@@ -163,6 +163,32 @@ def test_disks_of_xl(spec: str, parts: list[str]) -> None:
     lines(text)
 
 
+@pytest.mark.parametrize(
+    ("target", "parts"),
+    [
+        ("p/i", ["name='p/i'/>"]),
+        ("p/i@s", ["name='p/i'>", "<snapshot name='s'/>"]),
+        (r"p/i\\:conf=/evil.conf", ["name='p/i:conf=/evil.conf'/>"]),
+        (r"p/i\\@s\\=\\\\@t:conf=/a\\:b", [r"name='p/i@s=\'>", "<snapshot name='t'/>", "<config file='/a:b'/>"]),
+    ],
+)
+def test_names_of_images_are_names_only(target: str, parts: list[str]) -> None:
+    text = f'{PV}disk = [ "vdev=xvda,target=rbd:{target}" ]\n'
+    (disk,) = elements(text, "disk")
+    assert [part for part in parts if part not in disk] == []
+    conversion = from_native("xen-xl", text)
+    again = from_native("xen-xl", to_native("xen-xl", conversion.definition).text)
+    assert again.definition == conversion.definition
+    lines(text)
+
+
+def test_options_of_an_image_that_definitions_have_not_are_told() -> None:
+    text = f"{PV}disk = ['vdev=xvda,target=rbd:p/i:id=admin:key=AQ==:auth_supported=cephx:rest:conf=/a:conf=/b']\n"
+    assert [where for _, where in told(text)] == [
+        f"disk[1]/{each}" for each in ("id", "key", "auth_supported", "?", "conf")
+    ]
+
+
 def test_images_of_ceph() -> None:
     target = r"rbd:pool/image:auth_supported=none:mon_host=one\\:6321\\;[2001:db8::1]\\:6322"
     text = f'{PV}disk = [ "format=raw,vdev=xvda,access=rw,backendtype=qdisk,target={target.replace("::", "::")}" ]\n'
@@ -305,6 +331,7 @@ def test_nothing_is_dropped_in_silence() -> None:
         (f"{PV}memory = 'much'\n", 5, "'memory' is a number"),
         (f"{PV}vif = ['mac=x']\n", 5, "'address' would have to be the MAC address"),
         (f"{PV}disk = ['/a']\n", 5, "disk[1]: a disk needs 'vdev', and a format"),
+        (f"{PV}disk = ['vdev=xvda,target=rbd:']\n", 5, "disk[1]: after 'rbd:' there are a pool and an image"),
         (f"{PV}uuid = 'x'\n", 1, "'uuid' would have to be a UUID, not 'x'"),
         (f"{PV}pci = ['x']\n", 5, "pci[1]: a PCI device is named as 0000:01:00.0"),
         (f"{PV}cpus = '3-1'\n", 5, "in '3-1' a range ends before it begins"),
@@ -327,7 +354,20 @@ def test_only_guests_of_xen_are_written() -> None:
 
 
 PIECES = st.sampled_from(
-    ["name='a'\n", "disk=['", "vif=['", "vfb=['", "']\n", ",", "=", "mac", "bridge", "target=", ":"]
+    [
+        "name='a'\n",
+        "disk=['",
+        "vif=['",
+        "vfb=['",
+        "']\n",
+        ",",
+        "=",
+        "mac",
+        "bridge",
+        "vdev=xvda,target=rbd:",
+        ":",
+        "' '",
+    ]
 )
 
 

@@ -71,7 +71,7 @@ def _xl_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
     for name, value in (("script", script), *options.items()):
         if value:
             spec.warn(name)
-    return _disk({**parts, "driver": driven, "line": item.line}, driver, target)
+    return _disk(spec, {**parts, "driver": driven, "line": item.line}, driver, target)
 
 
 def _xl_parts(spec: Spec, options: dict[str, str], device: str, hvm: bool, vdev: str) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _backend_domain(name: str) -> BackendDomain | None:
     return BackendDomain(name=name) if name else None
 
 
-def _disk(common: dict[str, Any], driver: str, target: str) -> Disk:
+def _disk(spec: Spec, common: dict[str, Any], driver: str, target: str) -> Disk:
     if target.startswith("rbd:"):
-        return NetworkDisk(type_="network", source=rbd_source(target), **common)
+        return NetworkDisk(type_="network", source=rbd_source(target, spec), **common)
     if driver == "phy":
         return BlockDisk(type_="block", source=BlockSource(dev=target) if target else None, **common)
     return FileDisk(type_="file", source=FileSource(file=target) if target else None, **common)
@@ -209,9 +209,9 @@ def read_xm_disks(keys: Keys, hvm: bool) -> Iterator[Disk]:
 
 
 def _xm_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
-    parts = str(item.value).rsplit(",", 2)
+    parts, spec = str(item.value).rsplit(",", 2), Spec(keys, place, item, text="")
     if len(parts) < 2:
-        raise keys.error(f"{place}: a disk is 'source,device,mode'", item.line)
+        raise spec.error("a disk is 'source,device,mode'")
     source, name, mode = (*parts, "w")[:3]
     name, _, device = name.strip().removeprefix("ioemu:").partition(":")
     driver, form, path = _xm_source(source.strip())
@@ -223,7 +223,7 @@ def _xm_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
         "shareable": mode.strip().endswith("!"),
         "line": item.line,
     }
-    return _disk(common, driver, path)
+    return _disk(spec, common, driver, path)
 
 
 def _xm_source(text: str) -> tuple[str, Any, str]:

@@ -35,11 +35,11 @@ from engine.conf.kinds.domain.os import (
 )
 from engine.conf.native.conversion import Host
 from engine.conf.native.xl.keys import Keys
+from engine.conf.native.xl.text import Dialect
 
-__all__ = ["Dialect", "Kind", "read_boot", "read_clock", "read_events", "read_features", "read_kind", "read_pm"]
+__all__ = ["Kind", "read_boot", "read_clock", "read_events", "read_features", "read_kind", "read_pm"]
 
 Kind: TypeAlias = Literal["hvm", "pv", "pvh"]
-Dialect: TypeAlias = Literal["xen-xl", "xen-xm"]
 #: Old names of kinds (``builder``).
 BUILDERS: dict[str, Kind] = {"hvm": "hvm", "generic": "pv", "linux": "pv"}
 KINDS: dict[str, Kind] = {"hvm": "hvm", "pv": "pv", "pvh": "pvh"}
