@@ -137,6 +137,8 @@ def _usage(entries: Entries, entry: Entry, options: list[str]) -> tuple[int, lis
     """How much it may hold, in KiB, 0: no limit; and the other options."""
     sizes = [option for option in options if option.startswith("size=")]
     rest = [option for option in options if option not in sizes]
+    if len(sizes) > 1:
+        entries.warn(entry, "of several sizes the last counts", part="size")
     size = sizes[-1].removeprefix("size=") if sizes else "0"
     if size.endswith("%"):
         entries.warn(entry, "how much of the host's memory that is can't be said in a definition", part="size")

@@ -92,8 +92,8 @@ def _devices(entries: Entries, networks: Networks, host: Host) -> Devices:
 def _consoles(entries: Entries) -> Iterator[TypedConsole]:
     entry = entries.last("lxc.tty.max")
     count = entries.as_number(entry, entry.value) if entry else 0
-    if count > _MOST_CONSOLES:
-        raise entries.error(f"a container has at most {_MOST_CONSOLES} consoles", entry)
+    if not 0 <= count <= _MOST_CONSOLES:
+        raise entries.error(f"a container has 0 to {_MOST_CONSOLES} consoles", entry)
     for number in range(count):
         yield TypedConsole(type_="pty", target=SerialTarget(type_="lxc", port=str(number)))
 

@@ -16,7 +16,7 @@ from engine.conf.kinds.domain.storage import (
     SourceConfig,
     SourceSnapshot,
 )
-from engine.conf.native.xl.keys import Spec
+from engine.conf.native.xl.keys import AGAIN, Spec
 
 __all__ = ["rbd_source", "rbd_text"]
 
@@ -37,11 +37,12 @@ def rbd_source(target: str, spec: Spec) -> RbdSource:
     values: dict[str, str] = {}
     for option in options:
         key, equals, value = option.partition("=")
-        if key not in ("mon_host", "conf") or key in values:
-            if (key, value) != ("auth_supported", "none"):
-                spec.warn(key if equals else "?")
-        else:
+        if key in values:
+            spec.warn(key, AGAIN)
+        if key in ("mon_host", "conf"):
             values[key] = _plain(value)
+        elif (key, value) != ("auth_supported", "none"):
+            spec.warn(key if equals else "?")
     return RbdSource(
         protocol="rbd",
         name=name,

@@ -125,8 +125,7 @@ def _devices(keys: Keys, kind: Kind, dialect: Dialect) -> Devices:
 
 def _emulator(keys: Keys) -> str | None:
     """Under its name of today, or that of old."""
-    override, model = keys.string("device_model_override"), keys.string("device_model")
-    return override or model
+    return keys.string(keys.counting("device_model_override", "device_model"))
 
 
 def _xenbus(keys: Keys) -> Controller:
