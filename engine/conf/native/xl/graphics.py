@@ -76,7 +76,7 @@ def _framebuffers(keys: Keys) -> Iterator[Graphics]:
         if chosen == "sdl":
             yield _sdl(get, item.line)
         elif chosen == "vnc":
-            yield _vnc(keys, get, item.line)
+            yield _vnc(keys, get, item.line, f"vfb[{number}]/")
         elif chosen:
             spec.warn("type")
         spec.finish()
@@ -89,16 +89,19 @@ def _spec_getter(spec: Spec) -> Get:
     return get
 
 
-def _vnc(keys: Keys, get: Get, line: int) -> VncGraphics:
+def _vnc(keys: Keys, get: Get, line: int, place: str = "") -> VncGraphics:
+    def warn(name: str, reason: str) -> None:
+        keys.warn(place + name, keys.line(place + name) or line, reason)
+
     listen, display = _listen_display(get("vnclisten") or "")
     number = get("vncdisplay")
     if number is not None and display:
-        keys.warn("vnclisten", line, "the display after the address has no effect with 'vncdisplay'")
+        warn("vnclisten", "the display after the address has no effect with 'vncdisplay'")
     elif display:
         number = keys.as_number(Item(display, line), "the display of 'vnclisten'")
     auto = get("vncunused") != 0
     if auto and number is not None:
-        keys.warn("vncdisplay", line, "any display that is free is taken, since 'vncunused' is not 0")
+        warn("vncdisplay", "any display that is free is taken, since 'vncunused' is not 0")
     return VncGraphics(
         type_="vnc",
         port=-1 if auto else FIRST_PORT + (number or 0),
