@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.conf.documents import format as written
 from engine.conf.documents import validate
+from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.native import Host, from_native
 from engine.errors import ConfigError
 
@@ -56,7 +57,7 @@ def test_roots(root: str, source: str) -> None:
     ("entry", "parts"),
     [
         ("/data data none bind,ro 0 0", ["type='mount'", "dir='/data'", "<target dir='/data'/>", "<readonly/>"]),
-        ("/a\\040b /srv/box/c none rbind", ["dir='/a b'", "<target dir='/c'/>"]),
+        ("/a\\040b\\134040 /srv/box/c none rbind", ["dir='/a b\\040'", "<target dir='/c'/>"]),
         ("/dev/sdb1 mnt ext4 defaults", ["type='block'", "dev='/dev/sdb1'"]),
         ("tmpfs run tmpfs size=8m", ["type='ram'", "usage='8192' units='KiB'"]),
         ("tmpfs run tmpfs", ["usage='0' units='KiB'"]),
@@ -178,16 +179,82 @@ def test_nothing_is_dropped_in_silence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("lxc.net.0.type = veth\nlxc.net.0.link = a\nlxc.net.0.link = b", [4]),
+        ("lxc.net.0.type = veth\nlxc.net.0.mtu = 1500\nlxc.net.0.mtu = 1400", [4]),
+        ("lxc.net.0.type = veth\nlxc.net.0.flags = down", [4]),
+        ("lxc.net.0.type = phys\nlxc.net.0.link = a\nlxc.net.0.flags = down", [5]),
+        ("lxc.net.0.type = empty\nlxc.net.0.link = a", [4]),
+        ("lxc.cgroup.cpu.shares = 2\nlxc.cgroup2.cpu.shares = 3", [3]),
+        ("lxc.cgroup2.cpu.max = 5000\nlxc.cgroup.cpu.cfs_quota_us = 2000", [4]),
+        ("lxc.cgroup2.cpu.max = 5000\nlxc.cgroup.cpu.cfs_period_us = 2000", [4]),
+        ("lxc.cgroup.blkio.weight_device = 8:0 300\nlxc.cgroup.blkio.device_weight = 8:0 400", [3]),
+        ("lxc.cgroup2.io.max = 8:0 rbps=1 rbps=2", [3]),
+        ("lxc.cgroup2.io.max = 8:0 rbps=1\nlxc.cgroup2.io.max = 8:0 rbps=max", [3]),
+        ("lxc.mount.entry = a b tmpfs size=1k,size=2k", [3]),
+    ],
+)  # fmt: skip
+def test_who_loses_is_told(said: str, lines: list[int]) -> None:
+    assert [line for line, _ in told(f"{BASE}{said}\n")] == lines
+
+
+#: Values of settings, of which some may lose to others.
+SETTINGS = {
+    "lxc.net.0.type": ["veth", "phys", "empty", "macvlan"], "lxc.net.0.link": ["a", "b"],
+    "lxc.net.0.mtu": ["1400", "1500"], "lxc.net.0.flags": ["up", "down"], "lxc.net.0.name": ["c", "d"],
+    "lxc.net.0.vlan.id": ["1", "2"],
+    "lxc.net.0.macvlan.mode": ["vepa", "bridge"], "lxc.net.0.ipv4.address": ["10.0.0.1/24", "10.0.0.2"],
+    "lxc.cgroup.cpu.shares": ["2", "3"], "lxc.cgroup2.cpu.shares": ["4", "5"],
+    "lxc.cgroup2.cpu.max": ["2000", "max 3000"], "lxc.cgroup.cpu.cfs_quota_us": ["4000", "5000"],
+    "lxc.cgroup.cpu.cfs_period_us": ["6000", "7000"],
+    "lxc.cgroup.memory.limit_in_bytes": ["1m", "2m"], "lxc.cgroup2.memory.max": ["3m", "4m"],
+    "lxc.cgroup.blkio.weight_device": ["8:0 300", "8:0 400"], "lxc.cgroup.blkio.device_weight": ["8:0 500", "8:1 600"],
+    "lxc.cgroup2.io.max": ["8:0 rbps=1", "8:0 rbps=max wbps=2"],
+    "lxc.cap.drop": ["kill", "chown"], "lxc.cap.keep": ["kill", "mknod"], "lxc.init.cmd": ["/a b", "/c"],
+    "lxc.tty.max": ["1", "2"], "lxc.rootfs.options": ["ro", "rw"],
+    "lxc.mount.entry": ["a b tmpfs", "/a b none bind,nodev"], "lxc.environment": ["A=b", "A"],
+    "lxc.idmap": ["u 0 1 2", "g 0 1 2"], "lxc.pty.max": ["1", "2"],
+}  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([*SETTINGS]), max_size=8), st.integers(0, 3))
+def test_each_line_changes_something_or_is_told(keys: list[str], number: int) -> None:
+    def read(said: list[tuple[str, str]]) -> tuple[DomainDocument, list[str]] | None:
+        try:
+            conversion = from_native("lxc-tools", BASE + "".join(f"{key} = {value}\n" for key, value in said))
+        except ConfigError:
+            return None
+        return conversion.definition, [f"{each.line} {each.xpath} {each.reason}" for each in conversion.warnings]
+
+    said = [(key, SETTINGS[key][(number + place) % len(SETTINGS[key])]) for place, key in enumerate(keys)]
+    found = read(said)
+    for place, (key, value) in enumerate(said if found else ()):
+        assert found is not None
+        if said.count((key, value)) > 1:
+            continue
+        others = [read([*said[:place], (key, other), *said[place + 1 :]]) for other in SETTINGS[key] if other != value]
+        is_told = any(where.startswith(f"{place + 3} {key}") for where in found[1])
+        assert is_told or any(other != found for other in others), key
+
+
+@pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
+        (f"{BASE}lxc.cgroup2.cpu.max = 1000 2000 3000\n", 3, "'lxc.cgroup2.cpu.max' is a quota and a period"),
+        (f"{BASE}lxc.cgroup.blkio.weight_device = 8:0 1 2\n", 3, "is a device and a number"),
+        (f"{BASE}lxc.cgroup2.io.max = 8:0\n", 3, "is a device and its limits"),
         ("lxc.uts.name = a\n", None, "a container needs 'lxc.rootfs.path'"),
         (f"{BASE}lxc.mount = /etc/fstab\n", 3, "the file that 'lxc.mount' names is not read"),
         (f"{BASE}what\n", 3, "'what' is no setting such as lxc.uts.name = box"),
-        (f"{BASE}lxc.tty.max = 99999999\n", 3, "a container has at most 1024 consoles"),
+        (f"{BASE}lxc.tty.max = 99999999\n", 3, "a container has 0 to 1024 consoles"),
+        (f"{BASE}lxc.tty.max = -1\n", 3, "a container has 0 to 1024 consoles"),
         (f"{BASE}lxc.cgroup.cpu.shares = x\n", 3, "'lxc.cgroup.cpu.shares' needs a number"),
         (f"{BASE}lxc.net.0.type = macvlan\n", 3, "a card of type macvlan needs a 'link'"),
         (f"{BASE}lxc.idmap = u 1 2\n", 3, "'lxc.idmap' is u or g and three numbers"),
         (f"{BASE}lxc.network.type = veth\nlxc.network.hwaddr = 7\n", 3, "'address' would have to be the MAC address"),
+        (f"{BASE}lxc.mount.entry = /a\\001b tmp none bind 0 0\n", 3, "\\040, \\043, \\134, not \\001"),
+        (f"{BASE}lxc.mount.entry = a b\\303 tmpfs\n", 3, "not \\303"),
         ("lxc.rootfs = overlayfs:/a:/b\n", 1, "a root of kind 'overlayfs' can't be said in a definition"),
     ],
 )
@@ -198,11 +265,26 @@ def test_what_is_refused(text: str, line: int | None, reason: str) -> None:
     assert reason in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["lxc.idmap", "lxc.init.cmd", "lxc.cgroup2.cpu.max", "lxc.cgroup2.io.max", "lxc.cgroup.blkio.weight_device",
+     "lxc.net.0.ipv4.address", "lxc.mount.entry", "lxc.cap.drop"],
+)  # fmt: skip
+def test_what_is_blank_between_quotes_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{key}' is blank") as caught:
+        from_native("lxc-tools", f"{BASE}lxc.net.0.type = veth\n{key} = ' '\n")
+    assert caught.value.line == 4
+
+
 KEYS = st.sampled_from(
     ["lxc.uts.name", "lxc.rootfs", "lxc.network.type", "lxc.network.ipv4", "lxc.net.0.type", "lxc.mount.entry",
-     "lxc.idmap", "lxc.cgroup.blkio.device_weight", "lxc.cgroup2.cpu.max", "lxc.cap.drop", "lxc.cgroup2.io.max"]
+     "lxc.idmap", "lxc.init.cmd", "lxc.cgroup.blkio.device_weight", "lxc.cgroup2.cpu.max", "lxc.cap.drop",
+     "lxc.cgroup2.io.max", "lxc.net.0.ipv4.address", "lxc.net.0.hwaddr", "lxc.cgroup.cpuset.cpus"]
 )  # fmt: skip
-VALUES = st.one_of(st.text(max_size=8), st.sampled_from(["/a", "veth", "vlan", "u 0 1 2", "a b tmpfs size=1", "8:0 7"]))
+VALUES = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["/a", "veth", "vlan", "u 0 1 2", "a b tmpfs size=1", "8:0 7", '" "', "a\\001 \\040b none bind"]),
+)
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=12))

@@ -163,6 +163,32 @@ def test_disks_of_xl(spec: str, parts: list[str]) -> None:
     lines(text)
 
 
+@pytest.mark.parametrize(
+    ("target", "parts"),
+    [
+        ("p/i", ["name='p/i'/>"]),
+        ("p/i@s", ["name='p/i'>", "<snapshot name='s'/>"]),
+        (r"p/i\\:conf=/evil.conf", ["name='p/i:conf=/evil.conf'/>"]),
+        (r"p/i\\@s\\=\\\\@t:conf=/a\\:b", [r"name='p/i@s=\'>", "<snapshot name='t'/>", "<config file='/a:b'/>"]),
+    ],
+)
+def test_names_of_images_are_names_only(target: str, parts: list[str]) -> None:
+    text = f'{PV}disk = [ "vdev=xvda,target=rbd:{target}" ]\n'
+    (disk,) = elements(text, "disk")
+    assert [part for part in parts if part not in disk] == []
+    conversion = from_native("xen-xl", text)
+    again = from_native("xen-xl", to_native("xen-xl", conversion.definition).text)
+    assert again.definition == conversion.definition
+    lines(text)
+
+
+def test_options_of_an_image_that_definitions_have_not_are_told() -> None:
+    text = f"{PV}disk = ['vdev=xvda,target=rbd:p/i:id=admin:key=AQ==:auth_supported=cephx:rest:conf=/a:conf=/b']\n"
+    assert [where for _, where in told(text)] == [
+        f"disk[1]/{each}" for each in ("id", "key", "auth_supported", "?", "conf")
+    ]
+
+
 def test_images_of_ceph() -> None:
     target = r"rbd:pool/image:auth_supported=none:mon_host=one\\:6321\\;[2001:db8::1]\\:6322"
     text = f'{PV}disk = [ "format=raw,vdev=xvda,access=rw,backendtype=qdisk,target={target.replace("::", "::")}" ]\n'
@@ -297,14 +323,120 @@ def test_nothing_is_dropped_in_silence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ("device_model = '/a'\ndevice_model_override = '/b'", [(5, "device_model")]),
+        ("firmware = 'bios'\nbios = 'ovmf'", [(6, "bios")]),
+        ("firmware = '/x/y'\nfirmware_override = '/z'", [(5, "firmware")]),
+        ("bios = 'ovmf'\nfirmware_override = '/z'", [(6, "firmware_override")]),
+        ("kernel = '/hvmloader'\nbios = 'ovmf'", [(5, "kernel")]),
+        ("builder = 'linux'", [(5, "builder")]),
+        ("builder = 'hvm'", []),
+        ("vnc = 1\nvga = 'cirrus'\nstdvga = 1", [(7, "stdvga")]),
+        ("vga = 'none'\nstdvga = 1", [(6, "stdvga")]),
+        ("videoram = 32", [(5, "videoram")]),
+        ("usb = 1", [(5, "usb")]),
+        ("vnc = 1\nsdl = 1", [(6, "sdl")]),
+        ("vfb = ['type=vnc,sdl=1', 'type=gl']", [(5, "vfb[1]/sdl"), (5, "vfb[2]/type")]),
+        ("vnc = 1\nvncunused = 0\nvnclisten = '::1'\nvncdisplay = 1", []),
+        ("vnc = 1\nvncunused = 0\nvnclisten = '1.2.3.4:1'\nvncdisplay = 1", [(7, "vnclisten")]),
+        ("vfb = ['vncunused=0,vncdisplay=2,vnclisten=a:1']", [(5, "vfb[1]/vnclisten")]),
+        ("vfb = ['vncdisplay=2']\nvncdisplay = 3", [(5, "vfb[1]/vncdisplay"), (6, "vncdisplay")]),
+        ("vif = ['bridge=a,bridge=b']", [(5, "vif[1]/bridge")]),
+        ("vif = ['mac=00:16:3e:00:00:01,mac=00:16:3e:00:00:02']", [(5, "vif[1]/mac")]),
+        ("vif = ['rate=100B/s', 'rate=2KB/s', 'rate=3Kb/s', 'rate=0KB/s']", [(5, "vif[1]/rate"), (5, "vif[3]/rate")]),
+        ("vif = ['model=e1000,type=vif', 'type=ioemu', 'type=what']", [(5, "vif[1]/type"), (5, "vif[3]/type")]),
+        ("disk = ['/a,raw,hdc,rw,devtype=cdrom']", [(5, "disk[1]/access")]),
+        ("disk = ['vdev=hda,backendtype=what,target=/a']", [(5, "disk[1]/backendtype")]),
+        ("disk = ['vdev=hda,devtype=lun,target=/a']", [(5, "disk[1]/devtype")]),
+        ("disk = ['vdev=hda,format=qcow2,target=raw:/a']", [(5, "disk[1]/format")]),
+        ("disk = ['/a,,hda,,discard,no-discard']", [(5, "disk[1]/discard")]),
+        ("pci_permissive = 1", [(5, "pci_permissive")]),
+        ("pci_permissive = 1\npci = ['01:00.0,permissive=0']", [(5, "pci_permissive")]),
+        ("usbdev = ['hostbus=1,hostaddr=2,port=1']", [(5, "usbdev[1]/port")]),
+        ("usbctrl = ['version=3,type=qusb', 'type=qusb']", [(5, "usbctrl[1]/type")]),
+        ("channel = ['connection=pty,path=/a']", [(5, "channel[1]/path")]),
+        ("serial = ['tcp:h:1,server,nowait,nodelay', 'vc:80x25']", [(5, "serial[1]/nodelay"), (5, "serial[2]/80x25")]),
+        ("cpuid = 'host,vmx=1,tm=1,tm=0'\nnestedhvm = 0", [(5, "cpuid/tm"), (6, "nestedhvm")]),
+        ("vnuma = [['size=1', 'size=2']]", [(5, "vnuma[1]/size")]),
+        ("spice = 1\nspicevdagent = 0\nspiceagent_mouse = 1", [(6, "spicevdagent")]),
+        ("device_model = '/a'\ndevice_model_override = ''", []),
+    ],
+)  # fmt: skip
+def test_who_loses_is_told(said: str, where: list[tuple[int, str]]) -> None:
+    assert told(f"{HVM}{said}\n") == where
+
+
+def test_who_loses_is_told_for_guests_that_know_xen() -> None:
+    text = f"{PV}vfb = ['']\nvnc = 1\nspice = 1\nrtc_timeoffset = 5\n"
+    assert told(text) == [(6, "vnc"), (7, "spice"), (8, "rtc_timeoffset")]
+    assert told(f"{PV}disk = ['phy:/a,hdc:cdrom,w']\n", "xen-xm") == [(5, "disk[1]/access")]
+
+
+#: Values of settings, of which some may lose to others; some stand below lists as options.
+SETTINGS: dict[str, list[str]] = {
+    **{key: ["0", "1"] for key in (
+        "vnc", "sdl", "spice", "stdvga", "usb", "localtime", "pci_permissive", "pci_seize", "nestedhvm", "hap", "pae",
+        "acpi_s3", "hpet", "spicevdagent", "spiceagent_mouse", "spice_clipboard_sharing", "spicedisable_ticketing",
+        "vncunused", "viridian", "e820_host",
+    )},
+    **{key: ["1", "2", "3"] for key in (
+        "vcpus", "maxvcpus", "memory", "maxmem", "videoram", "vncdisplay", "rtc_timeoffset", "max_grant_frames",
+        "spiceport",
+    )},
+    **{key: ["'/a'", "'/b'"] for key in (
+        "device_model", "device_model_override", "firmware_override", "bios_path_override", "acpi_firmware", "ramdisk",
+        "bootloader", "display", "spicepasswd", "vncpasswd", "root", "extra", "cmdline",
+    )},
+    "type": ["'hvm'", "'pv'", "'pvh'"], "builder": ["'hvm'", "'linux'"], "kernel": ["'/k'", "'/hvmloader'"],
+    "firmware": ["'bios'", "'uefi'", "'/f'"], "bios": ["'ovmf'", "'seabios'"],
+    "vga": ["'cirrus'", "'stdvga'", "'none'"], "boot": ["'c'", "'dn'"],
+    "cpus": ["'1'", "['1', '2']"], "cpuid": ["'host,vmx=1'", "'host,tm=1'"],
+    "vnclisten": ["'1.2.3.4:1'", "'::1'"], "vfb": ["['type=vnc']", "['type=sdl']", "['vnclisten=::1,sdl=1']"],
+    "vif": ["['bridge=a']", "['mac=00:16:3e:00:00:01,bridge=a,bridge=b']"], "usbdevice": ["'tablet'", "['mouse']"],
+    "disk": ["['vdev=hda,target=/a']", "['vdev=hda,target=rbd:p/i:id=a']"], "tsc_mode": ["'native'", "'default'"],
+    "pci": ["['01:00.0']", "['01:00.0,permissive=1,seize=0']"], "serial": ["'pty'", "'vc:1'"],
+    "soundhw": ["'hda'", "'sb16'"], "passthrough": ["'enabled'", "'disabled'"], "on_crash": ["'destroy'", "'preserve'"],
+}  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from([*SETTINGS]), st.integers(0, 2), max_size=8),
+    st.sampled_from(["xen-xl", "xen-xm"]),
+)
+@settings(max_examples=300)
+def test_each_setting_changes_something_or_is_told(chosen: dict[str, int], form: str) -> None:
+    def read(said: dict[str, str]) -> tuple[DomainDocument, list[str]] | None:
+        try:
+            text = "".join(f"{key} = {value}\n" for key, value in {"name": "'box'", **said}.items())
+            conversion = from_native(form, text)
+        except ConfigError:
+            return None
+        return conversion.definition, sorted(f"{each.xpath} {each.reason}" for each in conversion.warnings)
+
+    said = {key: SETTINGS[key][number % len(SETTINGS[key])] for key, number in chosen.items()}
+    found = read(said)
+    for key in said if found else ():
+        assert found is not None
+        others = [read(said | {key: value}) for value in SETTINGS[key] if value != said[key]]
+        assert any(re.match(rf"{key}\b", where) for where in found[1]) or any(other != found for other in others), key
+
+
+@pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
+        (f"{PV}maxvcpus = 2\nvcpus = 4\n", 6, "'vcpus' can't be more than 'maxvcpus'"),
+        (f"{HVM}videoram = -5\n", 5, "'videoram' is a number of megabytes"),
+        (f"{PV}disk = ['vdev=xvda,vdev=xvdb']\n", 5, "disk[1]: 'vdev' is said twice"),
+        (f"{PV}vnuma = 'x'\n", 5, "'vnuma' is a list of nodes"),
+        (f"{PV}cpus = [['1']]\n", 5, "'cpus' is a set of CPUs, or one for each"),
         ("memory = 1\n", None, "a guest needs a 'name'"),
         (f"{PV}type = 'arm'\n", 5, "'type' is one of hvm, pv, pvh"),
         (f"{PV}vif = [1]\n", 5, "'vif' is a list of strings in quotes"),
         (f"{PV}memory = 'much'\n", 5, "'memory' is a number"),
         (f"{PV}vif = ['mac=x']\n", 5, "'address' would have to be the MAC address"),
         (f"{PV}disk = ['/a']\n", 5, "disk[1]: a disk needs 'vdev', and a format"),
+        (f"{PV}disk = ['vdev=xvda,target=rbd:']\n", 5, "disk[1]: after 'rbd:' there are a pool and an image"),
         (f"{PV}uuid = 'x'\n", 1, "'uuid' would have to be a UUID, not 'x'"),
         (f"{PV}pci = ['x']\n", 5, "pci[1]: a PCI device is named as 0000:01:00.0"),
         (f"{PV}cpus = '3-1'\n", 5, "in '3-1' a range ends before it begins"),
@@ -327,7 +459,20 @@ def test_only_guests_of_xen_are_written() -> None:
 
 
 PIECES = st.sampled_from(
-    ["name='a'\n", "disk=['", "vif=['", "vfb=['", "']\n", ",", "=", "mac", "bridge", "target=", ":"]
+    [
+        "name='a'\n",
+        "disk=['",
+        "vif=['",
+        "vfb=['",
+        "']\n",
+        ",",
+        "=",
+        "mac",
+        "bridge",
+        "vdev=xvda,target=rbd:",
+        ":",
+        "' '",
+    ]
 )
 
 

@@ -5,17 +5,23 @@ Source: lxc.container.conf(5), "Control groups", and the Linux kernel's document
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.memory import Memory, MemTune, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import BlkioDevice, BlkioTune, CpuTune, Vcpu
-from engine.conf.native.cpusets import normal_set
+from engine.conf.native.checking import cpu_set
 from engine.conf.native.lxc_tools.mounts import kibibytes
 from engine.conf.native.lxc_tools.text import Entries, Entry
+from engine.errors import ConfigError
 
 __all__ = ["read_limits"]
 
+#: The setting, and the limit if there is one.
+Limit: TypeAlias = tuple[Entry, int | None]
+#: Limits by device and name.
+Devices: TypeAlias = dict[str, dict[str, Limit]]
 #: What a container has where nothing is said, in KiB.
 _MEMORY = 64 * 1024
 #: Limits of one device, by what the first version of cgroups calls them.
@@ -46,8 +52,8 @@ def read_limits(entries: Entries) -> dict[str, Any]:
 
 def _last(entries: Entries, name: str) -> Entry | None:
     """Of either version of cgroups; the second counts."""
-    first, second = entries.last(f"lxc.cgroup.{name}"), entries.last(f"lxc.cgroup2.{name}")
-    return second or first
+    both = (entries.last(f"lxc.{version}.{name}") for version in ("cgroup", "cgroup2"))
+    return entries.counting([entry for entry in both if entry is not None])
 
 
 def _cpuset(entries: Entries, name: str) -> str | None:
@@ -55,9 +61,9 @@ def _cpuset(entries: Entries, name: str) -> str | None:
     if entry is None:
         return None
     try:
-        return normal_set(entry.value) or None
-    except ValueError as exc:
-        raise entries.error(str(exc), entry) from exc
+        return cpu_set(entry.value)
+    except ConfigError as exc:
+        raise entries.error(exc.reason, entry) from exc
 
 
 # ---------------------------------------------------------------------------- memory
@@ -92,24 +98,26 @@ def _size(entries: Entries, *names: str) -> tuple[ScaledInteger | None, int | No
 
 def _cputune(entries: Entries) -> CpuTune | None:
     quota, period = _bandwidth(entries)
-    tune = CpuTune(shares=_number(entries, "cpu.shares"), period=period, quota=quota)
+    tune = CpuTune(shares=_number(entries, _last(entries, "cpu.shares")), period=period, quota=quota)
     return tune if tune != CpuTune() else None
 
 
-def _number(entries: Entries, name: str) -> int | None:
-    entry = _last(entries, name)
+def _number(entries: Entries, entry: Entry | None) -> int | None:
     return None if entry is None else entries.as_number(entry, entry.value)
 
 
 def _bandwidth(entries: Entries) -> tuple[int | None, int | None]:
     """How many microseconds of each period; the second version has both in one."""
-    quota, period = _number(entries, "cpu.cfs_quota_us"), _number(entries, "cpu.cfs_period_us")
-    both = _last(entries, "cpu.max")
-    if both is not None:
-        most, *rest = both.words
-        quota = -1 if most == "max" else entries.as_number(both, most)
-        period = entries.as_number(both, rest[0]) if rest else period
-    return quota, period
+    both, quota, period = (_last(entries, name) for name in ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    if both is None:
+        return _number(entries, quota), _number(entries, period)
+    most, *rest = entries.words(both)
+    for beaten in (quota, period):
+        if beaten is not None:
+            entries.warn(beaten, f"'{both.written}' counts")
+    if len(rest) > 1:
+        raise entries.error(f"'{both.written}' is a quota and a period", both)
+    return -1 if most == "max" else entries.as_number(both, most), entries.as_number(both, rest[0]) if rest else None
 
 
 # ---------------------------------------------------------------------------- block devices
@@ -117,31 +125,45 @@ def _bandwidth(entries: Entries) -> tuple[int | None, int | None]:
 
 def _blkiotune(entries: Entries) -> BlkioTune | None:
     """Devices are named by their numbers, in the order in which they first occur."""
-    weight = _number(entries, "blkio.weight")
+    weight = _number(entries, _last(entries, "blkio.weight"))
     said = sorted(
         (entry for name in DEVICES for entry in entries.take(f"lxc.cgroup.{name}")), key=lambda entry: entry.line
     )
-    devices: dict[str, dict[str, Any]] = {}
+    devices: Devices = {}
     for entry in said:
-        device, limit = (*entry.words, "")[:2]
-        field = DEVICES[entry.key.removeprefix("lxc.cgroup.")]
-        devices.setdefault(device, {"line": entry.line})[field] = entries.as_number(entry, limit)
+        device, *limits = entries.words(entry)
+        if len(limits) != 1:
+            raise entries.error(f"'{entry.written}' is a device and a number", entry)
+        name = DEVICES[entry.key.removeprefix("lxc.cgroup.")]
+        _add(entries, devices, device, name, (entry, entries.as_number(entry, limits[0])))
     for entry in entries.take("lxc.cgroup2.io.max"):
         _add_io_max(entries, entry, devices)
-    found = tuple(_device(number, limits) for number, limits in devices.items())
+    found = tuple(device for number, limits in devices.items() for device in _device(number, limits))
     return BlkioTune(weight=weight, devices=found) if weight is not None or found else None
 
 
-def _device(number: str, limits: dict[str, Any]) -> BlkioDevice:
-    return BlkioDevice(path=f"/dev/block/{number}", **limits)
+def _device(number: str, limits: dict[str, Limit]) -> Iterator[BlkioDevice]:
+    """If it has limits."""
+    said: dict[str, Any] = {name: value for name, (_, value) in limits.items() if value is not None}
+    if said:
+        yield BlkioDevice(path=f"/dev/block/{number}", line=next(entry.line for entry, _ in limits.values()), **said)
 
 
-def _add_io_max(entries: Entries, entry: Entry, devices: dict[str, dict[str, Any]]) -> None:
-    device, *limits = entry.words
+def _add_io_max(entries: Entries, entry: Entry, devices: Devices) -> None:
+    device, *limits = entries.words(entry)
+    if not limits:
+        raise entries.error(f"'{entry.written}' is a device and its limits", entry)
     for limit in limits:
         name, _, value = limit.partition("=")
         if name not in _IO_MAX:
             raise entries.error("the limits of a device are rbps, wbps, riops and wiops", entry)
-        if value != "max":
-            found = devices.setdefault(device, {"line": entry.line})
-            found[_IO_MAX[name]] = entries.as_number(entry, value)
+        number = None if value == "max" else entries.as_number(entry, value)
+        _add(entries, devices, device, _IO_MAX[name], (entry, number))
+
+
+def _add(entries: Entries, devices: Devices, device: str, name: str, limit: Limit) -> None:
+    """Of several the last counts."""
+    limits = devices.setdefault(device, {})
+    if name in limits:
+        entries.warn(limits[name][0], f"it is set again in line {limit[0].line}, which counts", part=name)
+    limits[name] = limit

@@ -29,6 +29,8 @@ __all__ = ["kibibytes", "read_mounts", "read_root", "size_in_bytes"]
 OWN = {"proc": "/proc", "sysfs": "/sys"}
 #: Options that say nothing more.
 _USUAL = {"defaults", "bind", "rbind", "rw", "ro", "0"}
+#: What fstab has for characters that would end a field or the line, or begin a comment or such a number.
+ESCAPES = {"\\011": "\t", "\\012": "\n", "\\040": " ", "\\043": "#", "\\134": "\\"}
 _SIZE = re.compile(r"([0-9]{1,18})([kKmMgGtT]?)[bB]?")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
@@ -91,7 +93,7 @@ def read_mounts(entries: Entries, root: str) -> Iterator[Filesystem]:
         reason = f"the file that '{file.written}' names is not read; its lines can stand here as lxc.mount.entry"
         raise entries.error(reason, file)
     for entry in entries.take("lxc.mount.entry"):
-        fields = [*map(_plain, entry.words), "", "", "", ""]
+        fields = [*(_plain(entries, entry, word) for word in entries.words(entry)), "", "", "", ""]
         if not fields[1]:
             raise entries.error(f"'{entry.written}' needs a source and a target", entry)
         found = _mount(entries, entry, root, *fields[:4])
@@ -99,9 +101,15 @@ def read_mounts(entries: Entries, root: str) -> Iterator[Filesystem]:
             yield found
 
 
-def _plain(field: str) -> str:
-    """Spaces and the like are octal numbers after a backslash in fstab."""
-    return re.sub(r"\\([0-3][0-7]{2})", lambda match: chr(int(match[1], 8)), field)
+def _plain(entries: Entries, entry: Entry, field: str) -> str:
+    """What separates fields stands as a number after a backslash; other numbers are no characters for getmntent(3)."""
+
+    def character(match: re.Match[str]) -> str:
+        if match[0] not in ESCAPES:
+            raise entries.error(f"'{entry.written}' can have {', '.join(ESCAPES)}, not {match[0]}", entry)
+        return ESCAPES[match[0]]
+
+    return re.sub(r"\\[0-7]{3}", character, field)
 
 
 def _mount(entries: Entries, entry: Entry, root: str, source: str, target: str, kind: str, text: str) -> Any:
@@ -129,6 +137,8 @@ def _usage(entries: Entries, entry: Entry, options: list[str]) -> tuple[int, lis
     """How much it may hold, in KiB, 0: no limit; and the other options."""
     sizes = [option for option in options if option.startswith("size=")]
     rest = [option for option in options if option not in sizes]
+    if len(sizes) > 1:
+        entries.warn(entry, "of several sizes the last counts", part="size")
     size = sizes[-1].removeprefix("size=") if sizes else "0"
     if size.endswith("%"):
         entries.warn(entry, "how much of the host's memory that is can't be said in a definition", part="size")

@@ -60,8 +60,7 @@ class Card:
         return self._options.pop(option, [])
 
     def last(self, option: str) -> Entry | None:
-        found = self.take(option)
-        return found[-1] if found else None
+        return self._entries.counting(self.take(option))
 
     def text(self, option: str) -> str | None:
         entry = self.last(option)
@@ -100,8 +99,10 @@ def _cards(entries: Entries) -> list[Card]:
 
 
 def _read_card(entries: Entries, card: Card, networks: Networks) -> None:
-    type_, link = card.last("type"), card.text("link")
-    match type_.value if type_ else None:
+    type_ = card.last("type")
+    kind = type_.value if type_ else None
+    link = card.text("link") if kind in ("veth", "macvlan", "phys", "vlan") else None
+    match kind:
         case "none":
             return
         case "empty":
@@ -141,8 +142,7 @@ def _macvlan(entries: Entries, card: Card, link: str | None, type_: Entry | None
 def _hostdev(entries: Entries, card: Card, device: str | None, type_: Entry | None) -> Hostdev:
     if device is None:
         raise entries.error("a card of the host's needs a 'link', and a VLAN its 'vlan.id'", type_)
-    if card.text("flags") not in (None, "up") and type_ is not None:
-        entries.warn(type_, part="flags")
+    _is_up(entries, card)
     return NetHostdev(
         mode="capabilities",
         type_="net",
@@ -155,7 +155,7 @@ def _hostdev(entries: Entries, card: Card, device: str | None, type_: Entry | No
 def _interface(entries: Entries, card: Card, type_: Entry | None) -> dict[str, Any]:
     """What all cards of the container's own have."""
     name, pair, mtu, script = card.text("name"), card.text("veth.pair"), card.last("mtu"), card.text("script.up")
-    up = card.text("flags") == "up"
+    up = _is_up(entries, card)
     return {
         "mac": _mac(entries, card.last("hwaddr")),
         "guest": GuestDevice(dev=name) if name else None,
@@ -166,6 +166,13 @@ def _interface(entries: Entries, card: Card, type_: Entry | None) -> dict[str, A
         "line": type_.line if type_ else 0,
         **_addresses(entries, card),
     }
+
+
+def _is_up(entries: Entries, card: Card) -> bool:
+    flags = card.last("flags")
+    if flags is not None and flags.value != "up":
+        entries.warn(flags, "the only flag is 'up'")
+    return flags is not None and flags.value == "up"
 
 
 def _mac(entries: Entries, entry: Entry | None) -> Mac | None:
@@ -185,7 +192,7 @@ def _addresses(entries: Entries, card: Card) -> dict[str, Any]:
 
 
 def _ip(entries: Entries, entry: Entry, family: Literal["ipv4", "ipv6"]) -> InterfaceIp:
-    address, *more = entry.words
+    address, *more = entries.words(entry)
     if more:
         entries.warn(entry, part="broadcast")
     address, slash, prefix = address.partition("/")

@@ -92,8 +92,8 @@ def _devices(entries: Entries, networks: Networks, host: Host) -> Devices:
 def _consoles(entries: Entries) -> Iterator[TypedConsole]:
     entry = entries.last("lxc.tty.max")
     count = entries.as_number(entry, entry.value) if entry else 0
-    if count > _MOST_CONSOLES:
-        raise entries.error(f"a container has at most {_MOST_CONSOLES} consoles", entry)
+    if not 0 <= count <= _MOST_CONSOLES:
+        raise entries.error(f"a container has 0 to {_MOST_CONSOLES} consoles", entry)
     for number in range(count):
         yield TypedConsole(type_="pty", target=SerialTarget(type_="lxc", port=str(number)))
 
@@ -103,7 +103,7 @@ def _consoles(entries: Entries) -> Iterator[TypedConsole]:
 
 def _os(entries: Entries) -> ExeOs:
     init, directory = entries.last("lxc.init.cmd"), entries.last("lxc.init.cwd")
-    path, *arguments = init.words if init else ["/sbin/init"]
+    path, *arguments = entries.words(init) if init else ["/sbin/init"]
     user, group = (_id(entries, key) for key in ("lxc.init.uid", "lxc.init.gid"))
     return ExeOs(
         type_=ExeType(arch=_arch(entries), value="exe"),
@@ -162,7 +162,7 @@ def _idmap(entries: Entries) -> IdMap | None:
 
 
 def _range(entries: Entries, entry: Entry) -> tuple[Literal["u", "g"], int, int, int]:
-    kind, *numbers = entry.words
+    kind, *numbers = entries.words(entry)
     if len(numbers) != 3 or kind not in ("u", "g"):
         raise entries.error(f"'{entry.written}' is u or g and three numbers", entry)
     first, second, count = (entries.as_number(entry, number) for number in numbers)
@@ -183,7 +183,7 @@ def _switches(entries: Entries, said: list[Entry], *, state: bool) -> dict[str, 
     known = set(Capabilities.__struct_fields__) - _NOT_CAPABILITIES
     found: dict[str, Any] = {}
     for entry in said:
-        for name in entry.words:
+        for name in entries.words(entry):
             word = name.lower()
             if word in known:
                 found[word] = Switch(state=state, line=entry.line)

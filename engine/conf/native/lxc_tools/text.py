@@ -55,10 +55,6 @@ class Entry(msgspec.Struct, frozen=True):
     line: int
     written: str
 
-    @property
-    def words(self) -> list[str]:
-        return self.value.split()
-
 
 class Entries:
     """The settings while they are read: each is taken once, and what nobody takes is told.
@@ -84,10 +80,20 @@ class Entries:
 
     def last(self, key: str) -> Entry | None:
         """The one that counts of a setting that has one value."""
-        found = self.take(key)
-        for each in found[:-1]:
-            self.warn(each, f"it is set again in line {found[-1].line}, which counts")
-        return found[-1] if found else None
+        return self.counting(self.take(key))
+
+    def counting(self, entries: list[Entry]) -> Entry | None:
+        """The last, which the others are told to lose to."""
+        for each in entries[:-1]:
+            self.warn(each, f"it is set again in line {entries[-1].line}, which counts")
+        return entries[-1] if entries else None
+
+    def words(self, entry: Entry) -> list[str]:
+        """Of its value, at least one: what is in quotes may be blank."""
+        words = entry.value.split()
+        if not words:
+            raise self.error(f"'{entry.written}' is blank", entry)
+        return words
 
     def number(self, key: str) -> int | None:
         entry = self.last(key)

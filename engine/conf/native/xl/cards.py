@@ -25,7 +25,7 @@ PARAVIRTUAL = {"xen-xl": "vif", "xen-xm": "netfront"}
 PARAVIRTUAL_MODEL = "netfront"
 OPENVSWITCH = "vif-openvswitch"
 _RATE = re.compile(r"([0-9]{1,15})([GMK]?)([Bb])(?:/s)?(@.*)?")
-_KILOBYTES = {"G": 1024 * 1024, "M": 1024, "K": 1}
+_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def read_cards(keys: Keys) -> Iterator[Interface]:
@@ -59,8 +59,11 @@ def _card(keys: Keys, place: str, item: Item) -> Interface:
 def _model(spec: Spec) -> str | None:
     """ioemu, what a card is without a type, says nothing."""
     model, type_ = spec.take("model"), spec.take("type")
+    if type_ in (None, "ioemu"):
+        return model
     if model is None and type_ in PARAVIRTUAL.values():
         return PARAVIRTUAL_MODEL
+    spec.warn("type", "a card that is emulated has a model, and another is of type vif")
     return model
 
 
@@ -75,11 +78,12 @@ def _bandwidth(spec: Spec) -> Bandwidth | None:
     rate = _RATE.fullmatch(text)
     if rate is None:
         raise spec.error("a rate is a number and a unit, as 250KB/s")
-    amount = int(rate[1]) * _KILOBYTES.get(rate[2], 1)
-    kilobytes = amount // (8 if rate[3] == "b" else 1) // (1 if rate[2] else 1024)
+    kilobytes, rest = divmod(int(rate[1]) * _BYTES[rate[2]], 1024 * (8 if rate[3] == "b" else 1))
+    if rest:
+        spec.warn("rate", "a definition has whole kilobytes")
     if rate[4]:
         spec.warn("rate", "how often the credit is renewed can't be said in a definition")
-    return Bandwidth(outbound=BandwidthLimit(average=max(kilobytes, 1)))
+    return Bandwidth(outbound=BandwidthLimit(average=max(kilobytes, 1))) if kilobytes or rest else None
 
 
 def _openvswitch(spec: Spec, text: str, common: dict[str, Any]) -> Interface:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from engine.conf.kinds.cpu import CpuFeature, GuestCpu, Numa, NumaCell, NumaDistances, NumaSibling
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu, VcpuPin
-from engine.conf.native.cpusets import normal_set
-from engine.conf.native.xl.keys import Keys
+from engine.conf.native.checking import cpu_set
+from engine.conf.native.xl.keys import AGAIN, Keys
 from engine.conf.native.xl.text import Item, Setting, Value
 from engine.conf.units import to_bytes
 from engine.errors import ConfigError
@@ -48,6 +48,8 @@ def read_vcpu(keys: Keys) -> Vcpu:
     most = keys.number("maxvcpus")
     line = keys.line("maxvcpus") or keys.line("vcpus")
     count = most or 1 if count is None else count
+    if most is not None and count > most:
+        raise keys.error("'vcpus' can't be more than 'maxvcpus'", keys.line("vcpus") or line)
     cpuset = _cpuset(keys, keys.item("cpus"))
     most = max(most or 0, count)
     return Vcpu(placement="static", cpuset=cpuset, current=count if count < most else None, count=most, line=line)
@@ -66,9 +68,9 @@ def _cpuset(keys: Keys, item: Item | None) -> str | None:
 
 def _set(keys: Keys, text: str, item: Item) -> str | None:
     try:
-        return normal_set(text) or None
-    except ValueError as exc:
-        raise keys.error(str(exc), item.line) from exc
+        return cpu_set(text)
+    except ConfigError as exc:
+        raise keys.error(exc.reason, item.line) from exc
 
 
 def read_pins(keys: Keys) -> CpuTune | None:
@@ -78,6 +80,8 @@ def read_pins(keys: Keys) -> CpuTune | None:
         return None
     pins = []
     for number, each in enumerate(item.value):
+        if isinstance(each.value, tuple):
+            raise keys.error("'cpus' is a set of CPUs, or one for each of the guest's", each.line)
         cpuset = _cpuset(keys, each)
         if cpuset is not None:
             pins.append(VcpuPin(vcpu=number, cpuset=cpuset, line=each.line))
@@ -103,11 +107,16 @@ def vcpu_settings(vcpu: Vcpu | None, tune: CpuTune | None) -> list[Setting]:
 def read_cpu(keys: Keys, pv: bool, virtualization: str) -> GuestCpu | None:
     """None: nothing is said of it."""
     features: dict[str, CpuFeature] = {}
-    nested = None if pv else keys.flag("nestedhvm")
-    if nested is False:
-        features[virtualization] = CpuFeature(policy="disable", name=virtualization, line=keys.line("nestedhvm"))
     for feature in _features(keys):
+        if feature.name in features:
+            keys.warn(f"cpuid/{FEATURES.get(feature.name, feature.name)}", feature.line, AGAIN)
         features[feature.name] = feature
+    nested = None if pv else keys.flag("nestedhvm")
+    if nested is False and virtualization in features:
+        keys.loses("nestedhvm", "cpuid")
+    elif nested is False:
+        off = CpuFeature(policy="disable", name=virtualization, line=keys.line("nestedhvm"))
+        features = {virtualization: off, **features}
     cells = tuple(_cells(keys))
     if nested is None and not features and not cells:
         return None
@@ -156,11 +165,16 @@ def _cells(keys: Keys) -> Iterator[NumaCell]:
     item = keys.item("vnuma")
     if item is None:
         return
-    nodes = item.value if isinstance(item.value, tuple) else ()
-    for number, node in enumerate(nodes):
-        options = node.value if isinstance(node.value, tuple) else ()
-        pairs = [str(each.value).partition("=") for each in options]
-        yield _cell(keys, number, {name.strip(): value.strip() for name, _, value in pairs}, node)
+    if not isinstance(item.value, tuple):
+        raise keys.error("'vnuma' is a list of nodes", item.line)
+    for number, node in enumerate(item.value):
+        options: dict[str, str] = {}
+        for each in node.value if isinstance(node.value, tuple) else ():
+            name, _, value = str(each.value).partition("=")
+            if name.strip() in options:
+                keys.warn(f"vnuma[{number + 1}]/{name.strip()}", each.line, AGAIN)
+            options[name.strip()] = value.strip()
+        yield _cell(keys, number, options, node)
 
 
 def _cell(keys: Keys, number: int, options: dict[str, str], item: Item) -> NumaCell:
@@ -200,7 +214,7 @@ def vnuma_settings(cpu: GuestCpu | None) -> list[Setting]:
         known = (said[number].get(other, said[other].get(number)) for other in range(len(cells)))
         row = [far or (_SELF if other == number else _OTHERS) for other, far in enumerate(known)]
         megabytes = to_bytes(int(cell.memory), cell.unit or "KiB") // 1024**2
-        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={normal_set(cell.cpus)}"] if cell.cpus else [])
+        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={cpu_set(cell.cpus)}"] if cell.cpus else [])
         nodes.append([*node, f"vdistances={','.join(map(str, row))}"])
     return [("vnuma", nodes)]
 

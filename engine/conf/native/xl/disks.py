@@ -35,6 +35,7 @@ _DRIVERS = {"phy": "phy", "qdisk": "qemu", "tap": "tap"}
 _BACKENDS = {"phy": "phy", "qemu": "qdisk", "file": "qdisk", "tap": "tap", "tap2": "tap"}
 #: Formats that have another name for libvirt.
 _SAME_FORMATS = {"vpc": "vhd", "aio": "raw"}
+_DEVICES = {"", "cdrom", "disk"}
 _POSITIONS = ("target", "format", "vdev", "access")
 _OPTION = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)=")
 _FLAG = re.compile(r"cdrom|no-discard|discard|direct-io-safe|trusted|untrusted|colo|removable")
@@ -59,24 +60,33 @@ def read_xl_disks(keys: Keys, hvm: bool) -> Iterator[Disk]:
 
 
 def _xl_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
-    options = _xl_options(str(item.value))
     spec = Spec(keys, place, item, text="")
+    options = _xl_options(spec, str(item.value))
     vdev, _, device = options.pop("vdev", "").removeprefix("ioemu:").partition(":")
-    target, form, script = _prefixes(options.pop("target", ""), options.pop("format", "") or "raw")
+    said = options.pop("format", "")
+    target, form, script = _prefixes(options.pop("target", ""), said or "raw")
+    if said not in ("", form):
+        spec.warn("format", "the one before the target counts")
     if not vdev or form not in (*FORMATS, "empty"):
         raise spec.error("a disk needs 'vdev', and a format of raw, qcow, qcow2, vhd or qed")
-    driver = _DRIVERS.get(options.pop("backendtype", "") or "qdisk", "qemu")
+    backend = options.pop("backendtype", "") or "qdisk"
+    driver = _DRIVERS.get(backend, "qemu")
+    if backend not in _DRIVERS:
+        spec.warn("backendtype")
     parts = _xl_parts(spec, options, device, hvm, vdev)
-    driven = DiskDriver(name=driver, type_=_format(form), discard=_discard(options), line=item.line)
+    driven = DiskDriver(name=driver, type_=_format(form), discard=_discard(spec, options), line=item.line)
     for name, value in (("script", script), *options.items()):
         if value:
             spec.warn(name)
-    return _disk({**parts, "driver": driven, "line": item.line}, driver, target)
+    return _disk(spec, {**parts, "driver": driven, "line": item.line}, driver, target)
 
 
 def _xl_parts(spec: Spec, options: dict[str, str], device: str, hvm: bool, vdev: str) -> dict[str, Any]:
     """What the guest sees of a disk; its options are taken."""
-    cdrom = "cdrom" in (options.pop("devtype", ""), device) or options.pop("cdrom", None) is not None
+    type_ = options.pop("devtype", "")
+    cdrom = "cdrom" in (type_, device) or options.pop("cdrom", None) is not None
+    if not {type_, device} <= _DEVICES:
+        spec.warn("devtype")
     return {
         "device": "cdrom" if cdrom else "floppy" if hvm and vdev.startswith("fd") else "disk",
         "target": DiskTarget(dev=vdev, bus=_bus(vdev, hvm)),
@@ -89,31 +99,34 @@ def _format(form: str) -> Any:
     return "raw" if form == "empty" else form
 
 
-def _discard(options: dict[str, str]) -> Any:
-    if options.pop("no-discard", None):
-        return "ignore"
-    return "unmap" if options.pop("discard", None) else None
+def _discard(spec: Spec, options: dict[str, str]) -> Any:
+    on, off = options.pop("discard", None), options.pop("no-discard", None)
+    if on and off:
+        spec.warn("discard", "it has no effect with 'no-discard'")
+    return "ignore" if off else "unmap" if on else None
 
 
 def _backend_domain(name: str) -> BackendDomain | None:
     return BackendDomain(name=name) if name else None
 
 
-def _disk(common: dict[str, Any], driver: str, target: str) -> Disk:
+def _disk(spec: Spec, common: dict[str, Any], driver: str, target: str) -> Disk:
     if target.startswith("rbd:"):
-        return NetworkDisk(type_="network", source=rbd_source(target), **common)
+        return NetworkDisk(type_="network", source=rbd_source(target, spec), **common)
     if driver == "phy":
         return BlockDisk(type_="block", source=BlockSource(dev=target) if target else None, **common)
     return FileDisk(type_="file", source=FileSource(file=target) if target else None, **common)
 
 
-def _xl_options(text: str) -> dict[str, str]:
+def _xl_options(spec: Spec, text: str) -> dict[str, str]:
     """By name, what has a name and what has a place; ``target=`` takes all the rest."""
     options: dict[str, str] = {}
     places = [*_POSITIONS]
     parts = text.split(",")
     for number, part in enumerate(parts):
         option = _OPTION.match(part)
+        if option and option[1] in options:
+            raise spec.error(f"'{option[1][:40]}' is said twice")
         if option and option[1] == "target":
             options["target"] = ",".join(parts[number:])[option.end() :]
             break
@@ -158,7 +171,13 @@ def _prefixes(target: str, form: str) -> tuple[str, str, str]:
 def _readonly(spec: Spec, access: str, cdrom: bool) -> bool:
     if access not in ("", "r", "ro", "w", "rw", "w!", "!"):
         raise spec.error("the access of a disk is ro or rw")
-    return access in ("r", "ro") if access and not cdrom else cdrom
+    return _is_readonly(spec, access in ("r", "ro") if access else cdrom, cdrom)
+
+
+def _is_readonly(spec: Spec, readonly: bool, cdrom: bool) -> bool:
+    if cdrom and not readonly:
+        spec.warn("access", "a CD-ROM is only read")
+    return readonly or cdrom
 
 
 def xl_disk(disk: Disk) -> str | None:
@@ -209,21 +228,24 @@ def read_xm_disks(keys: Keys, hvm: bool) -> Iterator[Disk]:
 
 
 def _xm_disk(keys: Keys, place: str, item: Item, hvm: bool) -> Disk:
-    parts = str(item.value).rsplit(",", 2)
+    parts, spec = str(item.value).rsplit(",", 2), Spec(keys, place, item, text="")
     if len(parts) < 2:
-        raise keys.error(f"{place}: a disk is 'source,device,mode'", item.line)
+        raise spec.error("a disk is 'source,device,mode'")
     source, name, mode = (*parts, "w")[:3]
     name, _, device = name.strip().removeprefix("ioemu:").partition(":")
+    mode, cdrom = mode.strip(), device == "cdrom"
+    if device not in _DEVICES or mode not in ("r", "ro", "w", "rw", "w!", "r!"):
+        raise spec.error("after the source there are a device, as hda or hdc:cdrom, and r, w or w!")
     driver, form, path = _xm_source(source.strip())
     common: dict[str, Any] = {
-        "device": "cdrom" if device == "cdrom" else "floppy" if name.startswith("fd") else "disk",
+        "device": "cdrom" if cdrom else "floppy" if name.startswith("fd") else "disk",
         "driver": DiskDriver(name=driver, type_=form, line=item.line),
         "target": DiskTarget(dev=name, bus=_bus(name, hvm)),
-        "readonly": mode.strip() in ("r", "ro") or device == "cdrom",
-        "shareable": mode.strip().endswith("!"),
+        "readonly": _is_readonly(spec, mode.startswith("r") and mode != "rw", cdrom),
+        "shareable": mode.endswith("!"),
         "line": item.line,
     }
-    return _disk(common, driver, path)
+    return _disk(spec, common, driver, path)
 
 
 def _xm_source(text: str) -> tuple[str, Any, str]:

@@ -42,12 +42,17 @@ def read_graphics(keys: Keys, hvm: bool) -> Iterator[Graphics]:
     yield from framebuffers
     get = _getter(keys)
     vnc, sdl = keys.flag("vnc"), keys.flag("sdl")
-    line = keys.line("vnc") if vnc else keys.line("sdl")
-    if vnc and (hvm or not framebuffers):
-        yield _vnc(keys, get, line)
-    elif sdl and (hvm or not framebuffers):
-        yield _sdl(get, line)
-    if keys.flag("spice") and hvm:
+    if vnc and sdl:
+        keys.loses("sdl", "vnc")
+    if framebuffers and not hvm:
+        for key in ("vnc", "sdl"):
+            if keys.flag(key):
+                keys.loses(key, "vfb")
+    elif vnc:
+        yield _vnc(keys, get, keys.line("vnc"))
+    elif sdl:
+        yield _sdl(get, keys.line("sdl"))
+    if hvm and keys.flag("spice"):
         yield _spice(keys)
 
 
@@ -64,10 +69,16 @@ def _framebuffers(keys: Keys) -> Iterator[Graphics]:
         kind = spec.take("type")
         vnc, sdl = spec.number("vnc"), spec.number("sdl")
         get = _spec_getter(spec)
-        if kind == "sdl" or (kind is None and sdl and not vnc):
+        chosen = kind or ("sdl" if sdl and not vnc else "vnc" if vnc != 0 else None)
+        for name, wanted in (("vnc", vnc), ("sdl", sdl)):
+            if wanted is not None and bool(wanted) != (name == chosen):
+                spec.warn(name, "a framebuffer has one screen, of the 'type' or else VNC")
+        if chosen == "sdl":
             yield _sdl(get, item.line)
-        elif kind == "vnc" or (kind is None and vnc != 0):
-            yield _vnc(keys, get, item.line)
+        elif chosen == "vnc":
+            yield _vnc(keys, get, item.line, f"vfb[{number}]/")
+        elif chosen:
+            spec.warn("type")
         spec.finish()
 
 
@@ -78,14 +89,19 @@ def _spec_getter(spec: Spec) -> Get:
     return get
 
 
-def _vnc(keys: Keys, get: Get, line: int) -> VncGraphics:
+def _vnc(keys: Keys, get: Get, line: int, place: str = "") -> VncGraphics:
+    def warn(name: str, reason: str) -> None:
+        keys.warn(place + name, keys.line(place + name) or line, reason)
+
     listen, display = _listen_display(get("vnclisten") or "")
     number = get("vncdisplay")
-    if number is None and display:
+    if number is not None and display:
+        warn("vnclisten", "the display after the address has no effect with 'vncdisplay'")
+    elif display:
         number = keys.as_number(Item(display, line), "the display of 'vnclisten'")
     auto = get("vncunused") != 0
     if auto and number is not None:
-        keys.warn("vncdisplay", line, "any display that is free is taken, since 'vncunused' is not 0")
+        warn("vncdisplay", "any display that is free is taken, since 'vncunused' is not 0")
     return VncGraphics(
         type_="vnc",
         port=-1 if auto else FIRST_PORT + (number or 0),
@@ -114,8 +130,11 @@ def _sdl(get: Get, line: int) -> SdlGraphics:
 
 def _spice(keys: Keys) -> SpiceGraphics:
     port, tls_port = keys.number("spiceport"), keys.number("spicetls_port")
-    open_to_all = keys.flag("spicedisable_ticketing", False)
+    open_to_all = keys.flag("spicedisable_ticketing")
     password = keys.string("spicepasswd")
+    if open_to_all is False and not password:
+        reason = "without 'spicepasswd' all can connect"
+        keys.warn("spicedisable_ticketing", keys.line("spicedisable_ticketing"), reason)
     if open_to_all and password:
         keys.warn("spicepasswd", keys.line("spicepasswd"), "it has no effect with 'spicedisable_ticketing'")
     image, streaming = keys.string("spice_image_compression"), keys.string("spice_streaming_video")
@@ -139,8 +158,10 @@ def _spice(keys: Keys) -> SpiceGraphics:
 def _agent(keys: Keys) -> dict[str, Any]:
     """What the agent in the guest is used for; Xen does not share the clipboard unless told to, libvirt does."""
     mouse, clipboard = keys.flag("spiceagent_mouse"), keys.flag("spice_clipboard_sharing", False)
-    if keys.flag("spicevdagent") and not mouse and not clipboard:
-        keys.warn("spicevdagent", keys.line("spicevdagent"))
+    agent = keys.flag("spicevdagent")
+    if agent is not None and agent != bool(mouse or clipboard):
+        reason = "in a definition there is an agent if it has the pointer or the clipboard"
+        keys.warn("spicevdagent", keys.line("spicevdagent"), reason)
     return {
         "mouse": None if mouse is None else MouseMode(mode="client" if mouse else "server"),
         "clipboard": Clipboard(copypaste=clipboard or False),
@@ -149,16 +170,22 @@ def _agent(keys: Keys) -> dict[str, Any]:
 
 def read_videos(keys: Keys, hvm: bool, graphics: Sequence[Graphics]) -> tuple[Video, ...]:
     """The card of a guest: of one that knows Xen, Xen's own; none without a screen, unless one is chosen."""
-    chosen, standard, memory = (None, None, None)
-    if hvm:
-        chosen, standard, memory = keys.string("vga"), keys.flag("stdvga"), keys.number("videoram")
-    if chosen == "none" or (not graphics and not chosen and not standard):
+    if not hvm:
+        return (Video(model=_card("xen", MEMORY["xen"])),) if graphics else ()
+    chosen, standard = keys.string("vga"), keys.flag("stdvga")
+    memory = keys.number("videoram") or 0
+    if memory < 0:
+        raise keys.error("'videoram' is a number of megabytes", keys.line("videoram"))
+    name = CARDS.get(chosen or "", "vga" if standard else "cirrus")
+    if chosen and standard is not None and standard != (name == "vga" and chosen != "none"):
+        keys.loses("stdvga", "vga")
+    if chosen == "none" or not (graphics or chosen or standard):
+        if memory:
+            keys.warn("videoram", keys.line("videoram"), "there is no card that has it")
         return ()
-    name = CARDS.get(chosen or "", "vga" if standard else "cirrus") if hvm else "xen"
     if chosen and chosen not in CARDS:
         keys.warn("vga", keys.line("vga"), "this card is not known")
-    vram = memory * 1024 if memory and memory > 0 else MEMORY[name]
-    return (Video(model=_card(name, vram), line=keys.line("vga")),)
+    return (Video(model=_card(name, memory * 1024 or MEMORY[name]), line=keys.line("vga")),)
 
 
 def _card(name: str, vram: int) -> EmulatedVideoModel | QxlVideoModel:

@@ -47,12 +47,11 @@ INPUTS = ("mouse", "tablet", "keyboard")
 
 
 def read_pci_devices(keys: Keys) -> Iterator[Hostdev]:
-    permissive, seize = keys.flag("pci_permissive"), keys.flag("pci_seize")
     for number, item in enumerate(keys.strings("pci"), 1):
-        yield _pci(keys, f"pci[{number}]", item, permissive or False, seize or False)
+        yield _pci(keys, f"pci[{number}]", item)
 
 
-def _pci(keys: Keys, place: str, item: Item, permissive: bool, seize: bool) -> Hostdev:
+def _pci(keys: Keys, place: str, item: Item) -> Hostdev:
     where, _, rest = str(item.value).partition(",")
     spec = Spec(keys, place, item, text=rest)
     match = _PCI.fullmatch(where.strip())
@@ -61,8 +60,7 @@ def _pci(keys: Keys, place: str, item: Item, permissive: bool, seize: bool) -> H
     domain, bus, slot, function = (int(part or "0", 16) for part in match.groups()[:4])
     if match[5]:
         spec.warn("@", "the slot that the guest sees it in can't be said in a definition")
-    permissive = _switch(spec, "permissive", permissive)
-    managed = _switch(spec, "seize", seize)
+    permissive, managed = _switch(keys, spec, "permissive"), _switch(keys, spec, "seize")
     spec.finish()
     address = HostPciAddress(domain=domain, bus=bus, slot=slot, function=function)
     source = PciHostdevSource(write_filtering=False if permissive else None, address=address)
@@ -72,9 +70,10 @@ def _pci(keys: Keys, place: str, item: Item, permissive: bool, seize: bool) -> H
     )  # fmt: skip
 
 
-def _switch(spec: Spec, name: str, default: bool) -> bool:
+def _switch(keys: Keys, spec: Spec, name: str) -> bool:
+    """Of the device, or else of all that don't say it."""
     number = spec.number(name)
-    return default if number is None else number != 0
+    return bool(keys.flag(f"pci_{name}") if number is None else number)
 
 
 def pci_texts(hostdevs: Iterable[Hostdev]) -> list[str]:
@@ -100,8 +99,8 @@ def read_usb_controllers(keys: Keys) -> Iterator[Controller]:
         model: Any = _MODELS.get(version)
         if model is None:
             raise spec.error("there are versions 1, 2 and 3 of USB")
-        if spec.take("type") == "devicemodel" and version < 3:
-            spec.warn("type")
+        if spec.take("type") not in (None, "auto", usbctrl_type(version)):
+            spec.warn("type", "a definition has it follow from the version")
         spec.finish()
         yield UsbController(type_="usb", index=number, model=model, ports=ports or _PORTS, line=item.line)
 
@@ -119,11 +118,17 @@ def _usb(spec: Spec) -> Hostdev:
     address = None
     if controller is not None:
         address = UsbAddress(type_="usb", bus=controller, port=None if port is None else str(port))
+    elif port is not None:
+        spec.warn("port", "it has no effect without 'controller'")
     return _usb_hostdev(UsbHostdevSource(address=HostUsbAddress(bus=bus, device=device)), spec.line, address)
 
 
 def _usb_hostdev(source: UsbHostdevSource, line: int, address: UsbAddress | None = None) -> Hostdev:
     return UsbHostdev(mode="subsystem", type_="usb", managed=False, source=source, address=address, line=line)
+
+
+def usbctrl_type(version: int) -> str:
+    return "devicemodel" if version == 3 else "qusb"
 
 
 def usbctrl_texts(controllers: Iterable[Controller]) -> list[str]:
@@ -134,9 +139,8 @@ def usbctrl_texts(controllers: Iterable[Controller]) -> list[str]:
     for each in controllers:
         version = versions.get(each.model) if isinstance(each, UsbController) else None
         if isinstance(each, UsbController) and version:
-            kind = "devicemodel" if version == 3 else "qusb"
             ports = f",ports={int(each.ports)}" if each.ports else ""
-            texts.append(f"type={kind},version={version}{ports}")
+            texts.append(f"type={usbctrl_type(version)},version={version}{ports}")
     return texts
 
 
@@ -161,8 +165,10 @@ def read_inputs(keys: Keys) -> tuple[list[Input], list[Hostdev]]:
     """What is plugged into a guest's emulated bus."""
     inputs: list[Input] = []
     hostdevs: list[Hostdev] = []
-    on = keys.flag("usb", True)
-    for number, item in enumerate(keys.strings("usbdevice"), 1):
+    on, items = keys.flag("usb", True), keys.strings("usbdevice")
+    if on and not items and "usb" in keys:
+        keys.warn("usb", keys.line("usb"), "a definition can't say it without a device on it")
+    for number, item in enumerate(items, 1):
         device = str(item.value).strip()
         known: Any = device
         hostdev = _usb_of_qemu(device, item.line)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from engine.conf.native.xl.text import Item
 from engine.errors import ConfigError, Problem
 
-__all__ = ["Keys", "Spec"]
+__all__ = ["AGAIN", "Keys", "Spec"]
 
 NO_EQUIVALENT = "there is nothing like it in a definition of this kind of guest"
+AGAIN = "it is said again, which counts"
 
 
 class Keys:
@@ -31,8 +32,26 @@ class Keys:
         """0: it is not set."""
         return self._items[key].line if key in self._items else 0
 
+    def counting(self, *keys: str) -> str:
+        """Which of settings that say the same counts, the first that says something; others than it are told of."""
+        self._taken.update(keys)
+        counts, *others = [key for key in keys if self.says(key)] or keys[:1]
+        for key in others:
+            if self._items[key].value != self._items[counts].value:
+                self.loses(key, counts)
+        return counts
+
+    def says(self, key: str) -> bool:
+        """Is it set, and not to nothing?"""
+        return key in self and self._items[key].value not in ("", ())
+
+    def loses(self, key: str, other: str) -> None:
+        """Tells, if it is set, that the other setting counts."""
+        if key in self:
+            self.warn(key, self.line(key), f"it has no effect with '{other}' in line {self.line(other)}")
+
     def item(self, key: str) -> Item | None:
-        """Whatever it is."""
+        """Whatever it is; who asks for it uses it, or tells that it has no effect."""
         self._taken.add(key)
         return self._items.get(key)
 
@@ -77,6 +96,7 @@ class Keys:
         raise self.error(f"{what} is a number", item.line)
 
     def warn(self, place: str, line: int, reason: str = NO_EQUIVALENT) -> None:
+        self._taken.add(place)
         self.warnings.append(Problem(line=line, xpath=place, reason=reason, severity="warning"))
 
     def error(self, reason: str, line: int | None = None) -> ConfigError:
@@ -91,7 +111,7 @@ class Keys:
 
 
 class Spec:
-    """A string of options with values, ``mac=...,bridge=...``, and words without.
+    """A string of options with values, ``mac=...,bridge=...``, and words without. Of an option the last counts.
 
     Attributes:
         line: where it stands.
@@ -106,15 +126,16 @@ class Spec:
         for part in (str(item.value) if text is None else text).split(","):
             name, equals, value = part.partition("=")
             if equals:
+                if name.strip() in self._values:
+                    self.warn(name.strip(), AGAIN)
                 self._values[name.strip()] = value.strip()
                 self._secret = self._secret or "passw" in name
             elif name.strip():
                 self._words.append(name.strip())
 
-    def take(self, *names: str) -> str | None:
-        """The value of the first that is there, and not empty."""
-        found = [self._values.pop(name, "") for name in names]
-        return next(filter(None, found), None)
+    def take(self, name: str) -> str | None:
+        """The value, if it is there and not empty."""
+        return self._values.pop(name, None) or None
 
     def number(self, name: str) -> int | None:
         value = self.take(name)

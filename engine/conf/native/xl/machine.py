@@ -35,11 +35,11 @@ from engine.conf.kinds.domain.os import (
 )
 from engine.conf.native.conversion import Host
 from engine.conf.native.xl.keys import Keys
+from engine.conf.native.xl.text import Dialect
 
-__all__ = ["Dialect", "Kind", "read_boot", "read_clock", "read_events", "read_features", "read_kind", "read_pm"]
+__all__ = ["Kind", "read_boot", "read_clock", "read_events", "read_features", "read_kind", "read_pm"]
 
 Kind: TypeAlias = Literal["hvm", "pv", "pvh"]
-Dialect: TypeAlias = Literal["xen-xl", "xen-xm"]
 #: Old names of kinds (``builder``).
 BUILDERS: dict[str, Kind] = {"hvm": "hvm", "generic": "pv", "linux": "pv"}
 KINDS: dict[str, Kind] = {"hvm": "hvm", "pv": "pv", "pvh": "pvh"}
@@ -53,12 +53,17 @@ _TSC_NUMBERS = ("default", "always_emulate", "native", "native_paravirt")
 
 
 def read_kind(keys: Keys) -> Kind:
-    type_, builder = keys.string("type"), keys.string("builder")
-    key, named, kinds = ("type", type_, KINDS) if type_ else ("builder", builder or "generic", BUILDERS)
-    kind = kinds.get(named)
-    if kind is None:
+    type_, builder = _kind(keys, "type", KINDS), _kind(keys, "builder", BUILDERS)
+    if type_ and builder not in (None, type_):
+        keys.loses("builder", "type")
+    return type_ or builder or "pv"
+
+
+def _kind(keys: Keys, key: str, kinds: dict[str, Kind]) -> Kind | None:
+    named = keys.string(key)
+    if named is not None and named not in kinds:
         raise keys.error(f"'{key}' is one of {', '.join(kinds)}", keys.line(key))
-    return kind
+    return kinds[named] if named else None
 
 
 # ---------------------------------------------------------------------------- what it boots
@@ -87,8 +92,7 @@ def _kernel(keys: Keys, dialect: Dialect) -> dict[str, Any]:
     parts = {"kernel": keys.string("kernel"), "initrd": keys.string("ramdisk"), "line": keys.line("kernel")}
     if cmdline:
         for key in ("root", "extra"):
-            if key in keys:
-                keys.warn(key, keys.line(key), "it has no effect with 'cmdline'")
+            keys.loses(key, "cmdline")
     elif dialect == "xen-xm" and root and root.startswith("/"):
         return {**parts, "root": root, "cmdline": extra}
     elif root:
@@ -106,7 +110,12 @@ def _hvm(keys: Keys, dialect: Dialect, host: Host) -> Os:
     loader = _loader(keys, host)
     kernel = boot["kernel"] or ""
     if "hvmloader" in kernel.rpartition("/")[2]:  # as files of old name it, and xl ignores
-        loader, boot["kernel"] = Loader(type_="rom", path=kernel, line=keys.line("kernel")), None
+        boot["kernel"] = None
+        firmware = next(filter(keys.says, ("firmware_override", "firmware", "bios")), None)
+        if firmware is None:
+            loader = Loader(type_="rom", path=kernel, line=keys.line("kernel"))
+        else:
+            keys.loses("kernel", firmware)
     tables = keys.string("acpi_firmware")
     acpi = (
         AcpiTables(tables=(AcpiTable(type_="slic", path=tables, line=keys.line("acpi_firmware")),)) if tables else None
@@ -122,19 +131,18 @@ def _boots(keys: Keys, letters: str) -> Iterator[BootDevice]:
 
 
 def _loader(keys: Keys, host: Host) -> Loader:
-    firmware, bios = keys.string("firmware"), keys.string("bios")
-    path = keys.string("bios_path_override")
-    own = keys.string("firmware_override")
-    if firmware and "/" in firmware:
-        own = own or firmware
-    elif (firmware or bios) in ("ovmf", "uefi"):
-        line = keys.line("firmware") or keys.line("bios")
+    named = keys.counting("firmware", "bios")
+    firmware, line = keys.string(named) or "bios", keys.line(named)
+    if firmware in ("ovmf", "uefi"):
+        keys.loses("firmware_override", named)
+        path = keys.string("bios_path_override")
         return Loader(readonly=True, type_="pflash", path=path or host.uefi_loader, line=line)
-    elif (firmware or bios) not in (None, "seabios", "bios"):
-        keys.warn("firmware" if firmware else "bios", keys.line("firmware") or keys.line("bios"))
-    if path:
-        keys.warn("bios_path_override", keys.line("bios_path_override"))
-    return Loader(type_="rom", path=own or host.hvm_loader, line=keys.line("firmware_override"))
+    own = keys.string("firmware_override")
+    if named == "firmware" and "/" in firmware:
+        own = keys.string(keys.counting("firmware_override", "firmware"))
+    elif firmware not in ("seabios", "bios"):
+        keys.warn(named, line)
+    return Loader(type_="rom", path=own or host.hvm_loader, line=keys.line("firmware_override") or line)
 
 
 # ---------------------------------------------------------------------------- features
@@ -208,8 +216,8 @@ def read_clock(keys: Keys, kind: Kind) -> Clock:
         offset = keys.number("rtc_timeoffset") or 0
         basis: Literal["localtime", "utc"] = "localtime" if local else "utc"
         return VariableClock(offset="variable", adjustment=offset, basis=basis, timers=timers, line=line)
-    if "rtc_timeoffset" in keys and keys.number("rtc_timeoffset") == 0:
-        line = line or keys.line("rtc_timeoffset")
+    if keys.number("rtc_timeoffset"):
+        keys.warn("rtc_timeoffset", keys.line("rtc_timeoffset"))
     return UtcClock(offset="localtime" if local else "utc", adjustment="reset", timers=timers, line=line)
 
 

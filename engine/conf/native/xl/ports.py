@@ -27,6 +27,8 @@ __all__ = ["channel_texts", "consoles", "port_settings", "read_channels", "read_
 
 _PLAIN = ("null", "pty", "stdio", "vc")
 _NOTHING = "none"
+_LISTEN = ("server", "server=on", "listen")
+_AT_ONCE = ("nowait", "wait=off")
 Parts = dict[str, Any]
 
 
@@ -43,6 +45,8 @@ def read_ports(keys: Keys, key: Literal["serial", "parallel"]) -> Iterator[Parts
         if parts is None:
             keys.warn(f"{key}[{number + 1}]", item.line, "this kind of port is not known")
         else:
+            for option in _lost(text, parts["type_"]):
+                keys.warn(f"{key}[{number + 1}]/{option}", item.line)
             yield {**parts, "target": SerialTarget(port=str(number)), "line": item.line}
 
 
@@ -54,6 +58,14 @@ def _port(text: str) -> Parts | None:
         return {"type_": kind}
     read = _READERS.get(kind) if colon else None
     return read(rest) if read else None
+
+
+def _lost(text: str, type_: str) -> list[str]:
+    """What else is said of it."""
+    if type_ == "vc":
+        return text.split(":")[1:]
+    options = text.split(",")[1:] if type_ in ("tcp", "unix") else []
+    return [option for option in options if option.strip() not in (*_LISTEN, *_AT_ONCE)]
 
 
 def _file(rest: str) -> Parts:
@@ -92,7 +104,7 @@ def _unix(rest: str) -> Parts:
 
 
 def _mode(options: Sequence[str]) -> str:
-    listens = any(option.strip() in ("server", "server=on", "listen") for option in options)
+    listens = any(option.strip() in _LISTEN for option in options)
     return "bind" if listens else "connect"
 
 
@@ -124,13 +136,10 @@ def read_channels(keys: Keys) -> Iterator[Channel]:
 
 
 def _channel(spec: Spec, item: Item) -> Channel:
-    connection, path, target = (
-        spec.take("connection"),
-        spec.take("path"),
-        XenTarget(type_="xen", name=spec.take("name")),
-    )
+    connection, target = spec.take("connection"), XenTarget(type_="xen", name=spec.take("name"))
     if connection not in ("pty", "socket"):
         raise spec.error("the connection of a channel is pty or socket")
+    path = spec.take("path") if connection == "socket" else None
     spec.finish()
     if connection == "pty":
         return Channel(type_="pty", target=target, line=item.line)

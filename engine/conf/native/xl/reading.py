@@ -24,7 +24,6 @@ from engine.conf.native.xl.hostdevs import read_inputs, read_pci_devices, read_u
 from engine.conf.native.xl.implied import disk_controllers, implied_inputs, placed
 from engine.conf.native.xl.keys import Keys
 from engine.conf.native.xl.machine import (
-    Dialect,
     Kind,
     read_boot,
     read_clock,
@@ -34,7 +33,7 @@ from engine.conf.native.xl.machine import (
     read_pm,
 )
 from engine.conf.native.xl.ports import consoles, read_channels, read_ports
-from engine.conf.native.xl.text import parse_text
+from engine.conf.native.xl.text import Dialect, parse_text
 
 __all__ = ["SOUND_CARDS", "read_xen"]
 
@@ -49,7 +48,7 @@ def read_xen(text: str | bytes, dialect: Dialect, *, source: str | None, host: H
     Raises:
         ConfigError: the text is not of that form, or says what no guest can have; with the line.
     """
-    items, warnings = parse_text(decoded(text, source), source)
+    items, warnings = parse_text(decoded(text, source), source, dialect)
     keys = Keys(items, source, warnings)
     definition = _domain(keys, dialect, source, host)
     check_definition(definition, source)
@@ -126,8 +125,7 @@ def _devices(keys: Keys, kind: Kind, dialect: Dialect) -> Devices:
 
 def _emulator(keys: Keys) -> str | None:
     """Under its name of today, or that of old."""
-    override, model = keys.string("device_model_override"), keys.string("device_model")
-    return override or model
+    return keys.string(keys.counting("device_model_override", "device_model"))
 
 
 def _xenbus(keys: Keys) -> Controller:

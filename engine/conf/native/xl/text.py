@@ -1,7 +1,8 @@
 """The text of Xen's configurations: settings of numbers, strings and lists, with the lines they stand on.
 
-Source: xl.cfg(5), "Syntax"; xm's files, which are Python, are the same as far as they only set values. Strings have no
-escapes; three quotes enclose a string that holds others.
+Source: xl.cfg(5), "Syntax", and for strings the lexer of Xen's libxlu; xm's files, which are Python, are the same as
+far as they only set values. In both a backslash begins an escape, which libvirt's own reader of these files does not
+know. So a string is written without, in the quotes that are not in it, wherever there are such.
 """
 
 from __future__ import annotations
@@ -9,30 +10,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from engine.conf.native.checking import check_characters
 from engine.errors import ConfigError, Problem
 
-__all__ = ["Item", "Setting", "Value", "options_text", "parse_text", "write_text"]
+__all__ = ["Dialect", "Item", "Setting", "Value", "options_text", "parse_text", "write_text"]
 
+Dialect: TypeAlias = Literal["xen-xl", "xen-xm"]
 #: A value that is written; lists may be in lists.
 Value: TypeAlias = "int | str | Sequence[Value]"
 #: What is written: the key and its value.
 Setting: TypeAlias = tuple[str, Value]
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\f\v\r]+|\#[^\n]*|\\\n)
+_PIECE = r"""(?P<space>[ \t\f\v\r]+|\#[^\n]*|\\\n)
       | (?P<end>[\n;])
-      | (?P<long>\"\"\"(?:(?!\"\"\")[\s\S])*\"\"\"(?!\")|'''(?:(?!''')[\s\S])*'''(?!'))
-      | (?P<string>"[^"\n]*"|'[^'\n]*')
+      | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
       | (?P<number>[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})(?![\w.]))
       | (?P<name>[A-Za-z_][\w.-]*)
-      | (?P<mark>\+=|[=\[\],])""",
-    re.VERBOSE | re.ASCII,
-)
+      | (?P<mark>\+=|[=\[\],])"""
+_LONG = r"""(?P<long>\"{3}(?:[^"\\]|\\[\s\S]|"(?!""))*\"{3}|'{3}(?:[^'\\]|\\[\s\S]|'(?!''))*'{3}) | """
+_PIECES: dict[Dialect, re.Pattern[str]] = {
+    "xen-xl": re.compile(_PIECE, re.VERBOSE | re.ASCII),
+    "xen-xm": re.compile(_LONG + _PIECE, re.VERBOSE | re.ASCII),
+}
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[\s\S])")
+#: What stands for a character after a backslash, in both dialects.
+ESCAPES = {
+    '"': '"', "'": "'", "\\": "\\", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+}  # fmt: skip
 _DEEPEST = 8
+_MOST_ASCII = 127
 #: Python's words for numbers, which files of xm have.
 _WORDS = {"True": 1, "False": 0}
 
@@ -52,15 +62,15 @@ class Token(msgspec.Struct, frozen=True):
     line: int
 
 
-def parse_text(text: str, source: str | None) -> tuple[dict[str, Item], list[Problem]]:
-    """The settings by key, and warnings of those that are set again.
+def parse_text(text: str, source: str | None, dialect: Dialect = "xen-xm") -> tuple[dict[str, Item], list[Problem]]:
+    """The settings by key, and warnings of those that are set again. xm's strings are Python's, xl's are its own.
 
     Raises:
         ConfigError: the text is not of this form.
     """
     said: dict[str, list[Item]] = {}
     warnings: list[Problem] = []
-    for key, mark, item in Parser(text, source).settings():
+    for key, mark, item in Parser(text, source, dialect).settings():
         if mark == "+=" and key in said:
             said[key].append(item)
             continue
@@ -88,8 +98,8 @@ def _added(key: str, items: list[Item], source: str | None) -> Item:
 class Parser:
     """Reads tokens one after the other."""
 
-    def __init__(self, text: str, source: str | None) -> None:
-        self._source = source
+    def __init__(self, text: str, source: str | None, dialect: Dialect) -> None:
+        self._source, self._dialect = source, dialect
         self._tokens = self._split(text)
         self._next = next(self._tokens)
 
@@ -114,9 +124,9 @@ class Parser:
     def _value(self, depth: int) -> Item:
         token = self._take()
         if token.kind == "string":
-            return Item(token.text[1:-1], token.line)
+            return self._string(token, token.text[1:-1])
         if token.kind == "long":
-            return Item(token.text[3:-3], token.line)
+            return self._string(token, token.text[3:-3])
         if token.kind == "number":
             return Item(_number(token.text), token.line)
         if token.text in _WORDS:
@@ -124,6 +134,25 @@ class Parser:
         if token.text == "[" and depth < _DEEPEST:
             return Item(tuple(self._list(depth + 1)), token.line)
         raise self._error("a value is a number, a string in quotes, or a list in brackets", token)
+
+    def _string(self, token: Token, inside: str) -> Item:
+        text = _ESCAPE.sub(lambda match: self._escaped(token, match), inside)
+        check_characters(text, self._source, token.line)
+        return Item(text, token.line)
+
+    def _escaped(self, token: Token, match: re.Match[str]) -> str:
+        """xl drops what it does not know without a word, and all characters by their numbers; Python keeps it."""
+        name = match[1]
+        if name in ESCAPES:
+            return ESCAPES[name]
+        if self._dialect == "xen-xl":
+            raise self._error(f"in a string of xl's there is no '{match[0]}'; a backslash is written as two", token)
+        if name[0] not in "x01234567":
+            return match[0]
+        number = int(name[1:] or "ff", 16) if name[0] == "x" else int(name, 8)
+        if number > _MOST_ASCII:
+            raise self._error(f"'{match[0]}' is no character of ASCII", token)
+        return chr(number)
 
     def _list(self, depth: int) -> Iterator[Item]:
         while True:
@@ -152,7 +181,7 @@ class Parser:
     def _split(self, text: str) -> Iterator[Token]:
         place, line = 0, 1
         while place < len(text):
-            match = _TOKEN.match(text, place)
+            match = _PIECES[self._dialect].match(text, place)
             if match is None:
                 raise self._error("there is neither a name nor a value here", Token("", text[place], line))
             kind = match.lastgroup or ""
@@ -178,31 +207,29 @@ def _number(text: str) -> int:
 # ---------------------------------------------------------------------------- writing
 
 
-def write_text(settings: Iterable[Setting]) -> str:
-    """One setting a line, in this order.
-
-    Raises:
-        ConfigError: a string that can't be written.
-    """
-    return "".join(f"{key} = {_written(value)}\n" for key, value in settings)
+def write_text(settings: Iterable[Setting], dialect: Dialect) -> str:
+    """One setting a line, in this order."""
+    return "".join(f"{key} = {_written(value, dialect)}\n" for key, value in settings)
 
 
-def _written(value: Value) -> str:
+def _written(value: Value, dialect: Dialect) -> str:
     if isinstance(value, str):
-        return _quoted(value)
+        return _quoted(value, dialect)
     if isinstance(value, int):
         return str(int(value))
-    return f"[ {', '.join(map(_written, value))} ]"
+    return f"[ {', '.join(_written(each, dialect) for each in value)} ]"
 
 
-def _quoted(text: str) -> str:
-    if '"' not in text and "\n" not in text:
-        return f'"{text}"'
-    if "'" not in text and "\n" not in text:
-        return f"'{text}'"
-    if '"""' in text or text.endswith('"'):
-        raise ConfigError("a configuration of Xen can't hold a text with all kinds of quotes")
-    return f'"""{text}"""'
+def _quoted(text: str, dialect: Dialect) -> str:
+    """Only in quotes if they are enough, since libvirt reads no escapes."""
+    quotes = ['"', "'"] if "\n" not in text else []
+    if dialect == "xen-xm" and not text.endswith('"'):
+        quotes.append('"""')
+    enough = [quote for quote in quotes if quote not in text and not {"\\", "\r"} & set(text)]
+    if enough:
+        return f"{enough[0]}{text}{enough[0]}"
+    escaped = re.sub(r'[\\"]', r"\\\g<0>", text).replace("\n", r"\n").replace("\r", r"\r")
+    return f'"{escaped}"'
 
 
 def options_text(options: Iterable[tuple[str, int | str | None]]) -> str:

@@ -21,10 +21,10 @@ from engine.conf.native.xl.cpus import cpu_settings, cpuid_settings, vcpu_settin
 from engine.conf.native.xl.disks import xl_disk, xm_disk, xm_floppies
 from engine.conf.native.xl.graphics import screen_settings, spice_settings, vfb_texts, video_settings
 from engine.conf.native.xl.hostdevs import pci_texts, usb_settings, usbctrl_texts, usbdev_texts
-from engine.conf.native.xl.machine import BOOT, EVENTS, TSC_MODES, Dialect, Kind
+from engine.conf.native.xl.machine import BOOT, EVENTS, TSC_MODES, Kind
 from engine.conf.native.xl.ports import channel_texts, port_settings
 from engine.conf.native.xl.reading import SOUND_CARDS, read_xen
-from engine.conf.native.xl.text import Setting, write_text
+from engine.conf.native.xl.text import Dialect, Setting, write_text
 from engine.errors import ConfigError
 
 __all__ = ["write_xen"]
@@ -39,7 +39,7 @@ def write_xen(definition: DomainDocument, dialect: Dialect, *, host: Host) -> Na
         ConfigError: it is no guest of Xen, or says what can't be written.
     """
     plain = _plain(definition)
-    text = write_text(_settings(plain, _kind(plain), dialect, host))
+    text = write_text(_settings(plain, _kind(plain), dialect, host), dialect)
     try:
         again = read_xen(text, dialect, source=None, host=host).definition
     except ConfigError as exc:  # its line is one of the text
