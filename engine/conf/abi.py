@@ -27,6 +27,7 @@ from engine.conf.kinds.domain.small_devices import MemBalloon, Watchdog
 from engine.conf.kinds.domain.sound import Sound
 from engine.conf.kinds.domain.tuning import Vcpu
 from engine.conf.nodes.differences import Difference, differences
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from engine.conf.nodes.node import Node
@@ -39,7 +40,7 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     DomainDocument: frozenset(
         {
             "id_", "title", "description", "metadata", "current_memory", "blkiotune", "memtune",
-            "memory_backing", "cputune", "numatune", "resource", "bootloader", "bootloader_args", "idmap",
+            "memory_backing", "iothreadids", "defaultiothread", "cputune", "numatune", "resource", "bootloader", "bootloader_args", "idmap",
             "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "perf", "seclabels",
             "qemu_deprecation", "lxc_namespace",
             "bhyve_commandline", "xen_commandline", "datacenterpath",
@@ -77,7 +78,7 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     CharDevice: frozenset({"type_", "sources", "protocol", "log", "tty"}),
     BaseFilesystem: frozenset({"type_", "source", "fmode", "dmode", "space_hard_limit", "space_soft_limit"}),
     BaseHostdev: frozenset({"source", "managed"}),
-    Rng: frozenset({"backend"}),
+    Rng: frozenset({"backend", "rate"}),
     MemoryDevice: frozenset({"access", "discard"}),
     MemorySource: frozenset({"pagesize", "nodemask", "path"}),
     ShmemServer: frozenset({"path"}),
@@ -99,7 +100,13 @@ def abi_differences(before: DomainDocument, after: DomainDocument) -> list[Diffe
     """What a guest with the definition ``before`` would see change; none: it can go on with ``after``.
 
     Compare completed definitions (``engine.conf.complete``): an address that is left out may come out differently.
+
+    Raises:
+        ConfigError: one of them is no domain.
     """
+    for each in (before, after):
+        if not isinstance(each, DomainDocument):
+            raise ConfigError(f"<{each.kind}> is no guest", source=each.source)
     return differences(before, after, "/domain", skips=_is_host_side)
 
 

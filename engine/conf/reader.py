@@ -106,7 +106,7 @@ def read(cls: type[N], element: Element, *, source: str | None = None) -> N:
             kind = "attribute " if field.place is _Place.ATTRIBUTE else ""
             what = f"'{field.xml}'" if kind else f"<{field.xml}>" if field.place is not _Place.BODY else "text"
             raise ConfigError(f"<{element.tag}> lacks its {kind}{what}", source=source, line=line_of(element))
-    return cls(**values)
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _take(field: _Field, child: Element, values: dict[str, Any], source: str | None) -> None:
@@ -122,7 +122,7 @@ def _take(field: _Field, child: Element, values: dict[str, Any], source: str | N
                 raise ConfigError(f"<{child.tag}>: {exc}", source=source, line=line_of(child)) from exc
         case _Place.CHILDREN:
             assert field.node is not None
-            values[field.name] = (*values.get(field.name, ()), read(field.node, child, source=source))
+            values.setdefault(field.name, []).append(read(field.node, child, source=source))
         case _:
             assert field.node is not None
             if field.name in values:

@@ -131,6 +131,7 @@ class NumaCell(Node):
         discard: the memory's content is dropped when the guest ends.
     """
 
+    size_fields, default_unit = ("memory", "unit"), "KiB"
     known_by = ("id_",)
     id_: UnsignedInt | None = None
     cpus: CpuSet | None = None
@@ -307,6 +308,7 @@ class HostPages(Node):
         size: in KiB unless there is a ``unit``.
     """
 
+    size_fields, default_unit = ("size", "unit"), "KiB"
     known_by = ("size unit", "size")
     unit: Unit | None = None
     size: UnsignedInt

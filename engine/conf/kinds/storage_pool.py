@@ -138,6 +138,7 @@ class PoolDocument(Definition):
         source_: the element ``<source>``: what volumes are made of. target: where the host sees them.
     """
 
+    unit_inside = "bytes"
     kind: ClassVar[str] = "pool"
     name: Annotated[ObjectName | None, Text] = None
     uuid: Annotated[Uuid | None, Text] = None

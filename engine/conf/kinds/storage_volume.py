@@ -80,6 +80,7 @@ class VolumeTarget(Node):
         cluster_size: (qcow2) in bytes.
     """
 
+    unit_inside = "bytes"
     path: Annotated[AbsFilePath | Uri | None, Text] = None
     format: VolumeFormat | None = None
     permissions: Permissions | None = None
@@ -135,6 +136,7 @@ class VolumeDocument(Definition):
         source_: the element ``<source>``.
     """
 
+    unit_inside = "bytes"
     kind: ClassVar[str] = "volume"
     type_: Literal["file", "block", "dir", "network", "netdir"] | None = None
     name: Annotated[VolumeName, Text]

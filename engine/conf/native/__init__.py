@@ -53,6 +53,8 @@ def to_native(format: str, definition: DomainDocument, *, host: Host = _HOST) ->
     Raises:
         ConfigError: it is no domain of that kind, or says what the configuration can't hold.
     """
+    if not isinstance(definition, DomainDocument):
+        raise ConfigError(f"<{definition.kind}> is no guest", source=definition.source)
     match format:
         case "xen-xl" | "xen-xm":
             from engine.conf.native.xl import write_xen

@@ -67,11 +67,11 @@ class _Comparison:
     def __init__(self, skips: Skips) -> None:
         self._skips = skips
 
-    def of_nodes(self, before: Node, after: Node, path: str) -> Iterator[Difference]:
+    def of_nodes(self, before: Node, after: Node, path: str, *, unit: str = "") -> Iterator[Difference]:
         if before == after:
             return
         ours, theirs = plan_of(type(before)).by_name, plan_of(type(after)).by_name
-        same = before.size_fields if _size(before) == _size(after) is not None else ()
+        same = before.size_fields if _size(before, unit) == _size(after, unit) is not None else ()
         for name in dict.fromkeys((*ours, *theirs)):
             if name in same or (self._skips(type(before), name) and self._skips(type(after), name)):
                 continue
@@ -80,11 +80,11 @@ class _Comparison:
             old = getattr(before, name) if name in ours else nothing
             new = getattr(after, name) if name in theirs else nothing
             if old != new and _canonical(field, old) != _canonical(field, new):
-                yield from self._of_values(field, old, new, path)
+                yield from self._of_values(field, old, new, path, before.unit_inside)
         if before.other != after.other:
             yield from _of_others(before, after, path)
 
-    def _of_values(self, field: Field, old: Any, new: Any, path: str) -> Iterator[Difference]:
+    def _of_values(self, field: Field, old: Any, new: Any, path: str, unit: str) -> Iterator[Difference]:
         place = field.place
         if place is Flag:
             tag = shown_name(field.tag)
@@ -95,17 +95,17 @@ class _Comparison:
             at = {Attr: f"{path}/@{tag}", Body: path}.get(place, f"{path}/{tag}")
             yield _changed(at, _written(field, old), _written(field, new))
         elif place is Child and not field.many:
-            yield from self._of_pair(field.tag, old, new, f"{path}/{shown_name(field.tag)}")
+            yield from self._of_pair(field.tag, old, new, f"{path}/{shown_name(field.tag)}", unit)
         elif place in (Child, Children):
             yield from self._of_lists(field, old or (), new or (), path)
         else:
             yield from _of_texts(field, old or (), new or (), path)
 
-    def _of_pair(self, tag: str, old: Node | None, new: Node | None, path: str) -> Iterator[Difference]:
+    def _of_pair(self, tag: str, old: Node | None, new: Node | None, path: str, unit: str = "") -> Iterator[Difference]:
         if old is None or new is None:
             yield _changed(path, _shown(tag, old), _shown(tag, new), "element")
         else:
-            yield from self.of_nodes(old, new, path)
+            yield from self.of_nodes(old, new, path, unit=unit)
 
     def _of_lists(self, field: Field, old: Sequence[Node], new: Sequence[Node], path: str) -> Iterator[Difference]:
         """Elements with a name of their own are compared with their namesakes, others with those at their place."""
@@ -122,13 +122,13 @@ def _canonical(field: Field, value: Any) -> Any:
     return field.value.canonical(value) if isinstance(field.value, Pattern) and isinstance(value, str) else value
 
 
-def _size(node: Node) -> int | None:
+def _size(node: Node, default: str) -> int | None:
     """In bytes, of a node that is a size; None where it has no unit, and not always the same without."""
     if not node.size_fields:
         return None
     number, unit = (getattr(node, name) for name in node.size_fields)
     try:
-        return to_bytes(number, unit or node.default_unit)
+        return to_bytes(number, unit or node.default_unit or default)
     except ValueError:
         return None
 
@@ -224,7 +224,7 @@ def _tag(field: Field, node: Node) -> str:
 def _written(field: Field, value: Any) -> str | None:
     if value is None or field.value is None:
         return None
-    return HIDDEN if field.value.secret else _short(field.value.write(value))
+    return HIDDEN if field.value.secret else _cut(repr(field.value.write(value))[1:-1])
 
 
 def _shown(tag: str, node: Node | None) -> str | None:
@@ -232,5 +232,8 @@ def _shown(tag: str, node: Node | None) -> str | None:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    return _cut(" ".join(text.split()))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

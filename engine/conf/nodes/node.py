@@ -191,6 +191,8 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
     size_fields: ClassVar[tuple[str, ...]] = ()
     #: The unit of a size that has none; "": that depends on where it stands.
     default_unit: ClassVar[str] = ""
+    #: The unit of those sizes in it that have none of these.
+    unit_inside: ClassVar[str] = ""
 
     def check(self) -> Iterator[str]:
         """What is wrong with it that no declaration says, as clauses."""

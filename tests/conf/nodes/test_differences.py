@@ -199,3 +199,15 @@ def test_an_order_of_texts_that_changes_beside_what_comes_and_goes() -> None:
     before, after = ("".join(f"<x:{name} xmlns:x='urn:x'/>" for name in names) for names in ("abc", "bad"))
     lines = differing(f"<metadata>{before}</metadata>", f"<metadata>{after}</metadata>")
     assert [line.split(": ")[1][:9] for line in lines] == ["<x:c xmln", "<x:d xmln", "the order"]
+
+
+def test_sizes_have_the_unit_of_their_place() -> None:
+    gib = "<memtune><hard_limit unit='G'>1</hard_limit></memtune>"
+    assert differing(gib, "<memtune><hard_limit>1048576</hard_limit></memtune>") == []
+    assert differing(gib, "<memtune><hard_limit>1048577</hard_limit></memtune>") != []
+    cell = "<cpu><numa><cell id='0' cpus='0-1' {}/></numa></cpu>".format
+    assert differing(cell("memory='1' unit='G'"), cell("memory='1048576'").replace("0-1", "0,1")) == []
+
+
+def test_white_space_in_values_is_seen() -> None:
+    assert differing("<title> x</title>", "<title>x </title>") == ["/domain/title: ' x' became 'x '"]

@@ -197,6 +197,7 @@ class PciRootController(PciController):
             guests that can't bear it.
     """
 
+    unit_inside = "KiB"
     model: Literal["pci-root", "pcie-root"]
     pcihole64: ScaledInteger | None = None
 

@@ -56,6 +56,7 @@ class MetadataCache(Node):
         max_size: in bytes when there is no unit.
     """
 
+    unit_inside = "bytes"
     max_size: ScaledInteger | None = None
 
 

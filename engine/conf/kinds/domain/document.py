@@ -70,6 +70,7 @@ class DomainDocument(Definition):
         datacenterpath: (VMware) where it is.
     """
 
+    unit_inside = "KiB"
     kind: ClassVar[str] = "domain"
     type_: Literal[
         "qemu", "kqemu", "kvm", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox", "phyp", "vz",

@@ -263,6 +263,7 @@ class Smm(Node):
         tseg: how much memory it has besides what the machine type gives, in MiB unless there is a unit; 0: none.
     """
 
+    unit_inside = "MiB"
     state: OnOff | None = None
     tseg: ScaledInteger | None = None
     rules = (needs("tseg", "state"),)
@@ -276,6 +277,7 @@ class Hpt(Node):
         maxpagesize: the size of the largest pages that it may use.
     """
 
+    unit_inside = "KiB"
     resizing: Literal["enabled", "disabled", "required"] | None = None
     maxpagesize: ScaledInteger | None = None
 

@@ -172,6 +172,7 @@ class BaseFilesystem(Device):
             some time only.
     """
 
+    unit_inside = "bytes"
     known_by = ("target.dir",)
     model: VirtioModel | None = None
     accessmode: Literal["passthrough", "mapped", "squash"] | None = None

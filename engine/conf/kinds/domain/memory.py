@@ -60,6 +60,7 @@ class HugePage(Node):
         size: in KiB unless there is a ``unit``; nodeset: for these of the guest's NUMA nodes, all if it is left out.
     """
 
+    size_fields, default_unit = ("size", "unit"), "KiB"
     known_by = ("size unit nodeset", "size unit", "size nodeset", "size")
     size: UnsignedLong
     unit: Unit | None = None
@@ -128,6 +129,7 @@ class MemTune(Node):
         min_guarantee: (ESX, OpenVZ) what it certainly gets; swap_hard_limit: memory and swap together.
     """
 
+    unit_inside = "KiB"
     hard_limit: ScaledInteger | None = None
     soft_limit: ScaledInteger | None = None
     min_guarantee: ScaledInteger | None = None

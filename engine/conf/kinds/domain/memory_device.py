@@ -25,6 +25,7 @@ class MemorySource(Node):
         pmem: what is written to it is kept for sure.
     """
 
+    unit_inside = "KiB"
     pagesize: ScaledInteger | None = None
     nodemask: Annotated[CpuSet | None, Text] = None
     path: Annotated[AbsFilePath | None, Text] = None
@@ -45,6 +46,7 @@ class MemoryLabel(Node):
         size: at least 128 KiB.
     """
 
+    unit_inside = "KiB"
     size: ScaledInteger
 
 
@@ -61,6 +63,7 @@ class MemoryTarget(Node):
         readonly: the guest can't write to it.
     """
 
+    unit_inside = "KiB"
     size: ScaledInteger
     node: Annotated[UnsignedInt | None, Text] = None
     block: ScaledInteger | None = None

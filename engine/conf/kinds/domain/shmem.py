@@ -60,6 +60,7 @@ class Shmem(Device):
         msi: how they interrupt each other.
     """
 
+    unit_inside = "bytes"
     name: ShmemName
     role: Literal["master", "peer"] | None = None
     model: ShmemModel | None = None
