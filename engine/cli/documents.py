@@ -92,19 +92,22 @@ def _facts(problem: Problem) -> dict[str, object]:
 @click.command()
 @click.argument("before", metavar="A", type=arguments.document)
 @click.argument("after", metavar="B", type=arguments.document)
+@click.option("--abi", is_flag=True, help="Only what a running guest would see change, so that it can't go on with B.")
 @arguments.as_json
-def diff(before: str, after: str, as_json: bool) -> int:
+def diff(before: str, after: str, abi: bool, as_json: bool) -> int:
     """Say what differs between two documents, whatever their order and layout.
 
     The exit code is 0 if nothing does, 1 if something does, and 2 if they can't be compared.
     """
+    from engine.conf.abi import abi_differences
     from engine.conf.documents import diff as differences
     from engine.conf.documents import parse
     from engine.errors import ConfigError
 
     try:
         texts = [arguments.read_document(file) for file in (before, after)]
-        found = differences(*(parse(text, source=source, validate=False) for text, source in texts))
+        one, other = (parse(text, source=source, validate=False) for text, source in texts)
+        found = abi_differences(one, other) if abi else differences(one, other)  # type: ignore[arg-type]
     except ConfigError as exc:
         failures.report(exc)
         return failures.USAGE

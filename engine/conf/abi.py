@@ -40,7 +40,8 @@ HOST_SIDE: Mapping[type[Node], frozenset[str]] = {
     DomainDocument: frozenset(
         {
             "id_", "title", "description", "metadata", "current_memory", "blkiotune", "memtune",
-            "memory_backing", "iothreadids", "defaultiothread", "cputune", "numatune", "resource", "bootloader", "bootloader_args", "idmap",
+            "memory_backing", "iothreadids", "defaultiothread", "cputune", "numatune",
+            "resource", "bootloader", "bootloader_args", "idmap",
             "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "perf", "seclabels",
             "qemu_deprecation", "lxc_namespace",
             "bhyve_commandline", "xen_commandline", "datacenterpath",

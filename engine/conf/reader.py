@@ -106,7 +106,8 @@ def read(cls: type[N], element: Element, *, source: str | None = None) -> N:
             kind = "attribute " if field.place is _Place.ATTRIBUTE else ""
             what = f"'{field.xml}'" if kind else f"<{field.xml}>" if field.place is not _Place.BODY else "text"
             raise ConfigError(f"<{element.tag}> lacks its {kind}{what}", source=source, line=line_of(element))
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    made: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return cls(**made)
 
 
 def _take(field: _Field, child: Element, values: dict[str, Any], source: str | None) -> None:

@@ -145,6 +145,20 @@ def test_standard_input_that_is_closed():
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "-:1: /: it is closed\n", "")
 
 
+def test_diff_of_what_a_guest_would_see(virengine, tmp_path):
+    one, other, third = (tmp_path / name for name in ("one.xml", "other.xml", "third.xml"))
+    one.write_text(MINIMAL.format("a", ""))
+    other.write_text(MINIMAL.format("a", "<description>else</description>"))
+    third.write_text(MINIMAL.format("a", "<features><acpi/></features>"))
+    assert virengine("diff", "--abi", str(one), str(other)).stdout == ""
+    assert virengine("diff", "--abi", str(one), str(third), code=1).stdout == (
+        "/domain/features: <features><acpi/></features> was added\n"
+    )
+    (tmp_path / "secret.xml").write_text(GOOD)
+    secret = str(tmp_path / "secret.xml")
+    assert "<secret> is no guest" in virengine("diff", "--abi", secret, secret, code=2).stderr
+
+
 def test_diff_of_what_can_not_be_compared(virengine, folder):
     broken = folder / "broken.xml"
     broken.write_text("<network>")

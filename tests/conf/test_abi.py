@@ -12,6 +12,7 @@ from engine.conf.documents import parse
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.nodes.node import Node
 from engine.conf.nodes.plan import plan_of
+from engine.errors import ConfigError
 
 GUEST = """
 <domain type='qemu'>
@@ -63,6 +64,7 @@ def told(old: str, new: str) -> list[str]:
         ("<nvram template='/t'>/vars</nvram>", "<nvram>/other</nvram>"),
         (">/slic<", ">/other<"),
         ("path='/run/s'", "path='/run/t'"),
+        ("<title>one</title>", "<iothreadids><iothread id='1'/></iothreadids>"),
         ("<path>/n</path>", "<path>/o</path>"),
     ],
 )
@@ -109,6 +111,12 @@ def test_what_the_guest_does_not_see_may_change(old: str, new: str) -> None:
 )
 def test_what_the_guest_sees_may_not(old: str, new: str, difference: str) -> None:
     assert told(old, new) == [difference]
+
+
+def test_only_guests_are_compared() -> None:
+    secret = parse("<secret ephemeral='no'/>")
+    with pytest.raises(ConfigError, match="<secret> is no guest"):
+        abi_differences(cast("DomainDocument", secret), cast("DomainDocument", secret))
 
 
 def _with_subclasses(cls: type[Node]) -> Iterator[type[Node]]:

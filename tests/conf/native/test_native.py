@@ -91,3 +91,9 @@ def test_passwords_are_not_told() -> None:
     (problem,) = losses(before, after, "/domain", "it")
     assert problem.xpath == "/domain/devices/graphics[1]/@passwd"
     assert "secret" not in f"{problem}{problem.value}"
+
+
+@pytest.mark.parametrize("format", ["vmware-vmx", "xen-xl", "xen-xm"])
+def test_only_guests_are_written(format: str) -> None:
+    with pytest.raises(ConfigError, match="<secret> is no guest"):
+        to_native(format, parse("<secret ephemeral='no'/>"))  # type: ignore[arg-type]
