@@ -185,6 +185,8 @@ class Node(msgspec.Struct, metaclass=NodeMeta, frozen=True):
     rules: ClassVar[tuple[Rule, ...]] = ()
     #: What tells it from its like, the first that it has of these: fields, ``target.dev``, or several with spaces.
     known_by: ClassVar[tuple[str, ...]] = ()
+    #: Those children that are written first, where that is not the order of the declarations.
+    comes_first: ClassVar[tuple[str, ...]] = ()
     #: Of a base class: its fields are written after those of its subclasses.
     comes_last: ClassVar[bool] = False
     #: Of a size, the fields of the number and of its unit: a number of another unit may be the same.

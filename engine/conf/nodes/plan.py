@@ -151,6 +151,8 @@ def plan_of(cls: type[Node]) -> Plan:
         (_field(name, hints[name], name in required) for name in cls.__struct_fields__ if name not in own),
         key=lambda field: 2 if field.name in last else 0 if last and (field.tag, field.place) == ("type", Attr) else 1,
     )
+    first = {name: number for number, name in enumerate(cls.comes_first)}
+    fields.sort(key=lambda field: first.get(field.name, len(first)))
     children: dict[str, Field] = {}
     for field in fields:
         if field.place in (Text, Flag, Child):

@@ -84,6 +84,7 @@ class BaseBackingStore(Node):
         backing_store: what it is based on itself.
     """
 
+    comes_first = ("format", "source", "backing_store")
     index: PositiveInt | None = None
     format: ImageFormat | None = None
     backing_store: Annotated[BackingStore | None, Child("backingStore")] = None
@@ -175,6 +176,7 @@ class BaseMirror(Node):
         file, format_name: the path and format of a file, as they were told of old, and are still, beside ``source``.
     """
 
+    comes_first = ("format", "source", "backing_store")
     ready: Literal["yes", "abort", "pivot"] | None = None
     format: ImageFormat | None = None
     backing_store: Annotated[BackingStore | None, Child("backingStore")] = None
@@ -411,6 +413,7 @@ class BaseDisk(Device):
         boot: in which order the guest is booted from it.
     """
 
+    comes_first = ("driver", "auth", "source", "backing_store", "mirror", "target")
     known_by = ("target.dev",)
     model: VirtioModel | None = None
     snapshot: Literal["no", "internal", "external", "manual"] | None = None

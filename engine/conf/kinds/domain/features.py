@@ -318,6 +318,7 @@ class Features(Node):
         cfpc, sbbc, ibs: (pseries) how weaknesses of the CPU are dealt with.
     """
 
+    comes_first = ("acpi", "apic", "pae")
     pae: Annotated[bool, Flag] = False
     acpi: Annotated[bool, Flag] = False
     apic: Apic | None = None

@@ -172,6 +172,7 @@ class BaseFilesystem(Device):
             some time only.
     """
 
+    comes_first = ("driver", "binary", "source", "target")
     unit_inside = "bytes"
     known_by = ("target.dir",)
     model: VirtioModel | None = None

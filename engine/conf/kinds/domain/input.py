@@ -192,6 +192,7 @@ class RngRate(Node):
 class Rng(Device):
     """A device that the guest gets random numbers from."""
 
+    comes_first = ("rate", "backend")
     model: VirtioModel
     backend: RandomBackend | EgdBackend | BuiltinBackend
     driver: VirtioDriver | None = None

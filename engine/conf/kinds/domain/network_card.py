@@ -248,6 +248,18 @@ class NetworkCard(Device):
         teaming: it is one of a pair of which one stays when the guest is migrated.
     """
 
+    comes_first = (
+        "mac",
+        "source",
+        "vlan",
+        "virtualport",
+        "ips",
+        "routes",
+        "script",
+        "downscript",
+        "backenddomain",
+        "bandwidth",
+    )
     known_by = ("mac.address", "alias.name")
     trust_guest_rx_filters: Annotated[YesNo | None, Attr("trustGuestRxFilters")] = None
     mac: Mac | None = None

@@ -250,6 +250,18 @@ class HvmOs(KernelBoot):
         boots: the order of booting, unless the devices have one each.
     """
 
+    comes_first = (
+        "type_",
+        "firmware_features",
+        "loader",
+        "nvram",
+        "kernel",
+        "initrd",
+        "cmdline",
+        "dtb",
+        "acpi",
+        "boots",
+    )
     firmware: Literal["bios", "efi"] | None = None
     type_: HvmType
     firmware_features: Annotated[Firmware | None, Child("firmware")] = None

@@ -271,6 +271,7 @@ class CpuTune(Node):
             those that are neither CPUs nor I/O threads; iothread_period, iothread_quota: for an I/O thread.
     """
 
+    comes_first = ("shares", "period", "quota", "global_period", "global_quota")
     shares: Annotated[UnsignedInt | None, Text] = None
     global_period: Annotated[CpuPeriod | None, Text] = None
     global_quota: Annotated[CpuQuota | None, Text] = None
