@@ -22,8 +22,9 @@ from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
 from engine.conf.native.conversion import Conversion
+from engine.conf.spellings import canonical_set
 from engine.errors import ConfigError, InvalidDocument, Problem
-from engine.vmx.document import parse_vmx, unescaped
+from engine.vmx.document import parse_vmx, unescaped, unspeakable
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces
 from engine.vmx.reading_display import filesystems, graphics, video
@@ -118,8 +119,8 @@ def _name(settings: Settings) -> str:
     if not name:
         raise ConfigError("it has no 'displayName'", source=settings.source)
     name = unescaped(name, "%")
-    if _CONTROL.search(name):
-        settings.refuse("displayName", "has a control character")
+    if wrong := "has a control character" if _CONTROL.search(name) else unspeakable(name):
+        settings.refuse("displayName", wrong)
     return name
 
 
@@ -196,21 +197,10 @@ def _affinity(settings: Settings) -> str | None:
     word = settings.word("sched.cpu.affinity")
     if not word or word == "all":
         return None
-    numbers = [part.strip() for part in word.split(",")]
-    if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+    try:
+        return canonical_set("" if set("-^") & set(word) else word)
+    except ConfigError:
         settings.refuse("sched.cpu.affinity", "is no list of CPUs")
-    return _as_set(sorted({int(number) for number in numbers}))
-
-
-def _as_set(numbers: list[int]) -> str:
-    """As libvirt writes it: 0-2,5."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
 
 
 def _shares(settings: Settings, cpus: int) -> CpuTune | None:

@@ -12,7 +12,9 @@ from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.os import HvmOs
+from engine.conf.kinds.domain.tuning import Vcpu
 from engine.conf.native.conversion import NativeText
+from engine.conf.spellings import mask_of_set, threads_of_mask
 from engine.errors import ConfigError, UnsupportedConfig
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
@@ -27,7 +29,6 @@ __all__ = ["write_vmx"]
 
 _ARCHES = {None: "other", "i686": "other", "x86_64": "other-64"}
 _IN_NAMES = re.compile(r"[%/\\]")
-_HIGHEST_CPU = 4095
 _PCI_EXPRESS = 7  # the first version of the hardware that has PCI Express ports, and VMCI
 
 
@@ -171,7 +172,7 @@ def _put_cpus(output: Output, definition: DomainDocument) -> None:
     output.put("numvcpus", count)
     _put_topology(output, definition, count)
     if definition.vcpu is not None and definition.vcpu.cpuset is not None:
-        output.put("sched.cpu.affinity", ",".join(map(str, _cpus(definition, definition.vcpu.cpuset))))
+        output.put("sched.cpu.affinity", ",".join(map(str, _cpus(output, definition.vcpu, definition.vcpu.cpuset))))
     shares = definition.cputune.shares if definition.cputune is not None else None
     if shares is not None:
         words = {each * count: word for word, each in SHARES.items()}
@@ -192,14 +193,9 @@ def _put_topology(output: Output, definition: DomainDocument, count: int) -> Non
     output.put("cpuid.coresPerSocket", int(topology.cores))
 
 
-def _cpus(definition: DomainDocument, cpuset: str) -> list[int]:
+def _cpus(output: Output, vcpu: Vcpu, cpuset: str) -> list[int]:
     """The CPUs of a set such as ``0-3,^2``."""
-    found: set[int] = set()
-    for part in cpuset.split(","):
-        first, _, last = part.strip().lstrip("^").partition("-")
-        if max(len(first), len(last)) > 4 or max(int(first), int(last or first)) > _HIGHEST_CPU:
-            reason = f"no host has CPUs beyond {_HIGHEST_CPU}"
-            raise UnsupportedConfig("<vcpu cpuset>", reason, source=definition.source)
-        numbers = range(int(first), int(last or first) + 1)
-        found = found.difference(numbers) if part.strip().startswith("^") else found.union(numbers)
-    return sorted(found)
+    try:
+        return threads_of_mask(mask_of_set(cpuset))
+    except ConfigError as exc:
+        output.refuse(vcpu, "<vcpu cpuset>", exc.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,27 @@ def test_names_have_escapes_of_their_own(written: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("a%ef%bf%bf", "holds U+FFFF, which no document can"),
+        ("a%ef%bf%be", "holds U+FFFE, which no document can"),
+        ("a%00", "has a control character"),
+    ],
+)
+def test_names_that_no_document_can_hold_are_refused_with_their_line(written: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_vmx(f'config.version = 8\nvirtualHW.version = 4\ndisplayName = "{written}"')
+    assert (caught.value.line, caught.value.reason) == (3, f"'displayName' {reason}: '{written}'")
+
+
+def test_affinities_of_any_length_take_linear_time() -> None:
+    began = time.perf_counter()
+    definition = machine(f'sched.cpu.affinity = "{",".join(map(str, range(16384)))}"').definition
+    assert definition.vcpu is not None and definition.vcpu.cpuset == "0-16383"
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
     ("lines", "sizes"),
     [
         ((), (32, 32, None)),
@@ -94,6 +117,8 @@ def test_without_a_word_for_shares_they_are_a_number() -> None:
         ('cpuid.coresPerSocket = "2"', "'cpuid.coresPerSocket' does not divide the 1 CPUs: '2'"),
         ('sched.cpu.affinity = "1-2"', "'sched.cpu.affinity' is no list of CPUs: '1-2'"),
         ('sched.cpu.shares = "-5"', "'sched.cpu.shares' is no number of shares: '-5'"),
+        ('sched.cpu.affinity = "0,16384"', "'sched.cpu.affinity' is no list of CPUs: '0,16384'"),
+        ('sched.cpu.affinity = "0,^0"', "'sched.cpu.affinity' is no list of CPUs: '0,^0'"),
         ('uuid.bios = "56 4d"', "'uuid.bios' is no UUID: '56 4d'"),
         ('RemoteDisplay.vnc.enabled = "maybe"', "'RemoteDisplay.vnc.enabled' is neither true nor false: 'maybe'"),
         ('svga.vramSize = "-1"', "'svga.vramSize' is no size in bytes: '-1'"),
