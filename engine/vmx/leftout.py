@@ -12,7 +12,9 @@ __all__ = ["is_default", "is_note"]
 
 #: Patterns of keys, and the values that they have when they are not there; all in lower case.
 _DEFAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r".*\.present", ("false",)),
+    # of other devices nobody says what is so when they are not named, or they are there then
+    (r"(scsi|sata|nvme|ide|usb|usb_xhci|ehci)\d*(:\d+)*\.present", ("false",)),
+    (r"(ethernet|serial|parallel|sharedfolder|sound|floppy[1-9]|vtpm|battery|smc)\d*\.present", ("false",)),
     (r".*\.startconnected", ("true",)),
     (r".*\.(clientdevice|writethrough|autodetect)", ("false",)),
     (r".*\.redo", ("",)),

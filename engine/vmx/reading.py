@@ -27,7 +27,7 @@ from engine.errors import ConfigError, InvalidDocument, Problem
 from engine.vmx.document import parse_vmx, unescaped, unspeakable
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces
-from engine.vmx.reading_display import filesystems, graphics, video
+from engine.vmx.reading_display import filesystems, graphics, videos
 from engine.vmx.reading_drives import controllers, disks
 from engine.vmx.reading_ports import console, parallels, serials
 from engine.vmx.settings import Settings
@@ -230,5 +230,5 @@ def _devices(settings: Settings, files: FileNames) -> Devices:
         parallels=tuple(parallels(settings, files)),
         consoles=tuple(console(port) for port in ports[:1]),
         graphics=tuple(graphics(settings)),
-        videos=(video(settings),),
+        videos=tuple(videos(settings)),
     )

@@ -9,7 +9,7 @@ from engine.conf.kinds.domain.graphics import AddressListen, VncGraphics
 from engine.conf.kinds.domain.video import EmulatedVideoModel, Video
 from engine.vmx.settings import Settings
 
-__all__ = ["filesystems", "graphics", "video"]
+__all__ = ["filesystems", "graphics", "videos"]
 
 _VRAM = 4 * 1024 * 1024  # what a card has if nothing is said
 
@@ -34,14 +34,17 @@ def graphics(settings: Settings) -> Iterator[VncGraphics]:
     )
 
 
-def video(settings: Settings) -> Video:
-    """The graphics card, which every machine has; its memory in whole KiB."""
+def videos(settings: Settings) -> Iterator[Video]:
+    """The graphics card, unless it is said that there is none; its memory in whole KiB."""
+    if not settings.flag("svga.present", default=True):
+        settings.skip("svga", "it is not present, so what is said of it is left out")
+        return
     size = settings.number("svga.vramSize")
     if size is None:
         size = _VRAM
     if not 0 <= size < 2**41:
         settings.refuse("svga.vramSize", "is no size in bytes")
-    return Video(model=EmulatedVideoModel(type_="vmvga", vram=-(-size // 1024), primary=True))
+    yield Video(model=EmulatedVideoModel(type_="vmvga", vram=-(-size // 1024), primary=True))
 
 
 def filesystems(settings: Settings) -> Iterator[Filesystem]:

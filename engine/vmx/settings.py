@@ -112,6 +112,7 @@ class Settings:
         """Nothing of the device is carried over; told once, and not at all if nothing but defaults is said of it."""
         entries = [entry for entry in self._groups.get(device.lower(), ()) if not is_default(entry.key, entry.value)]
         self._used.update(entry.key.lower() for entry in entries)
+        entries = [entry for entry in entries if not _is_absence(entry)]
         if entries:
             self._warnings.append(_warning(entries[0].line, device, reason))
 
@@ -130,6 +131,11 @@ class Settings:
                 _warning(notes[0].line, notes[0].key, f"left out, since they say nothing of the guest: {keys}")
             )
         return tuple(sorted([*self._warnings, *found], key=lambda problem: problem.line))
+
+
+def _is_absence(entry: Entry) -> bool:
+    """Whether all it says is that there is no such device."""
+    return entry.key.lower().endswith(".present") and _WORDS.get(entry.value.strip().lower()) is False
 
 
 def _warning(line: int, key: str, reason: str) -> Problem:

@@ -159,6 +159,15 @@ def test_the_screen() -> None:
     assert "hush" not in "".join(told(result))
 
 
+def test_without_a_graphics_card_there_is_none() -> None:
+    result = machine('svga.present = "FALSE"')
+    assert not holds(result, "<video/>")
+    assert told(result) == []
+    assert told(machine('svga.present = "FALSE"', 'svga.vramSize = "4096"')) == [
+        "5 svga: it is not present, so what is said of it is left out"
+    ]
+
+
 def test_a_port_that_is_not_said_is_any() -> None:
     assert holds(machine('RemoteDisplay.vnc.enabled = "TRUE"'), "<graphics port='-1' autoport='yes'/>")
 
@@ -189,6 +198,7 @@ def test_nothing_is_dropped_in_silence() -> None:
         'nvram = "box.nvram"',
         'usb.present = "TRUE"',
         'sound.present = "FALSE"',
+        'hpet0.present = "FALSE"',
         'tools.syncTime = "FALSE"',
         'memsize = "8"',
         'MEMSIZE = "16"',
@@ -197,7 +207,8 @@ def test_nothing_is_dropped_in_silence() -> None:
         "4 guestinfo.key: a domain has no place for it",
         "5 uuid.location: left out, since they say nothing of the guest: uuid.location, nvram",
         "7 usb.present: a domain has no place for it",
-        "11 MEMSIZE: it is there already, so this has no effect",
+        "9 hpet0.present: a domain has no place for it",
+        "12 MEMSIZE: it is there already, so this has no effect",
     ]
 
 
@@ -207,6 +218,10 @@ def test_nothing_is_dropped_in_silence() -> None:
         (('firmware = "csm"',), "4 firmware: it is taken for a BIOS"),
         (('sched.mem.min = "8"',), "4 sched.mem.min: it is not the same as sched.mem.minsize, which is taken"),
         (('scsi0.present = "TRUE"',), "4 scsi0: nothing is on it, so it is left out"),
+        (
+            ('floppy0.present = "FALSE"', 'floppy0.fileName = "a"'),
+            "5 floppy0: it is not present, so what is said of it is left out",
+        ),
         (('ethernet0.virtualDev = "e1000"',), "4 ethernet0: it is not present, so what is said of it is left out"),
     ],
 )
