@@ -12,7 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from engine.conf.documents import format, parse
+from engine.conf.document import parse_document
+from engine.conf.documents import check_document, format
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.cpu import CpuTopology, GuestCpu
 from engine.conf.kinds.domain.clock import UtcClock
@@ -22,8 +23,10 @@ from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
 from engine.conf.native.conversion import Conversion
+from engine.conf.nodes.node import Node
+from engine.conf.nodes.plan import plan_of
 from engine.conf.spellings import canonical_set
-from engine.errors import ConfigError, InvalidDocument, Problem
+from engine.errors import ConfigError, InvalidDocument
 from engine.vmx.document import parse_vmx, unescaped, unspeakable
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces
@@ -66,21 +69,40 @@ def read_vmx(
     definition = msgspec.structs.replace(
         _domain(settings, _devices(settings, files or FileNames())), source=source, datacenterpath=datacenter_path
     )
-    return Conversion(definition=definition, warnings=(*settings.warnings(), *_refused(definition)))
+    _warn_of_refused(settings, definition)
+    return Conversion(definition=definition, warnings=settings.warnings())
 
 
-def _refused(definition: DomainDocument) -> tuple[Problem, ...]:
-    """What VMware allows, and no document of a domain, as some names."""
+def _warn_of_refused(settings: Settings, definition: DomainDocument) -> None:
+    """What VMware allows, and no document of a domain, as some names; ``line`` of a node is its setting's."""
     try:
-        parse(format(definition), validate=False)
+        check_document(parse_document(format(definition)), explain=False)
     except InvalidDocument as exc:
-        return tuple(msgspec.structs.replace(each, line=0, severity="warning") for each in exc.problems)
-    return ()
+        reasons: dict[int, str] = {}
+        for each in exc.problems:
+            reasons.setdefault(_line(definition, each.xpath), each.reason)
+        for line, reason in reasons.items():
+            settings.warn_of_line(line, f"a domain with this can't be defined: {reason}")
+
+
+def _line(node: Node, xpath: str) -> int:
+    """That of the innermost node on the path that has one."""
+    line = node.line
+    for step in xpath.split("/")[2:]:
+        tag, _, number = step.rstrip("]").partition("[")
+        field = next((field for field in plan_of(type(node)).fields if field.tag == tag), None)
+        value = getattr(node, field.name) if field is not None else None
+        child = value[int(number or 1) - 1] if isinstance(value, tuple) else value
+        if not isinstance(child, Node):
+            break
+        node, line = child, child.line or line
+    return line
 
 
 def _domain(settings: Settings, devices: Devices) -> DomainDocument:
     cpus, megabytes = _cpus(settings), _memory(settings)
     return DomainDocument(
+        line=settings.line("displayName"),
         type_="vmware",
         name=_name(settings),
         uuid=settings.uuid("uuid.bios") or _NO_UUID,

@@ -42,7 +42,11 @@ def interfaces(settings: Settings) -> Iterator[Interface]:
 def _interface(settings: Settings, device: str) -> Interface:
     if not settings.flag(f"{device}.startConnected", default=True):
         settings.warn(f"{device}.startConnected", "a domain's devices are connected from the start")
-    common: dict[str, Any] = {"mac": _mac(settings, device), "model": _model(settings, device)}
+    common: dict[str, Any] = {
+        "line": settings.line(f"{device}.present"),
+        "mac": _mac(settings, device),
+        "model": _model(settings, device),
+    }
     kind = settings.word(f"{device}.connectionType")
     network = settings.text(f"{device}.networkName") or ""
     if kind == "nat":
@@ -54,14 +58,17 @@ def _interface(settings: Settings, device: str) -> Interface:
     if kind not in ("", *_NETWORKS):
         settings.warn(f"{device}.connectionType", "it is taken for a bridge")
     bridge = network or _NETWORKS.get(kind, _NETWORKS["bridged"])
-    return BridgeInterface(type_="bridge", source=BridgeSource(bridge=bridge), **common)
+    source = BridgeSource(bridge=bridge, line=settings.line(f"{device}.networkName"))
+    return BridgeInterface(type_="bridge", source=source, **common)
 
 
 def _custom(settings: Settings, device: str, network: str, common: dict[str, Any]) -> Interface:
     """On a network of the host's that is chosen by its device."""
     vnet = settings.text(f"{device}.vnet") or ""
-    target = InterfaceTarget(dev=vnet) if vnet else None
-    source = BridgeSource(bridge=network or vnet)
+    target = InterfaceTarget(dev=vnet, line=settings.line(f"{device}.vnet")) if vnet else None
+    source = BridgeSource(
+        bridge=network or vnet, line=settings.line(f"{device}.{'networkName' if network else 'vnet'}")
+    )
     return BridgeInterface(type_="bridge", source=source, target=target, **common)
 
 
@@ -95,11 +102,16 @@ def _mac(settings: Settings, device: str) -> Mac | None:
         return None
     if not _MAC.fullmatch(address):
         settings.refuse(key, "is no MAC address")
-    return Mac(address=address.replace("-", ":"), type_="static" if kind == "static" else "generated", check_=checks)
+    return Mac(
+        line=settings.line(key),
+        address=address.replace("-", ":"),
+        type_="static" if kind == "static" else "generated",
+        check_=checks,
+    )
 
 
 def _model(settings: Settings, device: str) -> CardModel | None:
     word = settings.word(f"{device}.virtualDev")
     if word == "vmxnet" and (settings.number(f"{device}.features") or 0) & _ENHANCED == _ENHANCED:
         word = "vmxnet2"
-    return CardModel(type_=word) if word else None
+    return CardModel(type_=word, line=settings.line(f"{device}.virtualDev")) if word else None

@@ -24,13 +24,14 @@ def graphics(settings: Settings) -> Iterator[VncGraphics]:
         settings.refuse(f"{vnc}.port", "is no port")
     address = settings.text(f"{vnc}.ip") or None
     yield VncGraphics(
+        line=settings.line(f"{vnc}.ip"),
         type_="vnc",
         port=-1 if port is None else port,
         autoport=port is None,
         listen=address,
         keymap=settings.text(f"{vnc}.keymap"),
         passwd=settings.text(f"{vnc}.password"),
-        listens=(AddressListen(type_="address", address=address),),
+        listens=(AddressListen(type_="address", address=address, line=settings.line(f"{vnc}.ip")),),
     )
 
 
@@ -64,7 +65,7 @@ def _filesystem(settings: Settings, device: str, host: str) -> Filesystem:
     return MountFilesystem(
         type_="mount",
         accessmode="passthrough",
-        source=MountSource(dir=host),
+        source=MountSource(dir=host, line=settings.line(f"{device}.hostPath")),
         target=FilesystemTarget(dir=settings.text(f"{device}.guestName") or ""),
         readonly=not settings.flag(f"{device}.writeAccess"),
     )

@@ -103,6 +103,16 @@ class Settings:
         value, line = (entry.value, entry.line) if entry else ("", None)
         raise ConfigError(f"'{key}' {reason}: '{value[:60]}'", source=self.source, line=line)
 
+    def line(self, key: str) -> int:
+        """Where the key is; 0: it is not there."""
+        entry = self._document.get(key)
+        return entry.line if entry is not None else 0
+
+    def warn_of_line(self, line: int, reason: str) -> None:
+        """What became of the value in that line is no part of a domain."""
+        key = next((entry.key for entry in self._document.entries if entry.line == line), "")
+        self._warnings.append(_warning(line, key, reason))
+
     def warn(self, key: str, reason: str) -> None:
         """The key's value is not carried over, or not as it is."""
         entry = self._take(key)

@@ -179,13 +179,58 @@ def test_shared_folders_that_are_enabled() -> None:
     assert holds(shared, "<filesystem type='mount'><source dir='/srv'/><target dir='s'/><readonly/></filesystem>")
 
 
-def test_names_that_no_document_may_have_are_told() -> None:
-    text = (
-        "config.version = 8\nvirtualHW.version = 4\ndisplayName = box\nscsi0.present = true\nscsi0:0.present = true\n"
-    )
-    warnings = told(read_vmx(text + "scsi0:0.fileName = box.vmdk"))
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        (
+            ("scsi0.present = true", "scsi0~0.present = true", "scsi0~0.fileName = box.vmdk"),
+            "6 scsi0~0.fileName: 'box.vmdk' is not an absolute path",
+        ),
+        (
+            ("ide0~0.present = true", "ide0~0.fileName = d,e", "ide0~0.deviceType = atapi-cdrom"),
+            "5 ide0~0.fileName: 'd,e' is not an absolute path",
+        ),
+        (
+            (
+                "scsi0.present = true",
+                "scsi0~0.present = true",
+                "scsi0~0.fileName = /a.vmdk",
+                "sata0.present = true",
+                "sata0~0.present = true",
+                "sata0~0.fileName = /b.vmdk",
+            ),
+            "9 sata0~0.fileName: the target 'sda' is another disk's as well",
+        ),
+        (("floppy1.present = true", "floppy1.fileName = 'A~'"), "5 floppy1.fileName: ''A~'' is not an absolute path"),
+        (("ethernet0.present = true", "ethernet0.virtualDev = a,b"), "5 ethernet0.virtualDev: 'a,b' is not"),
+        (
+            ("ethernet0.present = true", "ethernet0.generatedAddress = 01~00~00~00~00~01"),
+            "5 ethernet0.generatedAddress: '01~00~00~00~00~01' is not",
+        ),
+        (
+            ("ethernet0.present = true", "ethernet0.connectionType = custom", "ethernet0.vnet = a,b"),
+            "6 ethernet0.vnet: 'a,b' is not",
+        ),
+        (
+            ("RemoteDisplay.vnc.enabled = true", 'RemoteDisplay.vnc.ip = "a b"'),
+            "5 RemoteDisplay.vnc.ip: 'a b' is not",
+        ),
+        (
+            (
+                "isolation.tools.hgfs.disable = false",
+                "sharedFolder0.present = true",
+                "sharedFolder0.enabled = true",
+                "sharedFolder0.hostPath = C~",
+            ),
+            "7 sharedFolder0.hostPath: 'C~' is not an absolute path",
+        ),
+    ],
+)
+def test_names_that_no_document_may_have_are_told_with_their_key_and_line(lines: tuple[str, ...], warning: str) -> None:
+    head = "config.version = 8\nvirtualHW.version = 4\ndisplayName = box\n"
+    warnings = told(read_vmx(head + "\n".join(lines).replace("~", ":")))
     assert len(warnings) == 1
-    assert warnings[0].startswith("0 /domain/devices/disk/source/@file: 'box.vmdk' is not an absolute path")
+    assert warnings[0].startswith(warning.replace(":", ": a domain with this can't be defined:", 1).replace("~", ":"))
 
 
 # ---------------------------------------------------------------------------- what is told
