@@ -36,7 +36,7 @@ from engine.vmx.reading_ports import console, parallels, serials
 from engine.vmx.settings import Settings
 from engine.vmx.words import SHARES
 
-__all__ = ["read_vmx"]
+__all__ = ["read_machine", "read_vmx"]
 
 _CONFIG_VERSION = 8
 _HARDWARE_VERSION = 4  # the oldest whose .vmx is of today's form
@@ -65,12 +65,21 @@ def read_vmx(
         ConfigError: it is no .vmx, or a value in it is none that its key can have.
     """
     settings = Settings(parse_vmx(text, source=source), source)
-    _versions(settings)
     definition = msgspec.structs.replace(
-        _domain(settings, _devices(settings, files or FileNames())), source=source, datacenterpath=datacenter_path
+        read_machine(settings, files or FileNames()), source=source, datacenterpath=datacenter_path
     )
     _warn_of_refused(settings, definition)
     return Conversion(definition=definition, warnings=settings.warnings())
+
+
+def read_machine(settings: Settings, files: FileNames) -> DomainDocument:
+    """The domain by itself.
+
+    Raises:
+        ConfigError: as ``read_vmx``.
+    """
+    _versions(settings)
+    return _domain(settings, _devices(settings, files))
 
 
 def _warn_of_refused(settings: Settings, definition: DomainDocument) -> None:
