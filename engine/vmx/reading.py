@@ -195,11 +195,16 @@ def _memory(settings: Settings) -> int:
 def _balloon(settings: Settings, megabytes: int) -> int:
     """What the guest may have of the host's memory."""
     most = settings.number("sched.mem.max")
+    if most is not None and most > megabytes:
+        settings.warn("sched.mem.max", "it is more than the machine has, which is taken")
     return megabytes if most is None or most < 0 else min(most, megabytes)
 
 
 def _guarantee(settings: Settings, megabytes: int) -> MemTune | None:
-    least = min(settings.number("sched.mem.minsize") or 0, megabytes)
+    said = settings.number("sched.mem.minsize") or 0
+    least = min(said, megabytes)
+    if said > least:
+        settings.warn("sched.mem.minsize", "it is more than the machine has, which is taken")
     if settings.number("sched.mem.min") not in (None, 0, least):
         settings.warn("sched.mem.min", "it is not the same as sched.mem.minsize, which is taken")
     return MemTune(min_guarantee=ScaledInteger(value=least * 1024, unit="KiB")) if least > 0 else None

@@ -51,6 +51,7 @@ def videos(settings: Settings) -> Iterator[Video]:
 def filesystems(settings: Settings) -> Iterator[Filesystem]:
     """The shared folders that are enabled, unless there are none of them at all."""
     disabled = settings.flag("isolation.tools.hgfs.disable", default=True)
+    found = False
     for (number,) in settings.numbers_of(r"sharedfolder(\d+)"):
         device = f"sharedFolder{number}"
         there = settings.flag(f"{device}.present") and settings.flag(f"{device}.enabled")
@@ -58,7 +59,10 @@ def filesystems(settings: Settings) -> Iterator[Filesystem]:
         if disabled or not there or not host:
             settings.skip(device, "the guest has no such folder, so what is said of it is left out")
         else:
+            found = True
             yield _filesystem(settings, device, host)
+    if not disabled and not found:
+        settings.warn("isolation.tools.hgfs.disable", "there is no shared folder, so it is left out")
 
 
 def _filesystem(settings: Settings, device: str, host: str) -> Filesystem:

@@ -125,9 +125,10 @@ def controllers(settings: Settings, found: Iterable[Disk]) -> Iterator[Controlle
         yield IdeController(type_="ide", index=0)
     for index in range(highest.get("sata", -1) + 1):
         yield PlainController(type_="sata", index=index)
-    for (number,) in settings.numbers_of(r"scsi(\d+)"):
-        if number > highest.get("scsi", -1):
-            settings.skip(f"scsi{number}", "nothing is on it, so it is left out")
+    for bus in ("scsi", "sata"):
+        for (number,) in settings.numbers_of(rf"{bus}(\d+)"):
+            if number > highest.get(bus, -1):
+                settings.skip(f"{bus}{number}", "nothing is on it, so it is left out")
 
 
 def _model(settings: Settings, device: str) -> ScsiModel | None:
@@ -154,7 +155,7 @@ def _disk(settings: Settings, files: FileNames, slot: Slot) -> Disk | None:
     _connected(settings, slot.device)
     if kind == "disk":
         return _hard_disk(settings, files, drive)
-    _warn_of_detecting(settings, drive)
+    _warn_of_detecting(settings, drive, detects=drive.detects and kind != "image")
     return _image(settings, files, drive) if kind == "image" else _drive_of_host(drive, kind)
 
 
@@ -167,6 +168,8 @@ def _kind(settings: Settings, drive: Drive) -> Kind | None:
     """By the type that is said, or by the file; an image of a hard disk is never anything else."""
     word = settings.word(f"{drive.device}.deviceType")
     if drive.file.lower().endswith(".vmdk"):
+        if word and _KINDS.get(word) != "disk":
+            settings.warn(f"{drive.device}.deviceType", "it is taken for a hard disk, since its file is one")
         return "disk"
     if word:
         return _KINDS.get(word)
@@ -180,9 +183,9 @@ def _connected(settings: Settings, device: str) -> None:
         settings.warn(f"{device}.startConnected", "a domain's devices are connected from the start")
 
 
-def _warn_of_detecting(settings: Settings, drive: Drive) -> None:
-    if settings.flag(f"{drive.device}.autodetect") and drive.has_medium and not drive.detects:
-        settings.warn(f"{drive.device}.autodetect", "it is not so, since the drive is named")
+def _warn_of_detecting(settings: Settings, drive: Drive, *, detects: bool) -> None:
+    if settings.flag(f"{drive.device}.autodetect") and not detects:
+        settings.warn(f"{drive.device}.autodetect", "no drive is looked for, so it is left out")
 
 
 def _hard_disk(settings: Settings, files: FileNames, drive: Drive) -> Disk:
@@ -258,7 +261,7 @@ def _floppies(settings: Settings, files: FileNames) -> Iterator[Disk]:
 def _floppy(settings: Settings, files: FileNames, drive: Drive) -> Disk:
     target = DiskTarget(dev=drive.slot.dev, bus="fdc")
     _connected(settings, drive.device)
-    _warn_of_detecting(settings, drive)
+    _warn_of_detecting(settings, drive, detects=drive.detects)
     if settings.word(f"{drive.device}.fileType") == "file":
         name = files.from_vmx(drive.file) if drive.has_medium else None
         source = None if name is None else FileSource(file=name, line=drive.line)

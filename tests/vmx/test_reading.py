@@ -262,6 +262,12 @@ def test_nothing_is_dropped_in_silence() -> None:
     [
         (('firmware = "csm"',), "4 firmware: it is taken for a BIOS"),
         (('sched.mem.min = "8"',), "4 sched.mem.min: it is not the same as sched.mem.minsize, which is taken"),
+        (('sched.mem.max = "64"',), "4 sched.mem.max: it is more than the machine has, which is taken"),
+        (('sched.mem.minsize = "64"',), "4 sched.mem.minsize: it is more than the machine has, which is taken"),
+        (
+            ('isolation.tools.hgfs.disable = "FALSE"',),
+            "4 isolation.tools.hgfs.disable: there is no shared folder, so it is left out",
+        ),
         (('scsi0.present = "TRUE"',), "4 scsi0: nothing is on it, so it is left out"),
         (
             ('floppy0.present = "FALSE"', 'floppy0.fileName = "a"'),
