@@ -14,11 +14,16 @@ import msgspec
 from engine.errors import ConfigError
 from engine.vmx.document import unspeakable
 
-__all__ = ["FileNames"]
+__all__ = ["FileNames", "is_whole"]
 
 _VOLUMES = "/vmfs/volumes/"
 _IN_DATASTORE = re.compile(r"\[([^\]/]+)\] *(.*)", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def is_whole(name: str) -> bool:
+    """Whether it says where the file is, by a path or a datastore."""
+    return name.startswith(("/", "\\", "[")) or _DRIVE.match(name) is not None
 
 
 class FileNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +58,7 @@ class FileNames(msgspec.Struct, frozen=True, kw_only=True):
         """The name of a file for a domain; None: its datastore is not there."""
         if name.startswith(_VOLUMES):
             return self._in_datastore(name.removeprefix(_VOLUMES))
-        if name.startswith(("/", "\\", "[")) or _DRIVE.match(name):
+        if is_whole(name):
             return name
         beside = f"{self.directory.rstrip('/')}/{name}" if self.directory else name
         return f"[{self.datastore}] {beside}" if self.datastore else beside
