@@ -161,12 +161,14 @@ def from_native(native: str, file: str) -> None:
     """Print the domain document of another tool's configuration.
 
     FORMAT is vmware-vmx, xen-xl, xen-xm or lxc-tools. What has no equivalent is told on standard error, with its line.
+    What a .vmx names without a folder is in FILE's own: in a datastore, if that is below /vmfs/volumes.
     """
     from engine.conf.documents import format
     from engine.conf.native import from_native as converted
 
     text, source = arguments.read_document(file)
-    conversion = converted(native, text, source=source)
+    folder = None if file == "-" else str(Path(file).absolute().parent)  # datastores are links
+    conversion = converted(native, text, source=source, folder=folder)
     _warn(file, conversion.warnings)
     output.raw(format(conversion.definition).rstrip("\n"))
 

@@ -13,8 +13,9 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from engine.conf.kinds.domain.device import DriveAddress
+from engine.conf.kinds.domain.disk import BaseDisk
 
-__all__ = ["BUSES", "Bus", "BusName", "Slot", "disk_name", "slot_at", "slot_named", "slots"]
+__all__ = ["BUSES", "Bus", "BusName", "Slot", "disk_name", "slot_at", "slot_named", "slot_of", "slots"]
 
 BusName: TypeAlias = Literal["scsi", "sata", "ide", "fdc"]
 
@@ -47,6 +48,7 @@ BUSES: dict[str, Bus] = {
         Bus("fdc", "floppy", "fd", 1, (0, 1), 2),
     )
 }
+_BUS_OF_NAME = {"sd": "scsi", "hd": "ide", "fd": "fdc"}
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -88,6 +90,14 @@ def slots(bus: Bus) -> Iterator[Slot]:
     for controller in range(bus.controllers):
         for unit in bus.units:
             yield Slot(bus, controller, unit)
+
+
+def slot_of(disk: BaseDisk) -> Slot | None:
+    """The place of a disk, by its address or else its name; None: there is none."""
+    bus = BUSES.get(disk.target.bus or _BUS_OF_NAME.get(disk.target.dev[:2], ""))
+    if bus is None:
+        return None
+    return slot_at(bus, disk.address) if isinstance(disk.address, DriveAddress) else slot_named(bus, disk.target.dev)
 
 
 def slot_at(bus: Bus, address: DriveAddress) -> Slot | None:

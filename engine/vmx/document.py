@@ -20,7 +20,7 @@ import msgspec
 
 from engine.errors import ConfigError
 
-__all__ = ["Entry", "VmxDocument", "format_vmx", "parse_vmx", "unescaped"]
+__all__ = ["Entry", "VmxDocument", "format_vmx", "parse_vmx", "unescaped", "unspeakable"]
 
 _BLANK = " \t"
 _KEY = re.compile("[!$-<>-~]+")  # what is printable in ASCII, but for quotes, # and =
@@ -123,8 +123,8 @@ def _entry(line: str, number: int, source: str | None) -> Entry | None:
     if key is None or not rest.startswith("="):
         raise ConfigError('the line is not of the form: key = "value"', source=source, line=number)
     value = unescaped(_value(rest[1:].lstrip(_BLANK), key[0], number, source), "|")
-    if _UNSPEAKABLE.search(value):
-        raise ConfigError(f"the value of '{key[0]:.60}' has a control character", source=source, line=number)
+    if wrong := unspeakable(value):
+        raise ConfigError(f"the value of '{key[0]:.60}' {wrong}", source=source, line=number)
     return Entry(key[0], value, number)
 
 
@@ -153,6 +153,12 @@ def _characters(escaped: str, marker: str) -> str:
         return bytes.fromhex(escaped.replace(marker, "")).decode()
     except UnicodeDecodeError:
         return escaped
+
+
+def unspeakable(value: str) -> str:
+    """What of it no document of a domain can hold, as a clause; empty: it can hold it all."""
+    found = _UNSPEAKABLE.search(value)
+    return f"holds U+{ord(found[0]):04X}, which no document can" if found else ""
 
 
 # ---------------------------------------------------------------------------- writing

@@ -11,11 +11,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["FileNames"]
+from engine.errors import ConfigError
+from engine.vmx.document import unspeakable
+
+__all__ = ["FileNames", "is_whole"]
 
 _VOLUMES = "/vmfs/volumes/"
 _IN_DATASTORE = re.compile(r"\[([^\]/]+)\] *(.*)", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def is_whole(name: str) -> bool:
+    """Whether it says where the file is, by a path or a datastore."""
+    return name.startswith(("/", "\\", "[")) or _DRIVE.match(name) is not None
 
 
 class FileNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,13 +40,27 @@ class FileNames(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     datastores: Mapping[str, str | None] = {}
 
+    @classmethod
+    def in_folder(cls, path: str) -> FileNames:
+        """Of a .vmx in this folder of the host, an absolute path: below ``/vmfs/volumes`` it is in a datastore.
+
+        Raises:
+            ConfigError: no document can hold the folder's name.
+        """
+        if wrong := unspeakable(path):
+            raise ConfigError(f"the name of its folder {wrong}")
+        if path.startswith(_VOLUMES):
+            datastore, _, directory = path.removeprefix(_VOLUMES).partition("/")
+            return cls(datastore=datastore, directory=directory)
+        return cls(directory=path)
+
     def from_vmx(self, name: str) -> str | None:
         """The name of a file for a domain; None: its datastore is not there."""
         if name.startswith(_VOLUMES):
             return self._in_datastore(name.removeprefix(_VOLUMES))
-        if name.startswith(("/", "\\", "[")) or _DRIVE.match(name):
+        if is_whole(name):
             return name
-        beside = f"{self.directory}/{name}" if self.directory else name
+        beside = f"{self.directory.rstrip('/')}/{name}" if self.directory else name
         return f"[{self.datastore}] {beside}" if self.datastore else beside
 
     def _in_datastore(self, path: str) -> str | None:

@@ -12,7 +12,9 @@ __all__ = ["is_default", "is_note"]
 
 #: Patterns of keys, and the values that they have when they are not there; all in lower case.
 _DEFAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r".*\.present", ("false",)),
+    # of other devices nobody says what is so when they are not named, or they are there then
+    (r"(scsi|sata|nvme|ide|usb|usb_xhci|ehci)\d*(:\d+)*\.present", ("false",)),
+    (r"(ethernet|serial|parallel|sharedfolder|sound|floppy[1-9]|vtpm|battery|smc)\d*\.present", ("false",)),
     (r".*\.startconnected", ("true",)),
     (r".*\.(clientdevice|writethrough|autodetect)", ("false",)),
     (r".*\.redo", ("",)),
@@ -30,6 +32,9 @@ _DEFAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"tools\.(synctime|guest\.desktop\.autolock)", ("false",)),
     (r"toolscripts\..*", ("true",)),
     (r"powertype\..*", ("default", "soft", "hard")),
+    (r"cpuid\.corespersocket", ("1",)),
+    (r"ethernet\d+\.addresstype", ("generated",)),
+    (r"serial\d+\.(pipe\.endpoint|trynorxloss)", ("client", "false")),
     (r"firmware", ("bios",)),
     (r"svga\.present", ("true",)),
     (r"isolation\.tools\.hgfs\.disable", ("true",)),

@@ -17,7 +17,7 @@ class Output:
     def __init__(self, source: str | None = None) -> None:
         self._source = source
         self._entries: list[Entry] = []
-        self._skipped: dict[int, str] = {}
+        self._skipped: dict[tuple[int, str], str] = {}
         self._warnings: list[Problem] = []
 
     @property
@@ -26,7 +26,7 @@ class Output:
 
     @property
     def warnings(self) -> list[Problem]:
-        """Of what is written, but not quite as it was."""
+        """Of what is written without being in the domain."""
         return self._warnings
 
     def put(self, key: str, value: str | int) -> None:
@@ -35,13 +35,13 @@ class Output:
             value = "true" if value else "false"
         self._entries.append(Entry(key, str(value)))
 
-    def skip(self, node: Node, reason: str = "") -> None:
-        """Nothing of the node is written; without a reason, because it goes without saying."""
-        self._skipped[id(node)] = reason
+    def skip(self, node: Node, reason: str = "", *, field: str = "") -> None:
+        """Nothing of the node, or of its field, is written; without a reason, because that loses nothing."""
+        self._skipped[id(node), field] = reason
 
-    def skipped(self, node: Node) -> str | None:
-        """Why it is not written; None: it is, as far as a .vmx can hold it."""
-        return self._skipped.get(id(node))
+    def skipped(self, node: Node, field: str = "") -> str | None:
+        """Why it is not written; None: nothing was said of it."""
+        return self._skipped.get((id(node), field))
 
     def refuse(self, node: Node, what: str, reason: str) -> NoReturn:
         """Raises UnsupportedConfig of the node."""

@@ -12,7 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from engine.conf.documents import format, parse
+from engine.conf.document import parse_document
+from engine.conf.documents import check_document, format
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.cpu import CpuTopology, GuestCpu
 from engine.conf.kinds.domain.clock import UtcClock
@@ -22,17 +23,20 @@ from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.os import HvmOs, HvmType, Smbios
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
 from engine.conf.native.conversion import Conversion
-from engine.errors import ConfigError, InvalidDocument, Problem
-from engine.vmx.document import parse_vmx, unescaped
+from engine.conf.nodes.node import Node
+from engine.conf.nodes.plan import plan_of
+from engine.conf.spellings import canonical_set
+from engine.errors import ConfigError, InvalidDocument
+from engine.vmx.document import parse_vmx, unescaped, unspeakable
 from engine.vmx.files import FileNames
 from engine.vmx.reading_cards import interfaces
-from engine.vmx.reading_display import filesystems, graphics, video
+from engine.vmx.reading_display import filesystems, graphics, videos
 from engine.vmx.reading_drives import controllers, disks
 from engine.vmx.reading_ports import console, parallels, serials
 from engine.vmx.settings import Settings
 from engine.vmx.words import SHARES
 
-__all__ = ["read_vmx"]
+__all__ = ["read_machine", "read_vmx"]
 
 _CONFIG_VERSION = 8
 _HARDWARE_VERSION = 4  # the oldest whose .vmx is of today's form
@@ -61,25 +65,53 @@ def read_vmx(
         ConfigError: it is no .vmx, or a value in it is none that its key can have.
     """
     settings = Settings(parse_vmx(text, source=source), source)
-    _versions(settings)
     definition = msgspec.structs.replace(
-        _domain(settings, _devices(settings, files or FileNames())), source=source, datacenterpath=datacenter_path
+        read_machine(settings, files or FileNames()), source=source, datacenterpath=datacenter_path
     )
-    return Conversion(definition=definition, warnings=(*settings.warnings(), *_refused(definition)))
+    _warn_of_refused(settings, definition)
+    return Conversion(definition=definition, warnings=settings.warnings())
 
 
-def _refused(definition: DomainDocument) -> tuple[Problem, ...]:
-    """What VMware allows, and no document of a domain, as some names."""
+def read_machine(settings: Settings, files: FileNames) -> DomainDocument:
+    """The domain by itself.
+
+    Raises:
+        ConfigError: as ``read_vmx``.
+    """
+    _versions(settings)
+    return _domain(settings, _devices(settings, files))
+
+
+def _warn_of_refused(settings: Settings, definition: DomainDocument) -> None:
+    """What VMware allows, and no document of a domain, as some names; ``line`` of a node is its setting's."""
     try:
-        parse(format(definition), validate=False)
+        check_document(parse_document(format(definition)), explain=False)
     except InvalidDocument as exc:
-        return tuple(msgspec.structs.replace(each, line=0, severity="warning") for each in exc.problems)
-    return ()
+        reasons: dict[int, str] = {}
+        for each in exc.problems:
+            reasons.setdefault(_line(definition, each.xpath), each.reason)
+        for line, reason in reasons.items():
+            settings.warn_of_line(line, f"a domain with this can't be defined: {reason}")
+
+
+def _line(node: Node, xpath: str) -> int:
+    """That of the innermost node on the path that has one."""
+    line = node.line
+    for step in xpath.split("/")[2:]:
+        tag, _, number = step.rstrip("]").partition("[")
+        field = next((field for field in plan_of(type(node)).fields if field.tag == tag), None)
+        value = getattr(node, field.name) if field is not None else None
+        child = value[int(number or 1) - 1] if isinstance(value, tuple) else value
+        if not isinstance(child, Node):
+            break
+        node, line = child, child.line or line
+    return line
 
 
 def _domain(settings: Settings, devices: Devices) -> DomainDocument:
     cpus, megabytes = _cpus(settings), _memory(settings)
     return DomainDocument(
+        line=settings.line("displayName"),
         type_="vmware",
         name=_name(settings),
         uuid=settings.uuid("uuid.bios") or _NO_UUID,
@@ -118,8 +150,8 @@ def _name(settings: Settings) -> str:
     if not name:
         raise ConfigError("it has no 'displayName'", source=settings.source)
     name = unescaped(name, "%")
-    if _CONTROL.search(name):
-        settings.refuse("displayName", "has a control character")
+    if wrong := "has a control character" if _CONTROL.search(name) else unspeakable(name):
+        settings.refuse("displayName", wrong)
     return name
 
 
@@ -163,11 +195,16 @@ def _memory(settings: Settings) -> int:
 def _balloon(settings: Settings, megabytes: int) -> int:
     """What the guest may have of the host's memory."""
     most = settings.number("sched.mem.max")
+    if most is not None and most > megabytes:
+        settings.warn("sched.mem.max", "it is more than the machine has, which is taken")
     return megabytes if most is None or most < 0 else min(most, megabytes)
 
 
 def _guarantee(settings: Settings, megabytes: int) -> MemTune | None:
-    least = min(settings.number("sched.mem.minsize") or 0, megabytes)
+    said = settings.number("sched.mem.minsize") or 0
+    least = min(said, megabytes)
+    if said > least:
+        settings.warn("sched.mem.minsize", "it is more than the machine has, which is taken")
     if settings.number("sched.mem.min") not in (None, 0, least):
         settings.warn("sched.mem.min", "it is not the same as sched.mem.minsize, which is taken")
     return MemTune(min_guarantee=ScaledInteger(value=least * 1024, unit="KiB")) if least > 0 else None
@@ -196,21 +233,10 @@ def _affinity(settings: Settings) -> str | None:
     word = settings.word("sched.cpu.affinity")
     if not word or word == "all":
         return None
-    numbers = [part.strip() for part in word.split(",")]
-    if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in numbers):
+    try:
+        return canonical_set("" if set("-^") & set(word) else word)
+    except ConfigError:
         settings.refuse("sched.cpu.affinity", "is no list of CPUs")
-    return _as_set(sorted({int(number) for number in numbers}))
-
-
-def _as_set(numbers: list[int]) -> str:
-    """As libvirt writes it: 0-2,5."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
 
 
 def _shares(settings: Settings, cpus: int) -> CpuTune | None:
@@ -240,5 +266,5 @@ def _devices(settings: Settings, files: FileNames) -> Devices:
         parallels=tuple(parallels(settings, files)),
         consoles=tuple(console(port) for port in ports[:1]),
         graphics=tuple(graphics(settings)),
-        videos=(video(settings),),
+        videos=tuple(videos(settings)),
     )

@@ -42,26 +42,38 @@ def interfaces(settings: Settings) -> Iterator[Interface]:
 def _interface(settings: Settings, device: str) -> Interface:
     if not settings.flag(f"{device}.startConnected", default=True):
         settings.warn(f"{device}.startConnected", "a domain's devices are connected from the start")
-    common: dict[str, Any] = {"mac": _mac(settings, device), "model": _model(settings, device)}
+    common: dict[str, Any] = {
+        "line": settings.line(f"{device}.present"),
+        "mac": _mac(settings, device),
+        "model": _model(settings, device),
+    }
     kind = settings.word(f"{device}.connectionType")
     network = settings.text(f"{device}.networkName") or ""
     if kind == "nat":
+        if network:
+            settings.warn(f"{device}.networkName", "a network with address translation has no name in a domain")
         return UserInterface(type_="user", **common)
     if kind == "custom":
         return _custom(settings, device, network, common)
     if not kind and not network:
         return _unnamed(settings, device, common)
-    if kind not in ("", *_NETWORKS):
+    if kind not in ("", *_NETWORKS) or (kind == "hostonly" and network):
         settings.warn(f"{device}.connectionType", "it is taken for a bridge")
     bridge = network or _NETWORKS.get(kind, _NETWORKS["bridged"])
-    return BridgeInterface(type_="bridge", source=BridgeSource(bridge=bridge), **common)
+    source = BridgeSource(bridge=bridge, line=settings.line(f"{device}.networkName"))
+    return BridgeInterface(type_="bridge", source=source, **common)
 
 
 def _custom(settings: Settings, device: str, network: str, common: dict[str, Any]) -> Interface:
     """On a network of the host's that is chosen by its device."""
     vnet = settings.text(f"{device}.vnet") or ""
-    target = InterfaceTarget(dev=vnet) if vnet else None
-    source = BridgeSource(bridge=network or vnet)
+    if not network and not vnet:
+        settings.warn(f"{device}.connectionType", "it is not said on which network the card is, so it is on none")
+        return NullInterface(type_="null", **common)
+    target = InterfaceTarget(dev=vnet, line=settings.line(f"{device}.vnet")) if vnet else None
+    source = BridgeSource(
+        bridge=network or vnet, line=settings.line(f"{device}.{'networkName' if network else 'vnet'}")
+    )
     return BridgeInterface(type_="bridge", source=source, target=target, **common)
 
 
@@ -92,14 +104,27 @@ def _mac(settings: Settings, device: str) -> Mac | None:
     )
     address = settings.word(key)
     if not address:
+        _warn_of_no_address(settings, device, kind)
         return None
     if not _MAC.fullmatch(address):
         settings.refuse(key, "is no MAC address")
-    return Mac(address=address.replace("-", ":"), type_="static" if kind == "static" else "generated", check_=checks)
+    return Mac(
+        line=settings.line(key),
+        address=address.replace("-", ":"),
+        type_="static" if kind == "static" else "generated",
+        check_=checks,
+    )
+
+
+def _warn_of_no_address(settings: Settings, device: str, kind: str) -> None:
+    told = {"addressType": kind != "generated", "checkMACAddress": bool(settings.glance(f"{device}.checkMACAddress"))}
+    for name, is_said in told.items():
+        if is_said:
+            settings.warn(f"{device}.{name}", "the card has no address yet, so it is left out")
 
 
 def _model(settings: Settings, device: str) -> CardModel | None:
     word = settings.word(f"{device}.virtualDev")
     if word == "vmxnet" and (settings.number(f"{device}.features") or 0) & _ENHANCED == _ENHANCED:
         word = "vmxnet2"
-    return CardModel(type_=word) if word else None
+    return CardModel(type_=word, line=settings.line(f"{device}.virtualDev")) if word else None

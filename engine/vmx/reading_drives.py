@@ -43,11 +43,12 @@ class Drive(msgspec.Struct, frozen=True):
     """One drive of the .vmx.
 
     Attributes:
-        file: its file, or empty.
+        file: its file, or empty. line: where that is said, or that there is such a drive.
     """
 
     slot: Slot
     file: str
+    line: int
 
     @property
     def device(self) -> str:
@@ -124,9 +125,10 @@ def controllers(settings: Settings, found: Iterable[Disk]) -> Iterator[Controlle
         yield IdeController(type_="ide", index=0)
     for index in range(highest.get("sata", -1) + 1):
         yield PlainController(type_="sata", index=index)
-    for (number,) in settings.numbers_of(r"scsi(\d+)"):
-        if number > highest.get("scsi", -1):
-            settings.skip(f"scsi{number}", "nothing is on it, so it is left out")
+    for bus in ("scsi", "sata"):
+        for (number,) in settings.numbers_of(rf"{bus}(\d+)"):
+            if number > highest.get(bus, -1):
+                settings.skip(f"{bus}{number}", "nothing is on it, so it is left out")
 
 
 def _model(settings: Settings, device: str) -> ScsiModel | None:
@@ -145,7 +147,7 @@ def _disk(settings: Settings, files: FileNames, slot: Slot) -> Disk | None:
     if settings.flag(f"{slot.device}.clientDevice"):
         settings.skip(slot.device, "it is a drive of the client's, which is no part of a domain")
         return None
-    drive = Drive(slot, settings.text(f"{slot.device}.fileName") or "")
+    drive = _drive(settings, slot)
     kind = _kind(settings, drive)
     if kind is None or (kind == "disk" and not drive.file):
         settings.skip(slot.device, "what it is does not follow from its type and file name, so it is left out")
@@ -153,14 +155,21 @@ def _disk(settings: Settings, files: FileNames, slot: Slot) -> Disk | None:
     _connected(settings, slot.device)
     if kind == "disk":
         return _hard_disk(settings, files, drive)
-    settings.flag(f"{slot.device}.autodetect")
+    _warn_of_detecting(settings, drive, detects=drive.detects and kind != "image")
     return _image(settings, files, drive) if kind == "image" else _drive_of_host(drive, kind)
+
+
+def _drive(settings: Settings, slot: Slot) -> Drive:
+    key = f"{slot.device}.fileName"
+    return Drive(slot, settings.text(key) or "", settings.line(key) or settings.line(f"{slot.device}.present"))
 
 
 def _kind(settings: Settings, drive: Drive) -> Kind | None:
     """By the type that is said, or by the file; an image of a hard disk is never anything else."""
     word = settings.word(f"{drive.device}.deviceType")
     if drive.file.lower().endswith(".vmdk"):
+        if word and _KINDS.get(word) != "disk":
+            settings.warn(f"{drive.device}.deviceType", "it is taken for a hard disk, since its file is one")
         return "disk"
     if word:
         return _KINDS.get(word)
@@ -174,6 +183,11 @@ def _connected(settings: Settings, device: str) -> None:
         settings.warn(f"{device}.startConnected", "a domain's devices are connected from the start")
 
 
+def _warn_of_detecting(settings: Settings, drive: Drive, *, detects: bool) -> None:
+    if settings.flag(f"{drive.device}.autodetect") and not detects:
+        settings.warn(f"{drive.device}.autodetect", "no drive is looked for, so it is left out")
+
+
 def _hard_disk(settings: Settings, files: FileNames, drive: Drive) -> Disk:
     key = f"{drive.device}.fileName"
     name = files.from_vmx(drive.file)
@@ -184,10 +198,11 @@ def _hard_disk(settings: Settings, files: FileNames, drive: Drive) -> Disk:
         settings.warn(f"{drive.device}.mode", "a domain does not say whether snapshots leave a disk out")
     through = settings.flag(f"{drive.device}.writeThrough")
     return FileDisk(
+        line=drive.line,
         type_="file",
         device="disk",
         driver=DiskDriver(cache="writethrough") if through else None,
-        source=FileSource(file=name),
+        source=FileSource(file=name, line=drive.line),
         target=DiskTarget(dev=drive.slot.dev, bus=drive.slot.bus.name),
         transient=Transient() if mode in _NONPERSISTENT else None,
         address=drive.slot.address,
@@ -199,9 +214,10 @@ def _image(settings: Settings, files: FileNames, drive: Drive) -> Disk:
     if name is None and drive.has_medium:
         settings.warn(f"{drive.device}.fileName", "its datastore is not there, so the drive is left empty")
     return FileDisk(
+        line=drive.line,
         type_="file",
         device="cdrom",
-        source=None if name is None else FileSource(file=name),
+        source=None if name is None else FileSource(file=name, line=drive.line),
         target=DiskTarget(dev=drive.slot.dev, bus=drive.slot.bus.name),
         readonly=True,
         address=drive.slot.address,
@@ -209,19 +225,22 @@ def _image(settings: Settings, files: FileNames, drive: Drive) -> Disk:
 
 
 def _drive_of_host(drive: Drive, kind: Kind) -> Disk:
-    source = None
-    if drive.detects:
-        source = BlockSource(startup_policy="optional")
-    elif drive.has_medium:
-        source = BlockSource(dev=drive.file)
     return BlockDisk(
+        line=drive.line,
         type_="block",
         device="cdrom" if kind == "drive" else "lun",
-        source=source,
+        source=_medium(drive),
         target=DiskTarget(dev=drive.slot.dev, bus=drive.slot.bus.name),
         readonly=kind != "passthrough" or drive.file.startswith(CDROMS_OF_ESX),
         address=drive.slot.address,
     )
+
+
+def _medium(drive: Drive) -> BlockSource | None:
+    """The drive of the host's."""
+    if drive.detects:
+        return BlockSource(startup_policy="optional")
+    return BlockSource(dev=drive.file, line=drive.line) if drive.has_medium else None
 
 
 # ---------------------------------------------------------------------------- floppy drives
@@ -236,16 +255,20 @@ def _floppies(settings: Settings, files: FileNames) -> Iterator[Disk]:
         elif settings.flag(f"{device}.clientDevice"):
             settings.skip(device, "it is a drive of the client's, which is no part of a domain")
         else:
-            yield _floppy(settings, files, Drive(places[number], settings.text(f"{device}.fileName") or ""))
+            yield _floppy(settings, files, _drive(settings, places[number]))
 
 
 def _floppy(settings: Settings, files: FileNames, drive: Drive) -> Disk:
     target = DiskTarget(dev=drive.slot.dev, bus="fdc")
     _connected(settings, drive.device)
-    settings.flag(f"{drive.device}.autodetect")
+    _warn_of_detecting(settings, drive, detects=drive.detects)
     if settings.word(f"{drive.device}.fileType") == "file":
         name = files.from_vmx(drive.file) if drive.has_medium else None
-        source = None if name is None else FileSource(file=name)
-        return FileDisk(type_="file", device="floppy", source=source, target=target, address=drive.slot.address)
-    medium = BlockSource(startup_policy="optional") if drive.detects else BlockSource(dev=drive.file or None)
-    return BlockDisk(type_="block", device="floppy", source=medium, target=target, address=drive.slot.address)
+        source = None if name is None else FileSource(file=name, line=drive.line)
+        return FileDisk(
+            line=drive.line, type_="file", device="floppy", source=source, target=target, address=drive.slot.address
+        )
+    medium = _medium(drive) or BlockSource()
+    return BlockDisk(
+        line=drive.line, type_="block", device="floppy", source=medium, target=target, address=drive.slot.address
+    )

@@ -18,7 +18,7 @@ from engine.conf.kinds.domain.chardev import (
     SerialTarget,
     TypedConsole,
 )
-from engine.vmx.files import FileNames
+from engine.vmx.files import FileNames, is_whole
 from engine.vmx.settings import Settings
 from engine.vmx.words import PROTOCOLS
 
@@ -80,6 +80,8 @@ def _file(settings: Settings, files: FileNames, device: str, name: str) -> str:
     path = files.from_vmx(name)
     if path is None:
         settings.refuse(f"{device}.fileName", "is in a datastore that is not there")
+    if not is_whole(path):
+        settings.warn(f"{device}.fileName", "in which folder it is is not known")
     return path
 
 

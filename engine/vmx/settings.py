@@ -103,6 +103,16 @@ class Settings:
         value, line = (entry.value, entry.line) if entry else ("", None)
         raise ConfigError(f"'{key}' {reason}: '{value[:60]}'", source=self.source, line=line)
 
+    def line(self, key: str) -> int:
+        """Where the key is; 0: it is not there."""
+        entry = self._document.get(key)
+        return entry.line if entry is not None else 0
+
+    def warn_of_line(self, line: int, reason: str) -> None:
+        """What became of the value in that line is no part of a domain."""
+        key = next((entry.key for entry in self._document.entries if entry.line == line), "")
+        self._warnings.append(_warning(line, key, reason))
+
     def warn(self, key: str, reason: str) -> None:
         """The key's value is not carried over, or not as it is."""
         entry = self._take(key)
@@ -112,6 +122,7 @@ class Settings:
         """Nothing of the device is carried over; told once, and not at all if nothing but defaults is said of it."""
         entries = [entry for entry in self._groups.get(device.lower(), ()) if not is_default(entry.key, entry.value)]
         self._used.update(entry.key.lower() for entry in entries)
+        entries = [entry for entry in entries if not _is_absence(entry)]
         if entries:
             self._warnings.append(_warning(entries[0].line, device, reason))
 
@@ -130,6 +141,11 @@ class Settings:
                 _warning(notes[0].line, notes[0].key, f"left out, since they say nothing of the guest: {keys}")
             )
         return tuple(sorted([*self._warnings, *found], key=lambda problem: problem.line))
+
+
+def _is_absence(entry: Entry) -> bool:
+    """Whether all it says is that there is no such device."""
+    return entry.key.lower().endswith(".present") and _WORDS.get(entry.value.strip().lower()) is False
 
 
 def _warning(line: int, key: str, reason: str) -> Problem:

@@ -1,156 +1,121 @@
-"""What of a domain a .vmx does not hold: all that is not in the tables of what it does."""
+"""What of a domain its .vmx does not hold: found by reading that back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.kinds.cpu import CpuTopology, GuestCpu
-from engine.conf.kinds.domain.chardev import CharProtocol, CharSource, PortDevice, SerialModel, SerialTarget
-from engine.conf.kinds.domain.clock import UtcClock
+from engine.conf.kinds.domain.chardev import Parallel, Serial
 from engine.conf.kinds.domain.controller import IdeController, PlainController, ScsiController
-from engine.conf.kinds.domain.device import DriveAddress
-from engine.conf.kinds.domain.devices import Devices
-from engine.conf.kinds.domain.disk import BaseDisk, BlockDisk, DiskDriver, DiskTarget, FileDisk, Transient
+from engine.conf.kinds.domain.disk import BaseDisk
 from engine.conf.kinds.domain.document import DomainDocument
-from engine.conf.kinds.domain.features import Apic, Features
-from engine.conf.kinds.domain.filesystem import FilesystemTarget, MountFilesystem, MountSource
-from engine.conf.kinds.domain.graphics import AddressListen, VncGraphics
-from engine.conf.kinds.domain.interface import (
-    BridgeInterface,
-    BridgeSource,
-    NullInterface,
-    UserInterface,
-    VdsInterface,
-    VdsSource,
-)
-from engine.conf.kinds.domain.memory import MemTune
-from engine.conf.kinds.domain.network_card import CardModel, InterfaceTarget, Mac, NetworkCard
-from engine.conf.kinds.domain.os import BootDevice, HvmOs, HvmType, Smbios
-from engine.conf.kinds.domain.storage import BlockSource, FileSource
-from engine.conf.kinds.domain.tuning import CpuTune, Vcpu
-from engine.conf.kinds.domain.video import EmulatedVideoModel, Video
-from engine.conf.nodes.node import Attr, Body, Flag, Node
+from engine.conf.kinds.domain.input import EmulatedInput
+from engine.conf.nodes.node import Attr, Body, Flag, Node, Open
 from engine.conf.nodes.plan import Field, plan_of
+from engine.conf.nodes.values import Pattern
 from engine.errors import Problem
+from engine.vmx.buses import slot_of
 from engine.vmx.output import Output
 
 __all__ = ["uncarried"]
 
-#: The fields of each node that a .vmx holds; of a node's children, what these say in turn.
-_CARRIED: dict[type[Node], str] = {
-    DomainDocument: "type_ name uuid genid description memory current_memory memtune vcpu cputune os cpu "
-    "features devices",
-    ScaledInteger: "value unit",
-    MemTune: "min_guarantee",
-    Vcpu: "cpuset count",
-    CpuTune: "shares",
-    GuestCpu: "topology",
-    CpuTopology: "sockets dies cores threads",
-    HvmOs: "firmware type_ smbios",
-    Smbios: "mode",
-    HvmType: "arch value",
-    Devices: "disks controllers filesystems interfaces serials parallels consoles graphics videos inputs memballoon",
-    BaseDisk: "driver target transient address",
-    FileDisk: "type_ device source",
-    BlockDisk: "type_ device source",
-    DiskDriver: "name cache",
-    DiskTarget: "dev bus",
-    DriveAddress: "type_ controller bus target unit",
-    FileSource: "file",
-    BlockSource: "dev startup_policy",
-    Transient: "",
-    ScsiController: "type_ index model",
-    PlainController: "type_ index",
-    IdeController: "type_ index",
-    MountFilesystem: "type_ source target readonly",
-    MountSource: "dir",
-    FilesystemTarget: "dir",
-    NetworkCard: "mac model",
-    BridgeInterface: "type_ source target",
-    UserInterface: "type_",
-    NullInterface: "type_",
-    VdsInterface: "type_ source",
-    BridgeSource: "bridge",
-    VdsSource: "switchid portid portgroupid connectionid",
-    InterfaceTarget: "dev",
-    Mac: "address type_ check_",
-    CardModel: "type_",
-    PortDevice: "type_ sources protocol target",
-    CharSource: "mode path host service",
-    CharProtocol: "type_",
-    SerialTarget: "port",
-    VncGraphics: "type_ port autoport listen keymap passwd listens",
-    AddressListen: "type_ address",
-    Video: "model",
-    EmulatedVideoModel: "type_ vram",
-}
-#: What is so of every machine of VMware's.
-_IMPLIED: dict[tuple[type[Node], str], tuple[Any, ...]] = {
-    (DomainDocument, "on_poweroff"): ("destroy",),
-    (DomainDocument, "on_reboot"): ("restart",),
-    (DomainDocument, "on_crash"): ("destroy",),
-    (DomainDocument, "clock"): (UtcClock(offset="utc"),),
-    (Vcpu, "placement"): ("static",),
-    (HvmOs, "boots"): (BootDevice(dev="hd"),),
-    (Features, "acpi"): (True,),
-    (Features, "apic"): (Apic(),),
-    (Features, "pae"): (True,),
-    (GuestCpu, "mode"): ("custom",),
-    (GuestCpu, "match"): ("exact",),
-    (MountFilesystem, "accessmode"): ("passthrough",),
-    (SerialTarget, "type_"): ("isa-serial", "serial"),
-    (SerialTarget, "model"): (SerialModel(name="isa-serial"),),
-    (EmulatedVideoModel, "heads"): (1,),
-    (EmulatedVideoModel, "primary"): (True,),
-}
+_NO_PLACE = "a .vmx has no place for it"
 
 
-def uncarried(definition: DomainDocument, output: Output) -> Iterator[Problem]:
-    """A warning for each element and attribute that has no place in a .vmx."""
-    yield from _of_node(definition, f"/{definition.kind}", output)
+def uncarried(definition: DomainDocument, machine: DomainDocument, output: Output) -> Iterator[Problem]:
+    """A warning for each element and attribute that the machine does not have, or has otherwise.
+
+    What it has beyond the definition is none; nor is what ``output`` skips without a reason.
+    """
+    yield from _of_nodes(definition, machine, f"/{definition.kind}", output)
 
 
-def _of_node(node: Node, at: str, output: Output) -> Iterator[Problem]:
-    carried = _fields(type(node))
-    for field in plan_of(type(node)).fields:
-        value = getattr(node, field.name)
-        if value is None or value == () or (value is False and field.place is Flag):
+def _of_nodes(old: Node, new: Node, at: str, output: Output) -> Iterator[Problem]:
+    theirs = plan_of(type(new)).by_name
+    apart: tuple[str, ...] = ()
+    if isinstance(old, ScaledInteger) and isinstance(new, ScaledInteger):
+        apart = old.size_fields
+        if old.bytes() != new.bytes():
+            yield _problem(old, at, f"the machine has {new.value} {new.unit or 'KiB'}")
+    for field in plan_of(type(old)).fields:
+        value = getattr(old, field.name)
+        if field.name in apart or value is None or value == () or (value is False and field.place is Flag):
             continue
-        for number, each in enumerate(value if field.many else (value,), 1):
-            yield from _of_value(node, each, field, _place(at, field, number), field.name in carried, output)
-    if node.other is not None:
-        yield _problem(node, at, "what is not declared has no place in a .vmx")
+        reason = output.skipped(old, field.name)
+        if reason is None:
+            held = getattr(new, field.name) if field.name in theirs else None
+            yield from _of_field(old, field, value, held, at, output)
+        elif reason:
+            yield _problem(old, _place(at, field), reason)
+    if old.other is not None:
+        yield _problem(old, at, "what is not declared has no place in a .vmx")
 
 
-def _of_value(node: Node, value: Any, field: Field, at: str, carried: bool, output: Output) -> Iterator[Problem]:
-    if any(value == word for cls in type(node).__mro__ for word in _IMPLIED.get((cls, field.name), ())):
-        return
-    if not isinstance(value, Node):
-        if not carried:
-            yield _problem(node, at, "a .vmx has no place for it")
-        return
-    reason = output.skipped(value)
-    if reason is None and not carried:
-        reason = "a .vmx has no place for it"
-    if reason:
-        yield _problem(value, at, reason)
-    elif reason is None:
-        yield from _of_node(value, at, output)
+def _of_field(node: Node, field: Field, old: Any, new: Any, at: str, output: Output) -> Iterator[Problem]:
+    if isinstance(old, Node):
+        yield from _of_pair(old, new, _place(at, field), output)
+    elif (field.many and field.nodes) or field.tags:
+        yield from _of_lists(field, old, new or (), at, output)
+    elif old != new and _canonical(field, old) != _canonical(field, new):
+        secret = new is None or field.many or field.value is None or field.value.secret
+        reason = _NO_PLACE if secret else f"the machine has '{_shown(field, new)}' instead"
+        yield _problem(node, _place(at, field), reason)
 
 
-def _fields(cls: type[Node]) -> set[str]:
-    return {name for base in cls.__mro__ for name in _CARRIED.get(base, "").split()}
+def _of_pair(old: Node, new: Node | None, at: str, output: Output) -> Iterator[Problem]:
+    reason = output.skipped(old)
+    if reason is None and new is not None:
+        yield from _of_nodes(old, new, at, output)
+    elif reason is None or reason:
+        yield _problem(old, at, reason or _NO_PLACE)
 
 
-def _place(at: str, field: Field, number: int) -> str:
+def _of_lists(field: Field, old: Sequence[Node], new: Sequence[Node], at: str, output: Output) -> Iterator[Problem]:
+    """Those that are written are compared with those that are read at their place."""
+    read = defaultdict(list)
+    for number, each in enumerate(new):
+        read[_key(each, number)].append(each)
+    tags: Counter[str] = Counter()
+    written = 0
+    for each in old:
+        tag = next((tag for tag, nodes in field.tags if isinstance(each, nodes)), field.tag)
+        tags[tag] += 1
+        skipped = output.skipped(each) is not None
+        there = [] if skipped else read[_key(each, written)]
+        written += not skipped
+        yield from _of_pair(each, there.pop(0) if there else None, f"{at}/{tag}[{tags[tag]}]", output)
+
+
+def _key(node: Node, number: int) -> Hashable:
+    """Where it is in the machine, or which of its like that are written it is."""
+    match node:
+        case BaseDisk():
+            return slot_of(node)
+        case ScsiController() | PlainController() | IdeController():
+            return node.type_, node.index
+        case Serial() | Parallel():
+            return node.target.port if node.target is not None else None
+        case EmulatedInput():
+            return node.type_
+    return number
+
+
+def _canonical(field: Field, value: Any) -> Any:
+    return field.value.canonical(value) if isinstance(field.value, Pattern) and isinstance(value, str) else value
+
+
+def _shown(field: Field, value: Any) -> str:
+    assert field.value is not None
+    return field.value.write(value)[:80]
+
+
+def _place(at: str, field: Field) -> str:
     tag = (field.tag or field.name).rpartition("}")[2]
     if field.place is Body:
         return at
-    if field.place is Attr:
-        return f"{at}/@{tag}"
-    return f"{at}/{tag}[{number}]" if field.many else f"{at}/{tag}"
+    return f"{at}/{'*' if field.place is Open else f'@{tag}' if field.place is Attr else tag}"
 
 
 def _problem(node: Node, place: str, reason: str) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["AUTO_DETECT", "CDROMS_OF_ESX", "NO_MEDIUM", "PROTOCOLS", "SCSI_MODELS", "SHARES", "uuid_text"]
+__all__ = ["AUTO_DETECT", "CDROMS_OF_ESX", "NO_MEDIUM", "PROTOCOLS", "SCSI_MODELS", "SHARES", "ScsiModel", "uuid_text"]
 
 ScsiModel: TypeAlias = Literal["buslogic", "lsilogic", "lsisas1068", "vmpvscsi"]
 Protocol: TypeAlias = Literal["raw", "telnet", "telnets", "tls"]

@@ -8,14 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.devices import Devices
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.os import HvmOs
+from engine.conf.kinds.domain.tuning import Vcpu
 from engine.conf.native.conversion import NativeText
+from engine.conf.spellings import mask_of_set, threads_of_mask
 from engine.errors import ConfigError, UnsupportedConfig
+from engine.vmx.document import parse_vmx
 from engine.vmx.files import FileNames
+from engine.vmx.implied import numbered, whole_machine
 from engine.vmx.output import Output
+from engine.vmx.reading import read_machine
+from engine.vmx.settings import Settings
 from engine.vmx.uncarried import uncarried
 from engine.vmx.words import SHARES, uuid_text
 from engine.vmx.writing_cards import put_interfaces
@@ -27,7 +35,6 @@ __all__ = ["write_vmx"]
 
 _ARCHES = {None: "other", "i686": "other", "x86_64": "other-64"}
 _IN_NAMES = re.compile(r"[%/\\]")
-_HIGHEST_CPU = 4095
 _PCI_EXPRESS = 7  # the first version of the hardware that has PCI Express ports, and VMCI
 
 
@@ -51,20 +58,28 @@ def write_vmx(
         UnsupportedConfig: it is no domain of VMware's, or there can be no such machine.
     """
     output, files, adapters = Output(definition.source), files or FileNames(), adapters or {}
-    devices = definition.devices or Devices()
+    devices = numbered(definition.devices or Devices())
+    definition = msgspec.structs.replace(definition, devices=devices)
     _put_identity(output, definition, hardware_version)
     _put_memory(output, definition)
     _put_cpus(output, definition)
     put_graphics(output, devices.graphics)
-    has_scsi = put_drives(output, devices, files, adapters)
+    controllers = put_drives(output, devices, files, adapters)
     put_filesystems(output, devices.filesystems)
     put_interfaces(output, devices.interfaces)
     put_videos(output, devices.videos)
     put_ports(output, devices, files)
-    _put_board(output, definition, hardware_version, has_scsi)
-    _skip_implied(output, devices)
-    warnings = sorted([*output.warnings, *uncarried(definition, output)], key=lambda problem: problem.line)
+    _put_board(output, definition, hardware_version, any(each.type_ == "scsi" for each in controllers))
+    machine = whole_machine(_read_back(output.text, definition.source), controllers)
+    warnings = sorted([*output.warnings, *uncarried(definition, machine, output)], key=lambda problem: problem.line)
     return NativeText(text=output.text, warnings=tuple(warnings))
+
+
+def _read_back(text: str, source: str | None) -> DomainDocument:
+    try:
+        return read_machine(Settings(parse_vmx(text)), FileNames())
+    except ConfigError as exc:  # its line is one of the text
+        raise UnsupportedConfig("<domain>", f"VMware has no such machine: {exc.reason}", source=source) from exc
 
 
 # ---------------------------------------------------------------------------- what it is
@@ -132,15 +147,6 @@ def _put_bridges(output: Output) -> None:
         output.put(f"pciBridge{number}.functions", 8)
 
 
-def _skip_implied(output: Output, devices: Devices) -> None:
-    """A PS/2 keyboard and mouse every machine has, and a balloon is part of VMware's tools."""
-    for each in devices.inputs:
-        implied = each.type_ in ("mouse", "keyboard") and getattr(each, "bus", None) in (None, "ps2")
-        output.skip(each, "" if implied else "a .vmx has no place for it")
-    if devices.memballoon is not None:
-        output.skip(devices.memballoon)
-
-
 # ---------------------------------------------------------------------------- memory and CPUs
 
 
@@ -171,7 +177,7 @@ def _put_cpus(output: Output, definition: DomainDocument) -> None:
     output.put("numvcpus", count)
     _put_topology(output, definition, count)
     if definition.vcpu is not None and definition.vcpu.cpuset is not None:
-        output.put("sched.cpu.affinity", ",".join(map(str, _cpus(definition, definition.vcpu.cpuset))))
+        output.put("sched.cpu.affinity", ",".join(map(str, _cpus(output, definition.vcpu, definition.vcpu.cpuset))))
     shares = definition.cputune.shares if definition.cputune is not None else None
     if shares is not None:
         words = {each * count: word for word, each in SHARES.items()}
@@ -192,14 +198,9 @@ def _put_topology(output: Output, definition: DomainDocument, count: int) -> Non
     output.put("cpuid.coresPerSocket", int(topology.cores))
 
 
-def _cpus(definition: DomainDocument, cpuset: str) -> list[int]:
+def _cpus(output: Output, vcpu: Vcpu, cpuset: str) -> list[int]:
     """The CPUs of a set such as ``0-3,^2``."""
-    found: set[int] = set()
-    for part in cpuset.split(","):
-        first, _, last = part.strip().lstrip("^").partition("-")
-        if max(len(first), len(last)) > 4 or max(int(first), int(last or first)) > _HIGHEST_CPU:
-            reason = f"no host has CPUs beyond {_HIGHEST_CPU}"
-            raise UnsupportedConfig("<vcpu cpuset>", reason, source=definition.source)
-        numbers = range(int(first), int(last or first) + 1)
-        found = found.difference(numbers) if part.strip().startswith("^") else found.union(numbers)
-    return sorted(found)
+    try:
+        return threads_of_mask(mask_of_set(cpuset))
+    except ConfigError as exc:
+        output.refuse(vcpu, "<vcpu cpuset>", exc.reason)

@@ -17,6 +17,7 @@ from engine.conf.kinds.domain.interface import (
     VdsInterface,
     VdsSource,
 )
+from engine.conf.kinds.domain.network_card import InterfaceTarget
 from engine.vmx.output import Output
 from engine.vmx.words import uuid_text
 
@@ -52,12 +53,13 @@ def _put_interface(output: Output, interface: Interface, device: str) -> None:
 
 
 def _put_model(output: Output, interface: Interface, device: str) -> None:
-    model = interface.model.type_.lower() if interface.model is not None else ""
-    if not model:
+    if interface.model is None:
         return
+    model = interface.model.type_.lower()
     if model not in _MODELS:
-        output.warn(interface, f"{device}.virtualDev", f"VMware has no network card '{model}', so its default is taken")
+        output.skip(interface.model, f"VMware has no network card '{model}', so its default is taken")
         return
+    output.skip(interface.model, field="type_")  # in whatever case it was
     output.put(f"{device}.virtualDev", "vmxnet" if model == "vmxnet2" else model)
     if model == "vmxnet2":
         output.put(f"{device}.features", 15)
@@ -72,6 +74,8 @@ def _put_bridge(output: Output, interface: BridgeInterface, device: str) -> None
         output.put(f"{device}.vnet", vnet)
     else:
         output.put(f"{device}.connectionType", "bridged")
+        if interface.target == InterfaceTarget(dev=vnet):
+            output.skip(interface.target)
 
 
 def _put_switch(output: Output, source: VdsSource, device: str) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from engine.conf.kinds.domain.controller import Controller, IdeController, PlainController, ScsiController
-from engine.conf.kinds.domain.device import DriveAddress
+from engine.conf.kinds.domain.controller import Controller, PlainController, ScsiController
 from engine.conf.kinds.domain.devices import Devices
-from engine.conf.kinds.domain.disk import BlockDisk, Disk, FileDisk
-from engine.vmx.buses import BUSES, Slot, slot_at, slot_named
+from engine.conf.kinds.domain.disk import BlockDisk, Disk, DiskDriver, FileDisk
+from engine.vmx.buses import BUSES, Slot, slot_of
 from engine.vmx.files import FileNames
 from engine.vmx.output import Output
-from engine.vmx.words import AUTO_DETECT, CDROMS_OF_ESX, NO_MEDIUM, SCSI_MODELS
+from engine.vmx.words import AUTO_DETECT, CDROMS_OF_ESX, NO_MEDIUM, SCSI_MODELS, ScsiModel
 
 __all__ = ["put_drives"]
 
@@ -20,11 +19,12 @@ __all__ = ["put_drives"]
 Placed: TypeAlias = "list[tuple[Disk, Slot]]"
 
 _VMX_MODELS: dict[str, str] = {name: word for word, name in SCSI_MODELS.items()}
-_BUS_OF_NAME = {"sd": "scsi", "hd": "ide", "fd": "fdc"}
 
 
-def put_drives(output: Output, devices: Devices, files: FileNames, adapters: Mapping[str, str]) -> bool:
-    """Controllers first, then disks; whether there is a SCSI controller.
+def put_drives(
+    output: Output, devices: Devices, files: FileNames, adapters: Mapping[str, str]
+) -> tuple[Controller, ...]:
+    """Controllers first, then disks; the controllers of SCSI and SATA that there are.
 
     Raises:
         UnsupportedConfig: the disks of a SCSI controller want it to be of several models.
@@ -35,12 +35,16 @@ def put_drives(output: Output, devices: Devices, files: FileNames, adapters: Map
         output.put(f"scsi{index}.present", True)
         if model:
             output.put(f"scsi{index}.virtualDev", _VMX_MODELS[model])
-    for index in sorted({slot.controller for _, slot in placed if slot.bus.name == "sata"}):
+    sata = _sata_controllers(devices.controllers, placed)
+    for index in sata:
         output.put(f"sata{index}.present", True)
     for disk, slot in placed:
         _put_disk(output, disk, slot, files)
     _put_absent_floppies(output, {slot.device for _, slot in placed})
-    return bool(scsi)
+    return (
+        *(ScsiController(type_="scsi", index=index, model=_known(model)) for index, model in scsi.items()),
+        *(PlainController(type_="sata", index=index) for index in sata),
+    )
 
 
 def _put_absent_floppies(output: Output, used: set[str]) -> None:
@@ -54,7 +58,7 @@ def _placed(output: Output, disks: Sequence[Disk]) -> Placed:
     found: Placed = []
     taken: set[str] = set()
     for disk in disks:
-        slot = _slot(disk)
+        slot = slot_of(disk)
         reason = _obstacle(disk, slot)
         if slot is not None and slot.device in taken:
             reason = f"another disk is at VMware's {slot.device} already, so it is left out"
@@ -64,16 +68,6 @@ def _placed(output: Output, disks: Sequence[Disk]) -> Placed:
         taken.add(slot.device)
         found.append((disk, slot))
     return found
-
-
-def _slot(disk: Disk) -> Slot | None:
-    name = disk.target.bus or _BUS_OF_NAME.get(disk.target.dev[:2], "")
-    bus = BUSES.get(name)
-    if bus is None:
-        return None
-    if isinstance(disk.address, DriveAddress):
-        return slot_at(bus, disk.address)
-    return slot_named(bus, disk.target.dev)
 
 
 def _obstacle(disk: Disk, slot: Slot | None) -> str:
@@ -94,27 +88,35 @@ def _obstacle(disk: Disk, slot: Slot | None) -> str:
 # ---------------------------------------------------------------------------- controllers
 
 
+def _known(model: str) -> ScsiModel | None:
+    return SCSI_MODELS.get(_VMX_MODELS.get(model, ""))
+
+
+def _sata_controllers(controllers: Sequence[Controller], placed: Placed) -> list[int]:
+    said = {int(each.index or 0) for each in controllers if each.type_ == "sata"}
+    used = {slot.controller for _, slot in placed if slot.bus.name == "sata"}
+    return sorted(index for index in said | used if index < BUSES["sata"].controllers)
+
+
 def _scsi_models(
     output: Output, controllers: Sequence[Controller], placed: Placed, adapters: Mapping[str, str]
 ) -> dict[int, str]:
     """The model of each SCSI controller; empty: as VMware likes."""
     models: dict[int, str] = {slot.controller: "" for _, slot in placed if slot.bus.name == "scsi"}
-    for number, controller in enumerate(controllers):
+    for controller in controllers:
         if isinstance(controller, ScsiController):
-            _add_controller(output, controller, number, models)
-        elif not isinstance(controller, IdeController | PlainController):
-            output.skip(controller, "a .vmx has no place for such a controller, so it is left out")
+            _add_controller(output, controller, models)
     for disk, slot in placed:
         if slot.bus.name == "scsi" and disk.driver is not None and disk.driver.name is not None:
-            _add_model(output, disk, disk.driver.name.lower(), models, slot.controller)
+            _add_model(output, disk.driver, disk.driver.name.lower(), models, slot.controller)
     for index, model in models.items():
         if model == "auto":
             models[index] = _detected(output, index, placed, adapters)
     return models
 
 
-def _add_controller(output: Output, controller: ScsiController, number: int, models: dict[int, str]) -> None:
-    index = number if controller.index is None else int(controller.index)
+def _add_controller(output: Output, controller: ScsiController, models: dict[int, str]) -> None:
+    index = int(controller.index or 0)
     model = controller.model or ""
     if index >= BUSES["scsi"].controllers:
         output.skip(controller, "VMware's machines have no more than 4 SCSI controllers, so it is left out")
@@ -122,15 +124,18 @@ def _add_controller(output: Output, controller: ScsiController, number: int, mod
         output.refuse(controller, f"<controller type='scsi' model='{model}'>", "VMware has no such SCSI controller")
     else:
         models[index] = model or models.get(index, "")
+        if model == "auto":
+            output.skip(controller, field="model")
 
 
-def _add_model(output: Output, disk: Disk, name: str, models: dict[int, str], index: int) -> None:
+def _add_model(output: Output, driver: DiskDriver, name: str, models: dict[int, str], index: int) -> None:
     """The model that a disk's driver names, which is how it was said before there were controllers."""
     if name not in ("auto", *_VMX_MODELS):
-        output.warn(disk, f"scsi{index}.virtualDev", f"VMware has no SCSI controller '{name}'")
+        output.skip(driver, f"VMware has no SCSI controller '{name}'", field="name")
         return
+    output.skip(driver, field="name")  # the controller has it
     if models[index] not in ("", "auto", name) and name != "auto":
-        output.refuse(disk, f"<driver name='{name}'>", f"SCSI controller {index} is a {models[index]} already")
+        output.refuse(driver, f"<driver name='{name}'>", f"SCSI controller {index} is a {models[index]} already")
     models[index] = models[index] if name == "auto" and models[index] else name
 
 
@@ -194,7 +199,5 @@ def _put_policy(output: Output, disk: Disk, device: str) -> None:
     cache = disk.driver.cache if disk.driver is not None else None
     if cache == "writethrough":
         output.put(f"{device}.writeThrough", True)
-    elif cache not in (None, "default"):
-        output.warn(disk, f"{device}.writeThrough", f"VMware has no cache='{cache}', so its default is taken")
     if disk.transient is not None:
         output.put(f"{device}.mode", "independent-nonpersistent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from engine.conf.kinds.domain.chardev import CharSource, PortDevice, Serial, TypedConsole
@@ -14,18 +15,18 @@ __all__ = ["put_ports"]
 
 _SCHEMES = {protocol: scheme for scheme, protocol in reversed(PROTOCOLS.items())}
 _KINDS = {"dev": "device", "file": "file", "pipe": "pipe", "tcp": "network"}
+_HOST = re.compile(r"[\w.-]*|[0-9A-Fa-f:.]+")
+_SERVICE = re.compile("[0-9]{1,5}")
 
 
 def put_ports(output: Output, devices: Devices, files: FileNames) -> None:
     """The serial ports, or a console in their place, and the parallel ports."""
     serials: list[PortDevice] = list(devices.serials)
-    for each in devices.consoles:
+    for number, each in enumerate(devices.consoles):
         is_serial = isinstance(each, TypedConsole) and (each.target is None or each.target.type_ in (None, "serial"))
         if isinstance(each, TypedConsole) and is_serial and not serials:
             serials.append(each)
-        elif is_serial and _same(each, serials[0]):
-            output.skip(each)
-        else:
+        elif number or not is_serial or not _same(each, serials[0]):
             output.skip(each, "a .vmx has no consoles but serial ports, so it is left out")
     _put_all(output, serials, files, "serial")
     _put_all(output, devices.parallels, files, "parallel")
@@ -73,7 +74,7 @@ def _put_port(output: Output, port: PortDevice, source: CharSource, files: FileN
         output.put(f"{device}.pipe.endPoint", "client")
         output.put(f"{device}.tryNoRxLoss", False)
     elif port.type_ == "tcp":
-        path = _uri(port, source)
+        path = _uri(output, port, source)
     output.put(f"{device}.fileName", path)
     if port.type_ == "tcp":
         output.put(f"{device}.network.endPoint", "server" if source.mode == "bind" else "client")
@@ -81,7 +82,10 @@ def _put_port(output: Output, port: PortDevice, source: CharSource, files: FileN
         output.put(f"{device}.yieldOnMsrRead", True)
 
 
-def _uri(port: PortDevice, source: CharSource) -> str:
+def _uri(output: Output, port: PortDevice, source: CharSource) -> str:
     protocol = (port.protocol.type_ if port.protocol is not None else None) or "raw"
-    host = source.host or ""
-    return f"{_SCHEMES[protocol]}://{f'[{host}]' if ':' in host else host}:{source.service}"
+    host, service = source.host or "", source.service or ""
+    if not _HOST.fullmatch(host) or not _SERVICE.fullmatch(service):
+        what = f"<source host='{host[:60]}' service='{service[:60]}'>"
+        output.refuse(source, what, "VMware connects ports to a host's name or IP address, and a number")
+    return f"{_SCHEMES[protocol]}://{f'[{host}]' if ':' in host else host}:{service}"

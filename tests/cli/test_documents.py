@@ -235,6 +235,20 @@ def test_what_a_conversion_can_not_carry_over_is_told(virengine, tmp_path):
     )
 
 
+def test_files_of_a_vmx_are_in_its_own_folder(virengine, tmp_path):
+    text = VMX + 'scsi0.present = "TRUE"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "a.vmdk"\n'
+    (tmp_path / "web.vmx").write_text(text)
+    read = virengine("domxml-from-native", "vmware-vmx", str(tmp_path / "web.vmx"))
+    assert etree.fromstring(read.stdout).find("devices/disk/source").get("file") == f"{tmp_path}/a.vmdk"
+    assert virengine("validate", "-", input=read.stdout.encode()).stdout == ""
+    written = virengine("domxml-to-native", "vmware-vmx", "-", input=read.stdout.encode())
+    assert f'scsi0:0.fileName = "{tmp_path}/a.vmdk"' in written.stdout
+
+    unknown = virengine("domxml-from-native", "vmware-vmx", "-", input=text.encode())
+    line = text.count("\n")
+    assert f"-:{line}: scsi0:0.fileName: a domain with this can't be defined: 'a.vmdk' is not an" in unknown.stderr
+
+
 def test_the_command_line_of_qemu_is_shown(virengine):
     lines = virengine("domxml-to-native", "qemu-argv", "-", input=DOMAIN.encode()).stdout.splitlines()
     assert lines[0].startswith("qemu-system-x86_64")

@@ -63,10 +63,13 @@ def test_a_byte_order_mark_is_none_of_the_first_key() -> None:
         (b'a = "1', 1, "the value of 'a' lacks its closing quote"),
         (b'a = "1" b', 1, "there is something after the value of 'a'"),
         (b"a = 1 b", 1, "there is something after the value of 'a'"),
-        (b'\n\na = "|01"', 3, "the value of 'a' has a control character"),
+        (b'\n\na = "|01"', 3, "the value of 'a' holds U+0001, which no document can"),
+        (b'a = "|ef|bf|bf"', 1, "the value of 'a' holds U+FFFF, which no document can"),
+        ('a = "\ufffe"'.encode(), 1, "the value of 'a' holds U+FFFE, which no document can"),
+        ('a = "\ud800"', 1, "the value of 'a' holds U+D800, which no document can"),
     ],
 )
-def test_what_is_no_vmx_is_refused_with_its_line(data: bytes, line: int, reason: str) -> None:
+def test_what_is_no_vmx_is_refused_with_its_line(data: bytes | str, line: int, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_vmx(data, source="box.vmx")
     assert (caught.value.reason, caught.value.line, caught.value.source) == (reason, line, "box.vmx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.errors import ConfigError
 from engine.vmx import FileNames
 
 FILES = FileNames(datastore="disks", directory="box", datastores={"4a-77": "tapes", "gone": None})
@@ -29,6 +30,24 @@ def test_names_of_a_vmx_become_those_of_a_domain(name: str, called: str | None) 
 def test_beside_a_vmx_that_is_in_no_datastore() -> None:
     assert FileNames(directory="/home/me/box").from_vmx("a.vmdk") == "/home/me/box/a.vmdk"
     assert FileNames().from_vmx("a.vmdk") == "a.vmdk"
+
+
+@pytest.mark.parametrize(
+    ("folder", "called"),
+    [
+        ("/vmfs/volumes/disks/box/old", "[disks] box/old/a.vmdk"),
+        ("/vmfs/volumes/disks", "[disks] a.vmdk"),
+        ("/home/me", "/home/me/a.vmdk"),
+        ("/", "/a.vmdk"),
+    ],
+)
+def test_beside_a_vmx_in_a_folder(folder: str, called: str) -> None:
+    assert FileNames.in_folder(folder).from_vmx("a.vmdk") == called
+
+
+def test_a_folder_whose_name_is_no_text_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"its folder holds U\+DCFF, which no document can"):
+        FileNames.in_folder("/home/\udcff")
 
 
 @pytest.mark.parametrize(

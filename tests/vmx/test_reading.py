@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,27 @@ def test_names_have_escapes_of_their_own(written: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("a%ef%bf%bf", "holds U+FFFF, which no document can"),
+        ("a%ef%bf%be", "holds U+FFFE, which no document can"),
+        ("a%00", "has a control character"),
+    ],
+)
+def test_names_that_no_document_can_hold_are_refused_with_their_line(written: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_vmx(f'config.version = 8\nvirtualHW.version = 4\ndisplayName = "{written}"')
+    assert (caught.value.line, caught.value.reason) == (3, f"'displayName' {reason}: '{written}'")
+
+
+def test_affinities_of_any_length_take_linear_time() -> None:
+    began = time.perf_counter()
+    definition = machine(f'sched.cpu.affinity = "{",".join(map(str, range(16384)))}"').definition
+    assert definition.vcpu is not None and definition.vcpu.cpuset == "0-16383"
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
     ("lines", "sizes"),
     [
         ((), (32, 32, None)),
@@ -94,6 +117,8 @@ def test_without_a_word_for_shares_they_are_a_number() -> None:
         ('cpuid.coresPerSocket = "2"', "'cpuid.coresPerSocket' does not divide the 1 CPUs: '2'"),
         ('sched.cpu.affinity = "1-2"', "'sched.cpu.affinity' is no list of CPUs: '1-2'"),
         ('sched.cpu.shares = "-5"', "'sched.cpu.shares' is no number of shares: '-5'"),
+        ('sched.cpu.affinity = "0,16384"', "'sched.cpu.affinity' is no list of CPUs: '0,16384'"),
+        ('sched.cpu.affinity = "0,^0"', "'sched.cpu.affinity' is no list of CPUs: '0,^0'"),
         ('uuid.bios = "56 4d"', "'uuid.bios' is no UUID: '56 4d'"),
         ('RemoteDisplay.vnc.enabled = "maybe"', "'RemoteDisplay.vnc.enabled' is neither true nor false: 'maybe'"),
         ('svga.vramSize = "-1"', "'svga.vramSize' is no size in bytes: '-1'"),
@@ -134,6 +159,15 @@ def test_the_screen() -> None:
     assert "hush" not in "".join(told(result))
 
 
+def test_without_a_graphics_card_there_is_none() -> None:
+    result = machine('svga.present = "FALSE"')
+    assert not holds(result, "<video/>")
+    assert told(result) == []
+    assert told(machine('svga.present = "FALSE"', 'svga.vramSize = "4096"')) == [
+        "5 svga: it is not present, so what is said of it is left out"
+    ]
+
+
 def test_a_port_that_is_not_said_is_any() -> None:
     assert holds(machine('RemoteDisplay.vnc.enabled = "TRUE"'), "<graphics port='-1' autoport='yes'/>")
 
@@ -145,13 +179,64 @@ def test_shared_folders_that_are_enabled() -> None:
     assert holds(shared, "<filesystem type='mount'><source dir='/srv'/><target dir='s'/><readonly/></filesystem>")
 
 
-def test_names_that_no_document_may_have_are_told() -> None:
-    text = (
-        "config.version = 8\nvirtualHW.version = 4\ndisplayName = box\nscsi0.present = true\nscsi0:0.present = true\n"
-    )
-    warnings = told(read_vmx(text + "scsi0:0.fileName = box.vmdk"))
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        (
+            ("scsi0.present = true", "scsi0~0.present = true", "scsi0~0.fileName = box.vmdk"),
+            "6 scsi0~0.fileName: 'box.vmdk' is not an absolute path",
+        ),
+        (
+            ("ide0~0.present = true", "ide0~0.fileName = d,e", "ide0~0.deviceType = atapi-cdrom"),
+            "5 ide0~0.fileName: 'd,e' is not an absolute path",
+        ),
+        (
+            (
+                "scsi0.present = true",
+                "scsi0~0.present = true",
+                "scsi0~0.fileName = /a.vmdk",
+                "sata0.present = true",
+                "sata0~0.present = true",
+                "sata0~0.fileName = /b.vmdk",
+            ),
+            "9 sata0~0.fileName: the target 'sda' is another disk's as well",
+        ),
+        (("floppy1.present = true", "floppy1.fileName = 'A~'"), "5 floppy1.fileName: ''A~'' is not an absolute path"),
+        (
+            ("serial0.present = true", "serial0.fileType = file", "serial0.fileName = out"),
+            "6 serial0.fileName: in which folder it is is not known",
+        ),
+        (("ethernet0.present = true", "ethernet0.virtualDev = a,b"), "5 ethernet0.virtualDev: 'a,b' is not"),
+        (
+            ("ethernet0.present = true", "ethernet0.generatedAddress = 01~00~00~00~00~01"),
+            "5 ethernet0.generatedAddress: '01~00~00~00~00~01' is not",
+        ),
+        (
+            ("ethernet0.present = true", "ethernet0.connectionType = custom", "ethernet0.vnet = a,b"),
+            "6 ethernet0.vnet: 'a,b' is not",
+        ),
+        (
+            ("RemoteDisplay.vnc.enabled = true", 'RemoteDisplay.vnc.ip = "a b"'),
+            "5 RemoteDisplay.vnc.ip: 'a b' is not",
+        ),
+        (
+            (
+                "isolation.tools.hgfs.disable = false",
+                "sharedFolder0.present = true",
+                "sharedFolder0.enabled = true",
+                "sharedFolder0.hostPath = C~",
+            ),
+            "7 sharedFolder0.hostPath: 'C~' is not an absolute path",
+        ),
+    ],
+)
+def test_names_that_no_document_may_have_are_told_with_their_key_and_line(lines: tuple[str, ...], warning: str) -> None:
+    head = "config.version = 8\nvirtualHW.version = 4\ndisplayName = box\n"
+    warnings = told(read_vmx(head + "\n".join(lines).replace("~", ":")))
+    place, reason = (part.replace("~", ":") for part in warning.split(": "))
     assert len(warnings) == 1
-    assert warnings[0].startswith("0 /domain/devices/disk/source/@file: 'box.vmdk' is not an absolute path")
+    assert warnings[0].startswith(f"{place}: ")
+    assert reason in warnings[0]
 
 
 # ---------------------------------------------------------------------------- what is told
@@ -164,6 +249,7 @@ def test_nothing_is_dropped_in_silence() -> None:
         'nvram = "box.nvram"',
         'usb.present = "TRUE"',
         'sound.present = "FALSE"',
+        'hpet0.present = "FALSE"',
         'tools.syncTime = "FALSE"',
         'memsize = "8"',
         'MEMSIZE = "16"',
@@ -172,7 +258,8 @@ def test_nothing_is_dropped_in_silence() -> None:
         "4 guestinfo.key: a domain has no place for it",
         "5 uuid.location: left out, since they say nothing of the guest: uuid.location, nvram",
         "7 usb.present: a domain has no place for it",
-        "11 MEMSIZE: it is there already, so this has no effect",
+        "9 hpet0.present: a domain has no place for it",
+        "12 MEMSIZE: it is there already, so this has no effect",
     ]
 
 
@@ -181,7 +268,17 @@ def test_nothing_is_dropped_in_silence() -> None:
     [
         (('firmware = "csm"',), "4 firmware: it is taken for a BIOS"),
         (('sched.mem.min = "8"',), "4 sched.mem.min: it is not the same as sched.mem.minsize, which is taken"),
+        (('sched.mem.max = "64"',), "4 sched.mem.max: it is more than the machine has, which is taken"),
+        (('sched.mem.minsize = "64"',), "4 sched.mem.minsize: it is more than the machine has, which is taken"),
+        (
+            ('isolation.tools.hgfs.disable = "FALSE"',),
+            "4 isolation.tools.hgfs.disable: there is no shared folder, so it is left out",
+        ),
         (('scsi0.present = "TRUE"',), "4 scsi0: nothing is on it, so it is left out"),
+        (
+            ('floppy0.present = "FALSE"', 'floppy0.fileName = "a"'),
+            "5 floppy0: it is not present, so what is said of it is left out",
+        ),
         (('ethernet0.virtualDev = "e1000"',), "4 ethernet0: it is not present, so what is said of it is left out"),
     ],
 )

@@ -88,6 +88,15 @@ def test_places_on_every_bus() -> None:
             (IDE, 'ide0:0.fileName = "/vmfs/volumes/gone/a.iso"'),
             "5 ide0:0.fileName: its datastore is not there, so the drive is left empty",
         ),
+        ((SATA,), "4 sata1: nothing is on it, so it is left out"),
+        (
+            (IDE, 'ide0:0.fileName = "a.vmdk"', 'ide0:0.deviceType = "cdrom-image"'),
+            "6 ide0:0.deviceType: it is taken for a hard disk, since its file is one",
+        ),
+        (
+            (IDE, 'ide0:0.fileName = "/dev/sr0"', 'ide0:0.autodetect = "TRUE"'),
+            "6 ide0:0.autodetect: no drive is looked for, so it is left out",
+        ),
     ],
 )
 def test_what_is_lost_of_disks_is_told(lines: tuple[str, ...], warning: str) -> None:
@@ -144,6 +153,24 @@ def test_impossible_network_cards(line: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         machine(ETHERNET, f"ethernet0.{line}")
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        (
+            ('connectionType = "nat"', 'networkName = "a"'),
+            "6 ethernet0.networkName: a network with address translation",
+        ),
+        (('connectionType = "hostonly"', 'networkName = "a"'), "5 ethernet0.connectionType: it is taken for a bridge"),
+        (('connectionType = "custom"',), "5 ethernet0.connectionType: it is not said on which network the card is"),
+        (('addressType = "static"',), "5 ethernet0.addressType: the card has no address yet"),
+        (('checkMACAddress = "FALSE"',), "5 ethernet0.checkMACAddress: the card has no address yet"),
+    ],
+)
+def test_what_is_lost_of_network_cards_is_told(lines: tuple[str, ...], warning: str) -> None:
+    (found,) = told(machine(ETHERNET, *(f"ethernet0.{line}" for line in lines)))
+    assert found.startswith(warning)
 
 
 # ---------------------------------------------------------------------------- ports

@@ -179,7 +179,8 @@ def test_the_model_that_disks_were_made_for() -> None:
         ("<controller type='scsi' index='0' model='virtio-scsi'/>", "", "VMware has no such SCSI controller"),
         ("", "<cpu><topology sockets='1' cores='1' threads='2'/></cpu>", "sockets and cores only"),
         ("", "<cpu><topology sockets='1' cores='2' threads='1'/></cpu>", "are not the 1 CPUs"),
-        ("", "<vcpu cpuset='0-99999'>1</vcpu>", "no host has CPUs beyond"),
+        ("", "<vcpu cpuset='0-99999'>1</vcpu>", "is no set of numbers below 16384"),
+        ("", f"<vcpu cpuset='{'0-16383,^7,' * 2_000}99999'>1</vcpu>", "is no set of numbers below 16384"),
     ],
 )
 def test_machines_that_can_not_be(inside: str, around: str, reason: str) -> None:
@@ -220,7 +221,7 @@ def test_only_machines_of_vmware(what: str) -> None:
         ),
         (
             "<interface type='user'><model type='virtio'/></interface>",
-            "ethernet0.virtualDev: VMware has no network card 'virtio', so its default is taken",
+            "/domain/devices/interface[1]/model: VMware has no network card 'virtio', so its default is taken",
         ),
         (
             "<interface type='user'><mtu size='9000'/></interface>",
@@ -235,17 +236,127 @@ def test_only_machines_of_vmware(what: str) -> None:
             "/domain/devices/video[1]: VMware's machines have one graphics card, of type='vmvga', so it is left out",
         ),
         ("<sound model='ich9'/>", "/domain/devices/sound[1]: a .vmx has no place for it"),
+        (
+            "<disk type='file' device='cdrom'><source file='/a.iso'/><target dev='hda'/><transient/></disk>",
+            "/domain/devices/disk[1]/transient: a .vmx has no place for it",
+        ),
+        (
+            "<disk type='file' device='cdrom'><driver cache='writeback'/><target dev='hda'/></disk>",
+            "/domain/devices/disk[1]/driver/@cache: the machine has 'default' instead",
+        ),
+        (
+            "<disk type='file'><driver name='qemu'/><source file='/a.vmdk'/><target dev='sda' bus='sata'/></disk>",
+            "/domain/devices/disk[1]/driver/@name: a .vmx has no place for it",
+        ),
+        (
+            "<disk type='file'><driver name='qemu'/><source file='/a.vmdk'/><target dev='sda' bus='scsi'/></disk>",
+            "/domain/devices/disk[1]/driver/@name: VMware has no SCSI controller 'qemu'",
+        ),
+        (
+            "<disk type='file'><source file='/a.vmdk'/><target dev='sda' bus='scsi'/>"
+            "<address type='drive' controller='0' bus='0' target='0' unit='3'/></disk>",
+            "/domain/devices/disk[1]/target/@dev: the machine has 'sdd' instead",
+        ),
+        (
+            "<disk type='file' device='cdrom'><source file='/a.vmdk'/><target dev='hda'/></disk>",
+            "/domain/devices/disk[1]/@device: the machine has 'disk' instead",
+        ),
+        (
+            "<graphics type='vnc' port='5900' passwd='hush'><listen type='address' address='10.0.0.1'/>"
+            "<listen type='address' address='10.0.0.2'/></graphics>",
+            "/domain/devices/graphics[1]/listen[2]: a .vmx has no place for it",
+        ),
+        ("<controller type='ccid'/>", "/domain/devices/controller[1]: a .vmx has no place for it"),
+        ("<controller type='ide' index='1'/>", "/domain/devices/controller[1]: a .vmx has no place for it"),
+        ("<controller type='sata' index='4'/>", "/domain/devices/controller[1]: a .vmx has no place for it"),
+        (
+            "<controller type='usb'/><controller type='scsi' model='auto'/>",
+            "/domain/devices/controller[1]: a .vmx has no place for it",
+        ),
+        (
+            "<video><model type='vmvga' vram='4097'/></video>",
+            "/domain/devices/video[1]/model/@vram: the machine has '4160' instead",
+        ),
+        ("<memballoon model='virtio'/>", "/domain/devices/memballoon/@model: the machine has 'none' instead"),
+        ("<input type='tablet' bus='usb'/>", "/domain/devices/input[1]: a .vmx has no place for it"),
+        (
+            "<interface type='user'><mac address='00:50:56:00:00:01' type='generated'/></interface>",
+            "/domain/devices/interface[1]/mac/@type: the machine has 'static' instead",
+        ),
     ],
 )
 def test_nothing_is_dropped_in_silence(inside: str, warning: str) -> None:
     assert told(vmx_of(inside)) == [f"1 {warning}"]
 
 
+@pytest.mark.parametrize(
+    ("around", "warning"),
+    [
+        ("\n<currentMemory>1023</currentMemory>", "2 /domain/currentMemory: the machine has 1024 KiB"),
+        ("\n<vcpu>\n2</vcpu>", ""),
+        ("\n<vcpu current='1'>2</vcpu>", "2 /domain/vcpu/@current: the machine has '2' instead"),
+        ("<clock offset='utc'>\n<timer name='hpet' present='no'/></clock>", "2 /domain/clock/timer[1]: a .vmx has no"),
+        ("<title>t</title>", "1 /domain/title: a .vmx has no place for it"),
+        ("<cpu mode='custom' match='exact'><topology sockets='1' cores='1' threads='1'/></cpu>", ""),
+        ("<memtune>\n<min_guarantee>0</min_guarantee></memtune>", ""),
+        (
+            "<memtune>\n<min_guarantee>1</min_guarantee></memtune>",
+            "2 /domain/memtune/min_guarantee: the machine has 1024",
+        ),
+    ],
+)
+def test_what_the_machine_has_otherwise_is_told_with_its_line(around: str, warning: str) -> None:
+    found = told(vmx_of("", around=around))
+    assert (found == []) if not warning else (len(found) == 1 and found[0].startswith(warning))
+
+
+def test_memory_that_is_rounded_is_told() -> None:
+    domain = "<domain type='vmware'><name>a</name><memory>1048575</memory><os><type>hvm</type></os></domain>"
+    assert told(write_vmx(cast(DomainDocument, parse(domain)))) == ["1 /domain/memory: the machine has 1048576 KiB"]
+
+
+def test_a_console_that_says_more_than_its_serial_port_is_told() -> None:
+    port = "type='file'><source path='/a'/>"
+    text = vmx_of(f"<serial {port}</serial><console {port}<log file='/l'/></console><console {port}</console>")
+    assert told(text) == [
+        "1 /domain/devices/console[1]/log: a .vmx has no place for it",
+        "1 /domain/devices/console[2]: a .vmx has no consoles but serial ports, so it is left out",
+    ]
+
+
+def test_what_no_vmx_may_say_is_refused() -> None:
+    domain = "<domain type='vmware'><name>a</name><memory unit='PiB'>8</memory><os><type>hvm</type></os></domain>"
+    with pytest.raises(UnsupportedConfig, match="VMware has no such machine: 'memsize' is too much: '8589934592'"):
+        write_vmx(cast(DomainDocument, parse(domain)))
+
+
+def test_controllers_that_nothing_is_on() -> None:
+    text = vmx_of("<controller type='sata' index='3'/><controller type='scsi' index='1' model='vmpvscsi'/>")
+    assert 'sata3.present = "true"' in text.text
+    assert written(text, "scsi1.") == ['present = "true"', 'virtualDev = "pvscsi"']
+    assert told(text) == []
+
+
+def test_controllers_without_a_number_have_the_lowest_that_is_free() -> None:
+    text = vmx_of("<controller type='ide'/><controller type='scsi'/><controller type='scsi' index='0'/>")
+    assert written(text, "scsi") == ['0.present = "true"', '1.present = "true"']
+
+
+@pytest.mark.parametrize(
+    ("host", "service"), [("a/b@c", "7"), ("h", "1 2"), ("h", "telnet"), ("a b", "7"), ("u@h", "7"), ("h?x", "7")]
+)
+def test_addresses_that_would_be_others_are_refused(host: str, service: str) -> None:
+    with pytest.raises(UnsupportedConfig, match="VMware connects ports to a host's name or IP address, and a number"):
+        vmx_of(f"<serial type='tcp'><source mode='connect' host='{host}' service='{service}'/></serial>")
+
+
 def test_what_every_machine_has_goes_without_saying() -> None:
     around = "<features><acpi/><apic/><pae/></features><clock offset='utc'/><on_crash>destroy</on_crash>"
     inside = "<input type='mouse' bus='ps2'/><memballoon model='none'/><controller type='ide' index='0'/>"
     assert told(vmx_of(inside, around=around)) == []
-    assert told(vmx_of("", around="<on_crash>restart</on_crash>")) == ["1 /domain/on_crash: a .vmx has no place for it"]
+    assert told(vmx_of("", around="<on_crash>restart</on_crash>")) == [
+        "1 /domain/on_crash: the machine has 'destroy' instead"
+    ]
 
 
 def test_there_and_back() -> None:

@@ -19,12 +19,16 @@ FORMATS = ("lxc-tools", "vmware-vmx", "xen-xl", "xen-xm")
 _HOST = Host()
 
 
-def from_native(format: str, text: str | bytes, *, source: str | None = None, host: Host = _HOST) -> Conversion:
+def from_native(
+    format: str, text: str | bytes, *, source: str | None = None, folder: str | None = None, host: Host = _HOST
+) -> Conversion:
     """The definition that a configuration amounts to; what has no equivalent is in its warnings, with lines.
 
     Args:
         format: of the text, one of ``FORMATS``.
         source: the file it came from, for messages.
+        folder: the file's, as an absolute path: files that a .vmx names without one are there. Without it their names
+            are left as they are, which no definition may have, so there is a warning of each.
         host: what the text leaves to the host.
 
     Raises:
@@ -40,7 +44,9 @@ def from_native(format: str, text: str | bytes, *, source: str | None = None, ho
 
             return read_lxc(text, source=source, host=host)
         case "vmware-vmx":
-            return _vmx().read_vmx(text, source=source)  # type: ignore[no-any-return]
+            vmx = _vmx()
+            files = None if folder is None else vmx.FileNames.in_folder(folder)
+            return vmx.read_vmx(text, source=source, files=files)  # type: ignore[no-any-return]
     raise _unknown(format, FORMATS)
 
 

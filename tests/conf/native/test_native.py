@@ -32,7 +32,7 @@ def test_formats() -> None:
 def test_vmware_is_a_package_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     package = ModuleType("engine.vmx")
     read = SimpleNamespace(definition=domain(), warnings=())
-    package.read_vmx = lambda text, *, source: read  # type: ignore[attr-defined]
+    package.read_vmx = lambda text, *, source, files: read  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "engine.vmx", package)
     assert from_native("vmware-vmx", "").definition == domain()
 
