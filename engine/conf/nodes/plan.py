@@ -120,7 +120,7 @@ class Shapes:
 
 
 def _text(element: Any, name: str) -> str | None:
-    child = element.find(name)
+    child = next(element.iterchildren(name[2:]), None)
     return None if child is None else (child.text or "") + "".join(each.tail or "" for each in child)  # of comments
 
 

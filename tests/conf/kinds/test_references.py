@@ -178,6 +178,7 @@ def test_a_mac_address_twice_is_only_a_warning() -> None:
          "<master startport='0'/></controller>", ""),
         (DISK.format("vda", "") + DISK.format("vdb", ""), ""),
         ("<input type='tablet' bus='usb'><address type='usb' bus='0' port='1'/></input>", ""),
+        (2 * "<sound model='ac97'><address type='pci' domain='0' bus='0' slot='0' function='0'/></sound>", ""),
     ],
 )  # fmt: skip
 def test_what_is_sound(devices: str, before: str) -> None:

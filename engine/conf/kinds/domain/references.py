@@ -92,14 +92,17 @@ def _devices(devices: Devices, domain: DomainDocument) -> Iterator[Unsound]:
         lambda each: None if each.index is None or _is_companion(each) else (each.type_, each.index),
         "there is another {0[0]} controller with the index {0[1]}",
     )
-    yield from _aliases(devices, everything)
-    yield from twice(everything, _boot_order, "the boot order {} is another device's as well")
-    yield from twice(everything, _place, "another device has the same address")
+    placed = [each for each in everything if isinstance(each, Device)]
+    yield from _aliases(devices, [each for each in placed if each.alias is not None])
+    addressed = [each for each in placed if each.address is not None]
+    yield from twice(addressed, _place, "another device has the same address")
+    yield from _usb_buses(devices, addressed)
+    bootable = [each for each in placed if getattr(each, "boot", None) is not None]
+    yield from twice(bootable, _boot_order, "the boot order {} is another device's as well")
     yield from twice(devices.interfaces, _mac, "the MAC address {} is another interface's as well", "warning")
     if isinstance(domain.os, HvmOs) and domain.os.boots:
-        yield from _both_boots(everything)
+        yield from _both_boots(bootable)
     yield from _iothreads(devices, domain)
-    yield from _usb_buses(devices, everything)
     yield from _audio(devices)
     cells = len(_cells(domain))
     for memory in devices.memories:
@@ -122,20 +125,17 @@ def _all(devices: Devices) -> Iterator[Node]:
             yield value
 
 
-def _aliases(devices: Devices, everything: Sequence[Node]) -> Iterator[Unsound]:
+def _aliases(devices: Devices, named: Sequence[Device]) -> Iterator[Unsound]:
     """The first console may be the first serial port under another name."""
     first = devices.consoles[0] if devices.consoles else None
     target = getattr(first, "target", None)
-    if getattr(target, "type_", None) not in (None, "serial"):
-        first = None
-    yield from twice(
-        [node for node in everything if node is not first], _alias, "the alias '{}' is another device's as well"
-    )
+    if getattr(target, "type_", None) in (None, "serial"):
+        named = [device for device in named if device is not first]
+    yield from twice(named, _alias, "the alias '{}' is another device's as well")
 
 
-def _alias(node: Node) -> str | None:
-    alias = getattr(node, "alias", None)
-    return None if alias is None else str(alias.name)
+def _alias(device: Device) -> str | None:
+    return None if device.alias is None else str(device.alias.name)
 
 
 def _boot_order(node: Node) -> int | None:
@@ -149,13 +149,12 @@ def _mac(node: Any) -> str | None:
     return None if mac is None else str(mac.address).lower()
 
 
-def _place(node: Node) -> tuple[Any, ...] | None:
-    """The address, where only one device can have it."""
-    if not isinstance(node, Device):
-        return None
+def _place(node: Device) -> tuple[Any, ...] | None:
+    """The address, where only one device can have it; one of zeros is one that is still to be found."""
     match node.address:
-        case PciAddress(domain=domain, bus=bus, slot=slot, function=function) if bus is not None and slot is not None:
-            return "pci", domain or 0, int(bus), int(slot), function or 0
+        case PciAddress(domain=domain, bus=bus, slot=slot, function=function):
+            place = domain or 0, bus or 0, slot or 0
+            return ("pci", *place, function or 0) if any(place) else None
         case DriveAddress(controller=controller, bus=bus, target=target, unit=unit):
             on = getattr(getattr(node, "target", None), "bus", None)
             return None if on is None else ("drive", on, controller or 0, bus or 0, target or 0, unit or 0)
@@ -189,10 +188,10 @@ def _audio(devices: Devices) -> Iterator[Unsound]:
             yield device, f"there is no audio backend {int(wanted)}", "error"
 
 
-def _usb_buses(devices: Devices, everything: Iterable[Node]) -> Iterator[Unsound]:
+def _usb_buses(devices: Devices, addressed: Iterable[Device]) -> Iterator[Unsound]:
     """A USB device's bus must be a controller, where there are any: the first is added by itself."""
     buses = {int(each.index) for each in devices.controllers if each.type_ == "usb" and each.index is not None}
-    for node in everything:
-        address = getattr(node, "address", None)
+    for device in addressed:
+        address = device.address
         if buses and isinstance(address, UsbAddress) and int(address.bus) not in buses:
-            yield node, f"there is no USB controller with the index {int(address.bus)}", "error"
+            yield device, f"there is no USB controller with the index {int(address.bus)}", "error"
