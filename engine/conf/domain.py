@@ -74,7 +74,7 @@ def parse_domain(
     if root.tag != "domain":
         raise ConfigError(f"expected <domain>, found <{root.tag}>", source=source, line=line_of(root))
     if validate:
-        from engine.conf.documents import check_document  # which takes some time, the first time
+        from engine.conf.examining import check_document  # which takes some time, the first time
 
         check_document(root, source=source, explain=explain)
     fields = {child.tag: child for child in reversed(root)}

@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from engine.conf.document import parse_document
-from engine.conf.documents import check_document, format
+from engine.conf.documents import format
+from engine.conf.examining import check_document
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.cpu import CpuTopology, GuestCpu
 from engine.conf.kinds.domain.clock import UtcClock

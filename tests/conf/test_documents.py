@@ -117,7 +117,7 @@ def test_documents_that_differ_only_in_their_source_are_the_same() -> None:
 
 
 def test_what_only_libxml2_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.conf.documents.is_valid", lambda kind, root: False)
+    monkeypatch.setattr("engine.conf.examining.is_valid", lambda kind, root: False)
     [problem] = validate("<secret><description>a</description></secret>")
     assert (problem.line, problem.xpath, problem.reason) == (1, "/secret", "the schema does not take it")
 
