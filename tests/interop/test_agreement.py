@@ -81,7 +81,7 @@ def test_nothing_is_lost(subject: Subject) -> None:
 def test_both_validators_agree(subject: Subject) -> None:
     """lxml, which runs the schemas, and xmlschema, which explains them."""
     explains = xmlschema.XMLSchema(str(schema_file(subject.name)))
-    for file, text in [*subject.documents()][::6]:
+    for file, text in subject.documents():
         root = etree.fromstring(text)
         assert explains.is_valid(root) is schema_for(subject.name).validate(root), file.name
 
