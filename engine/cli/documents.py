@@ -130,13 +130,13 @@ def schema(kind: str) -> None:
     """
     from engine.conf.document import suggest
     from engine.conf.kinds.registry import ALIASES, KINDS
-    from engine.conf.schemas import schema_file
+    from engine.conf.schemas import schema_text
 
     known = (*KINDS, "order")
     kind = ALIASES.get(kind, kind)
     if kind not in known:
         raise click.UsageError(f"there is no kind '{kind}'{suggest(kind, known)}; there are {', '.join(sorted(known))}")
-    output.raw(schema_file(kind).read_text(encoding="utf-8").rstrip("\n"))
+    output.raw(schema_text(kind).rstrip("\n"))
 
 
 @click.command()

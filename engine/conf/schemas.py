@@ -11,7 +11,7 @@ from lxml import etree
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["is_valid", "schema_file", "schema_for"]
+__all__ = ["is_valid", "schema_file", "schema_for", "schema_text"]
 
 
 def schema_file(kind: str) -> Path:
@@ -19,6 +19,17 @@ def schema_file(kind: str) -> Path:
     package = Path(__file__).resolve().parent.parent
     installed = package / "schemas" / f"{kind}.xsd"
     return installed if installed.exists() else package.parent / "schemas" / f"{kind}.xsd"
+
+
+def schema_text(kind: str) -> str:
+    """The schema of a kind in one piece, with all that it includes."""
+    parser = etree.XMLParser(remove_blank_text=True)
+    root = etree.parse(schema_file(kind), parser).getroot()
+    for include in root.findall("{http://www.w3.org/2001/XMLSchema}include"):
+        root.remove(include)
+        root.extend(etree.parse(schema_file(str(include.get("schemaLocation")).removesuffix(".xsd")), parser).getroot())
+    etree.indent(root, "  ")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{etree.tostring(root, encoding="unicode")}\n'
 
 
 @cache

@@ -19,9 +19,9 @@ from engine.conf.nodes.values import ANY, Choice, OneOf, ValueType, Words
 __all__ = ["schema_of"]
 
 
-def schema_of(kind: str, nodes: Nodes, *, about: str = "") -> str:
+def schema_of(kind: str, nodes: Nodes) -> str:
     """The schema of documents whose root is ``<kind>``, of these shapes, as text."""
-    return _Schema(kind, nodes, about).text()
+    return _Schema(kind, nodes).text()
 
 
 class _Type(msgspec.Struct, kw_only=True):
@@ -33,9 +33,8 @@ class _Type(msgspec.Struct, kw_only=True):
 
 
 class _Schema:
-    def __init__(self, kind: str, nodes: Nodes, about: str) -> None:
+    def __init__(self, kind: str, nodes: Nodes) -> None:
         self._kind, self._nodes = kind, nodes
-        self._about = about
         self._types: dict[tuple[Nodes, bool], _Type] = {}
         self._names: set[str] = set()
         self._values: dict[str, str] = {}
@@ -49,9 +48,8 @@ class _Schema:
         values = [f'<xs:simpleType name="{name}">{xsd}</xs:simpleType>' for name, xsd in sorted(self._values.items())]
         empty = '<xs:complexType name="empty"/>'
         body = "\n".join((f'<xs:element name="{self._kind}" type="{root}"/>', *inside, empty, *values))
-        about = f"<!-- {self._about} -->\n" if self._about else ""
         text = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">\n{body}\n</xs:schema>'
-        return f'<?xml version="1.0" encoding="UTF-8"?>\n{about}{_indented(text)}'
+        return f'<?xml version="1.0" encoding="UTF-8"?>\n{_indented(text)}'
 
     def _type(self, nodes: Nodes, *, bare: bool = False) -> str:
         """The name of the type that an element of these shapes has."""
