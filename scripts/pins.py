@@ -50,8 +50,8 @@ def sets() -> dict[str, tuple[list[str], str | None]]:
     return {
         "build": (build, None),
         "runtime": (runtime, None),
-        "test": (runtime + extras["test"], "runtime"),
-        "check": (runtime + extras["test"] + extras["check"], "test"),
+        "test": (runtime + extras["server"] + extras["test"], "runtime"),
+        "check": (runtime + extras["server"] + extras["test"] + extras["check"], "test"),
     }
 
 

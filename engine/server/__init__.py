@@ -1,0 +1,1 @@
+"""The engine as a service: an HTTP API over a UNIX socket or TCP."""

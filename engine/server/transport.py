@@ -1,0 +1,272 @@
+"""Bytes between a stream and hypercorn's protocols, on asyncio and on trio.
+
+Of hypercorn the protocols are used (``ProtocolWrapper``: HTTP/1.1, HTTP/2, WebSocket) and not its two servers: that for
+trio shields what it sends, so a client that reads nothing holds it up for ever; neither knows who is at the other end
+of a UNIX socket, nor bounds how many there are. These names of hypercorn's are used nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import ByteStream, TaskGroup
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.typing import ConnectionState
+
+from engine.server.limits import ServerLimits
+
+__all__ = ["HttpConnections"]
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 65536
+
+
+class HttpConnections:
+    """Serves connections with one ASGI application.
+
+    Args:
+        app: the application; ``state`` of a connection is its ``scope["state"]``.
+    """
+
+    def __init__(self, app: Any, limits: ServerLimits) -> None:
+        self._app = ASGIWrapper(app)
+        self._context = _Context()
+        self._limits = limits
+        self._config = Config()
+        self._config.include_server_header = False
+        self._config.h11_max_incomplete_size = limits.header_bytes
+        self._config.h2_max_header_list_size = limits.header_bytes
+        self._config.websocket_max_message_size = limits.body_bytes
+        self._config.logger_class = _Logger  # type: ignore[assignment]
+
+    def finish(self) -> None:
+        """From now on a connection is closed after the request that it is at."""
+        self._context.terminated.set_now()
+
+    async def serve(
+        self, stream: ByteStream, state: dict[str, Any], *, alpn: str | None = None, tls: bool = False
+    ) -> None:
+        """Serve one connection until it ends, and close it. Cancelled, it is cut off."""
+        async with stream, _Tasks() as tasks:
+            connection = _Connection(stream, tasks, self._context, self._limits)
+            protocol = ProtocolWrapper(
+                self._app,
+                self._config,
+                self._context,  # type: ignore[arg-type]
+                tasks,  # type: ignore[arg-type]
+                ConnectionState(state),
+                tls,
+                None,
+                None,
+                connection.send,
+                "http/1.1",
+            )
+            await connection.run(protocol)
+
+
+class _Connection:
+    def __init__(self, stream: ByteStream, tasks: _Tasks, context: _Context, limits: ServerLimits) -> None:
+        self._stream, self._tasks, self._context, self._limits = stream, tasks, context, limits
+        self._lock = anyio.Lock()
+        self._idle = _SingleTask()
+        self._scope = anyio.CancelScope()
+        self._protocol: ProtocolWrapper
+
+    async def run(self, protocol: ProtocolWrapper) -> None:
+        self._protocol = protocol
+        with self._scope:
+            await protocol.initiate()
+            await self._idle.restart(self._tasks, self._expire)
+            try:
+                while True:
+                    await protocol.handle(RawData(await self._stream.receive(_CHUNK)))
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await protocol.handle(Closed())
+        await self._idle.stop()
+        await self._stream.aclose()
+
+    async def send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            self._scope.cancel()
+        elif isinstance(event, Updated):
+            if event.idle:
+                await self._idle.restart(self._tasks, self._expire)
+            else:
+                await self._idle.stop()
+
+    async def _send(self, data: bytes) -> None:
+        """Whoever takes nothing for a while is cut off, wherever it was sent from."""
+        async with self._lock:
+            with anyio.move_on_after(self._limits.send_seconds) as within:
+                try:
+                    await self._stream.send(data)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    self._scope.cancel()
+            if within.cancelled_caught:
+                self._scope.cancel()
+
+    async def _expire(self) -> None:
+        """Whoever asks for nothing, or not to the end, is cut off; at once where the server ends."""
+        with anyio.move_on_after(self._limits.idle_seconds):
+            await self._context.terminated.wait()
+        self._scope.cancel()
+
+
+# ---------------------------------------------------------------------------- what hypercorn asks of an event loop
+
+
+class _Event:
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set_now(self) -> None:
+        self._event.set()
+
+    async def set(self) -> None:
+        self._event.set()
+
+    async def clear(self) -> None:
+        if self._event.is_set():
+            self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+
+class _SingleTask:
+    def __init__(self) -> None:
+        self._scope: CancelScope | None = None
+
+    async def restart(self, tasks: _Tasks, action: Callable[[], Awaitable[None]]) -> None:
+        await self.stop()
+        self._scope = scope = anyio.CancelScope()
+        tasks.spawn(self._run, scope, action)
+
+    async def stop(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+            self._scope = None
+
+    async def _run(self, scope: CancelScope, action: Callable[[], Awaitable[None]]) -> None:
+        with scope:
+            await action()
+
+
+class _Context:
+    event_class = _Event
+    single_task_class = _SingleTask
+
+    def __init__(self) -> None:
+        self.terminate = _Event()
+        self.terminated = _Event()
+
+    async def mark_request(self) -> None:
+        pass
+
+    @staticmethod
+    async def sleep(wait: float) -> None:
+        await anyio.sleep(wait)
+
+    @staticmethod
+    def time() -> float:
+        return anyio.current_time()
+
+
+class _Tasks:
+    """The tasks of one connection; the application's run in these."""
+
+    def __init__(self) -> None:
+        self._group: TaskGroup = anyio.create_task_group()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._group.__aexit__(exc_type, exc, traceback)
+
+    def cancel(self) -> None:
+        self._group.cancel_scope.cancel()
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        self._group.start_soon(function, *args)
+
+    async def spawn_app(
+        self, app: ASGIWrapper, config: Config, scope: Any, send: Any
+    ) -> Callable[[Any], Awaitable[None]]:
+        messages = _Messages(config.max_app_queue_size)
+        self.spawn(_run_app, app, scope, messages, send)
+        return messages.put
+
+
+class _Messages:
+    """What an application has still to receive, a bounded number."""
+
+    def __init__(self, bound: int) -> None:
+        self._queue: deque[Any] = deque()
+        self._bound = bound
+        self._changed = anyio.Condition()
+        self._closed = False
+
+    async def put(self, message: Any) -> None:
+        """Wait for room; none is needed once the application has ended."""
+        async with self._changed:
+            while len(self._queue) >= self._bound and not self._closed:
+                await self._changed.wait()
+            self._queue.append(message)
+            self._changed.notify_all()
+
+    async def get(self) -> Any:
+        async with self._changed:
+            while not self._queue:
+                await self._changed.wait()
+            self._changed.notify_all()
+            return self._queue.popleft()
+
+    async def close(self) -> None:
+        async with self._changed:
+            self._closed = True
+            self._queue.clear()
+            self._changed.notify_all()
+
+
+async def _run_app(app: ASGIWrapper, scope: Any, messages: _Messages, send: Any) -> None:
+    try:
+        await app(scope, messages.get, send, None, None)  # type: ignore[arg-type]
+    except Exception:  # the boundary: one request must not end the server
+        log.exception("a request failed: %s %s", scope.get("method", scope["type"]), scope.get("path"))
+    with CancelScope(shield=True):
+        await messages.close()
+    await send(None)
+
+
+class _Logger:
+    """hypercorn's own words, which nobody asked for."""
+
+    def __init__(self, config: Config) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
+        return self._ignore
+
+    async def _ignore(self, *args: Any, **options: Any) -> None:
+        pass
