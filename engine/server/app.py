@@ -1,0 +1,185 @@
+"""The application: from requests to calls of the table's handlers, and from what these give to answers."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+from starlette.types import ASGIApp
+
+from engine.core import Engine
+from engine.errors import EngineError
+from engine.server.access import Access
+from engine.server.limits import ServerLimits
+from engine.server.operations import Operations
+from engine.server.peers import ROLES, Peer
+from engine.server.problems import Fault, answer_problem, problem_of
+from engine.server.routes import Answer, Call, Route
+from engine.server.table import ROUTES
+
+__all__ = ["Application"]
+
+log = logging.getLogger(__name__)
+audit = logging.getLogger("engine.audit")
+
+_XML = ("application/xml", "text/xml")
+_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Application:
+    """The API of one engine.
+
+    Attributes:
+        asgi: the ASGI application.
+    """
+
+    def __init__(self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits) -> None:
+        self._engine, self._operations, self._access, self._limits = engine, operations, access, limits
+        self._streams: Counter[str] = Counter()
+        by_path: dict[str, list[Route]] = {}
+        for route in ROUTES:
+            by_path.setdefault(route.path, []).append(route)
+        self.asgi = Starlette(
+            routes=[
+                Path(path, self._endpoint(routes), methods=[route.method for route in routes])
+                for path, routes in by_path.items()
+            ],
+            exception_handlers={404: _not_found, 405: _not_allowed},
+        )
+        self.asgi.router.redirect_slashes = False
+
+    def _endpoint(self, routes: list[Route]) -> Callable[[Request], Awaitable[ASGIApp]]:
+        by_method: dict[str, Route] = {route.method: route for route in routes}
+        if "GET" in by_method:
+            by_method |= {"HEAD": by_method["GET"]}
+
+        async def endpoint(request: Request) -> ASGIApp:
+            return await self._answer(by_method[request.method], request)
+
+        return endpoint
+
+    async def _answer(self, route: Route, request: Request) -> ASGIApp:
+        try:
+            answer = await route.handler(await self._call(route, request))
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads
+        except (Fault, EngineError) as exc:
+            if isinstance(exc, Fault):
+                return answer_problem(problem_of(exc), exc.headers)
+            return answer_problem(problem_of(exc))
+        except Exception as exc:  # the boundary: a defect is told to nobody but the log
+            log.exception("%s %s failed", request.method, request.url.path)
+            return answer_problem(problem_of(exc))
+        return _response(answer) if isinstance(answer, Answer) else answer
+
+    async def _call(self, route: Route, request: Request) -> Call:
+        peer: Peer = request.state.peer
+        _check_origin(request, peer)
+        role = await self._access.role_of(peer)
+        if route.role is not None:
+            if role is None:
+                raise Fault(401 if peer.uid is None else 403, "Not allowed", f"{peer.name} may do nothing here")
+            if ROLES.index(role) < ROLES.index(route.role):
+                raise Fault(403, "Not allowed", f"{peer.name} is {role}, and this is for {route.role}s")
+        call = Call(
+            engine=self._engine,
+            operations=self._operations,
+            streams=self._streams,
+            limits=self._limits,
+            peer=peer,
+            role=role,
+            request=request,
+            path=request.path_params,
+            query=_query(route, request),
+            body=await self._body(route, request),
+        )
+        if route.changes:
+            audit.info("%s %s %s", peer.name, request.method, request.url.path)
+        return call
+
+    async def _body(self, route: Route, request: Request) -> Any:
+        if route.body is None:
+            return None
+        data = await self._read(request)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if route.body == "xml":
+            if kind not in _XML:
+                raise Fault(415, "Unsupported media type", "the body is a document: application/xml")
+            return data
+        if not data:
+            return None
+        if kind != "application/json":  # which no form of another page can send
+            raise Fault(415, "Unsupported media type", "the body is application/json")
+        try:
+            return msgspec.json.decode(data, type=route.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise Fault(400, "Bad request", f"the body is not what it should be: {exc}") from exc
+
+    async def _read(self, request: Request) -> bytes:
+        most = self._limits.body_bytes
+        too_much = Fault(413, "Content too large", f"a body has {most} bytes at most")
+        if (told := request.headers.get("content-length", "")).isdigit() and int(told) > most:
+            raise too_much
+        data = bytearray()
+        with anyio.move_on_after(self._limits.body_seconds):
+            async for part in request.stream():
+                data += part
+                if len(data) > most:
+                    raise too_much
+            return bytes(data)
+        raise Fault(408, "Request timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+
+
+def _query(route: Route, request: Request) -> Any:
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            raise Fault(400, "Bad request", f"the parameter '{name[:40]}' is there twice")
+        given[name] = value
+    known = route.query.__struct_fields__ if route.query is not None else ()
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise Fault(400, "Bad request", f"there is no parameter '{unknown[0][:40]}'")
+    if route.query is None:
+        return None
+    try:
+        return msgspec.convert(given, route.query, strict=False)
+    except msgspec.ValidationError as exc:
+        raise Fault(400, "Bad request", f"a parameter is not what it should be: {exc}") from exc
+
+
+def _check_origin(request: Request, peer: Peer) -> None:
+    """A page in a browser can make it ask; it can't make it say so falsely."""
+    if peer.uid is not None:
+        return
+    host = request.headers.get("host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name not in _LOCAL:
+        raise Fault(403, "Not allowed", "the host that is asked for is not this one")
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"{request.url.scheme}://{host}":
+        raise Fault(403, "Not allowed", "pages of other sites may ask nothing here")
+
+
+def _response(answer: Answer) -> Response:
+    if answer.status == 204:
+        return Response(status_code=204, headers=dict(answer.headers))
+    content = answer.content if isinstance(answer.content, bytes) else msgspec.json.encode(answer.content)
+    return Response(content, answer.status, dict(answer.headers), answer.media_type)
+
+
+async def _not_found(request: Request, exc: Exception) -> Response:
+    return answer_problem(problem_of(Fault(404, "Not found", "there is nothing at this path")))
+
+
+async def _not_allowed(request: Request, exc: Any) -> Response:
+    fault = Fault(405, "Method not allowed", f"{request.method} makes no sense here", headers=dict(exc.headers or {}))
+    return answer_problem(problem_of(fault), fault.headers)

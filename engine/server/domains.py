@@ -1,0 +1,268 @@
+"""Domains: list, define, look at, command."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+
+from engine.domain import Domain
+from engine.errors import NoSuchDomain
+from engine.server.facts import DomainFacts, domain_facts
+from engine.server.operations import Operation
+from engine.server.problems import Fault
+from engine.server.routes import Answer, Call, Route
+
+__all__ = ["ROUTES"]
+
+XML = "application/xml"
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which domains.
+
+    Attributes:
+        connection: only of this one. active: only those that run, or that do not.
+        limit: so many at most; after: only those that come after this name.
+    """
+
+    connection: str | None = None
+    active: bool | None = None
+    limit: int = 1000
+    after: str = ""
+
+
+class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: connection: where the domain is, if several have one of its name."""
+
+    connection: str | None = None
+
+
+class XmlQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: connection: as ever; inactive: the definition for the next start, also of one that runs."""
+
+    connection: str | None = None
+    inactive: bool = False
+
+
+class DefineQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: connection: where to define it; validate: hold the document to all that libvirt's are held to."""
+
+    connection: str | None = None
+    validate: bool = True
+
+
+class UndefineQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: connection: as ever; managed_save: discard its managed save, too."""
+
+    connection: str | None = None
+    managed_save: bool = False
+
+
+class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command is told.
+
+    Attributes:
+        paused: (start) leave the CPUs stopped. force_boot: (start) discard a managed save.
+        method: (shutdown, reboot) how the guest is asked. path: (save) where to, on the server's host.
+        autostart: (set-autostart) start it with the host.
+        ready: (start) answer when it is ready; stopped: (shutdown) answer when it is off.
+    """
+
+    paused: bool = False
+    force_boot: bool = False
+    method: Literal["default", "acpi", "agent"] = "default"
+    path: str | None = None
+    autostart: bool = True
+    ready: bool = False
+    stopped: bool = False
+
+
+async def list_domains(call: Call) -> Answer:
+    query: ListQuery = call.query
+    if not 0 < query.limit <= 10_000:
+        raise Fault(400, "Bad request", "'limit' is from 1 to 10000")
+    found = sorted(call.engine.domains(connection=query.connection), key=_place)
+    if query.active is not None:
+        found = [domain for domain in found if domain.active is query.active]
+    found = [domain for domain in found if domain.name > query.after] if query.after else found
+    page = found[: query.limit]
+    headers = {"link": f'<?after={page[-1].name}&limit={query.limit}>; rel="next"'} if len(found) > len(page) else {}
+    return Answer(content=[domain_facts(domain) for domain in page], headers=headers)
+
+
+def _place(domain: Domain) -> tuple[str, str]:
+    return domain.name, domain.connection
+
+
+async def define(call: Call) -> Answer:
+    query: DefineQuery = call.query
+    headers = call.request.headers
+    if "if-match" in headers or "if-none-match" in headers:
+        from engine.conf import parse_domain
+
+        wanted = parse_domain(call.body)
+        _check_unchanged(call, wanted.name, query.connection)
+    domain = await call.engine.define(call.body, connection=query.connection, validate=query.validate)
+    location = f"/v1/domains/{domain.uuid}"
+    return Answer(content=domain_facts(domain), status=201, headers={"location": location, "etag": etag_of(domain)})
+
+
+def etag_of(domain: Domain) -> str:
+    return f'"{hashlib.sha256(domain.xml(inactive=True).encode()).hexdigest()[:32]}"'
+
+
+def _check_unchanged(call: Call, name: str, connection: str | None) -> None:
+    """Nobody's change is overwritten by somebody who has not seen it."""
+    try:
+        tag: str | None = etag_of(call.engine.domain(name, connection=connection))
+    except NoSuchDomain:
+        tag = None
+    match, none_match = call.request.headers.get("if-match"), call.request.headers.get("if-none-match")
+    if match is not None and (tag is None or (match != "*" and tag not in _tags(match))):
+        raise Fault(412, "Precondition failed", f"domain '{name}' is not as it was when it was read")
+    if none_match is not None and tag is not None and (none_match == "*" or tag in _tags(none_match)):
+        raise Fault(412, "Precondition failed", f"domain '{name}' is there already")
+
+
+def _tags(text: str) -> set[str]:
+    return {part.strip() for part in text.split(",")}
+
+
+def _domain(call: Call) -> Domain:
+    return call.engine.domain(call.path["domain"], connection=getattr(call.query, "connection", None))
+
+
+async def get_domain(call: Call) -> Answer:
+    domain = _domain(call)
+    headers = {"etag": etag_of(domain), "vary": "accept"}
+    if XML in call.request.headers.get("accept", ""):
+        text = domain.xml(inactive=call.query.inactive)
+        return Answer(content=text.encode(), media_type=XML, headers=headers)
+    return Answer(content=domain_facts(domain, pid=(await domain.info()).pid), headers=headers)
+
+
+async def undefine(call: Call) -> Answer:
+    domain = _domain(call)
+    if "if-match" in call.request.headers:
+        _check_unchanged(call, domain.name, domain.connection)
+    await domain.undefine(managed_save=call.query.managed_save)
+    return Answer(status=204)
+
+
+# ---------------------------------------------------------------------------- commands
+
+
+async def _start(domain: Domain, body: CommandBody) -> None:
+    await domain.start(paused=body.paused, force_boot=body.force_boot)
+    if body.ready:
+        await domain.wait_ready()
+
+
+async def _shutdown(domain: Domain, body: CommandBody) -> None:
+    await domain.shutdown(method=body.method)
+    if body.stopped:
+        await domain.wait_stopped()
+
+
+async def _save(domain: Domain, body: CommandBody) -> None:
+    if body.path is None:
+        raise Fault(400, "Bad request", "'save' needs a 'path'")
+    await domain.save(body.path)
+
+
+COMMANDS: dict[str, Callable[[Domain, CommandBody], Awaitable[Any]]] = {
+    "start": _start,
+    "shutdown": _shutdown,
+    "reboot": lambda domain, body: domain.reboot(method=body.method),
+    "reset": lambda domain, body: domain.reset(),
+    "suspend": lambda domain, body: domain.suspend(),
+    "resume": lambda domain, body: domain.resume(),
+    "destroy": lambda domain, body: domain.destroy(),
+    "save": _save,
+    "managed-save": lambda domain, body: domain.managed_save(),
+    "set-autostart": lambda domain, body: domain.set_autostart(body.autostart),
+}
+
+
+async def command(call: Call) -> Answer:
+    name = call.path["command"]
+    if name not in COMMANDS:
+        raise Fault(404, "Not found", f"there is no command '{name[:40]}'; there are {', '.join(COMMANDS)}")
+    domain, body = _domain(call), call.body or CommandBody()
+
+    async def work() -> DomainFacts:
+        await COMMANDS[name](domain, body)
+        return domain_facts(domain)
+
+    return await answer_work(call, name, work, domain=domain.name)
+
+
+async def answer_work(
+    call: Call, what: str, work: Callable[[], Awaitable[Any]], *, domain: str | None = None
+) -> Answer:
+    """Answer with what it comes to, or at once, with the operation, where that is preferred (RFC 7240)."""
+    if "respond-async" not in call.request.headers.get("prefer", ""):
+        return Answer(content=await work())
+    operation = call.operations.begin(what, work, by=call.peer.name, domain=domain)
+    headers = {"location": f"/v1/operations/{operation.id}", "preference-applied": "respond-async"}
+    return Answer(content=operation, status=202, headers=headers)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/v1/domains",
+        handler=list_domains,
+        role="viewer",
+        summary="The domains, by name.",
+        query=ListQuery,
+        answers={200: list[DomainFacts]},
+        faults=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/domains",
+        handler=define,
+        role="admin",
+        summary="Define a domain: the XML is the body. With If-Match only if it is as it was.",
+        query=DefineQuery,
+        body="xml",
+        answers={201: DomainFacts},
+        faults=(404, 409, 412, 422),
+    ),
+    Route(
+        method="GET",
+        path="/v1/domains/{domain}",
+        handler=get_domain,
+        role="viewer",
+        summary="One domain, by its name or UUID; as XML where that is accepted.",
+        query=XmlQuery,
+        answers={200: DomainFacts},
+        faults=(404,),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/domains/{domain}",
+        handler=undefine,
+        role="admin",
+        summary="Forget the definition of a domain.",
+        query=UndefineQuery,
+        answers={204: None},
+        faults=(404, 409, 412),
+    ),
+    Route(
+        method="POST",
+        path="/v1/domains/{domain}/{command}",
+        handler=command,
+        role="operator",
+        summary="Carry out a command: start, shutdown, reboot, reset, suspend, resume, destroy, save, managed-save, "
+        "set-autostart. With 'Prefer: respond-async' it is answered at once, with the operation.",
+        query=OneQuery,
+        body=CommandBody,
+        answers={200: DomainFacts, 202: Operation},
+        faults=(404, 409, 422, 502, 503, 504),
+    ),
+)

@@ -1,0 +1,157 @@
+"""Events as Server-Sent Events. Source: the HTML standard, "Server-sent events"; CloudEvents 1.0 are the data.
+
+The id of each is ``EPOCH/SEQUENCE``; a client that comes back says it in ``Last-Event-ID`` and misses nothing, or is
+told 410, with the number that it can begin at. What is told to one reader only (a snapshot, a gap) has no id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import anyio
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from engine.errors import EngineError
+from engine.events.encoding import to_cloudevent, type_name
+from engine.events.subscription import Policy, Subscription
+from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete, event_types
+from engine.server.problems import Fault, problem_of
+from engine.server.routes import Call, Route
+
+__all__ = ["ROUTES", "EventStream"]
+
+# seconds without an event, after which a comment shows that the connection stands
+HEARTBEAT = 15.0
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events, and how.
+
+    Attributes:
+        type: class names or CloudEvents types, separated by commas. domain, connection: names, UUIDs or patterns.
+        since: a number or an id: go on after that, as ``Last-Event-ID`` does.
+        snapshot: how all domains are now comes first.
+        policy: what becomes of events that the client is too slow for; bound: how many wait for it.
+    """
+
+    type: str = ""
+    domain: str = ""
+    connection: str = ""
+    since: str | None = None
+    snapshot: bool = False
+    policy: Policy = "block"
+    bound: int = 1024
+
+
+async def events(call: Call) -> EventStream:
+    query: EventsQuery = call.query
+    if not 0 < query.bound <= 65_536:
+        raise Fault(400, "Bad request", "'bound' is from 1 to 65536")
+    since = call.request.headers.get("last-event-id") or query.since
+    subscription = call.engine.subscribe(
+        *_types(query.type),
+        domain=_words(query.domain),
+        connection=_words(query.connection),
+        bound=query.bound,
+        policy=query.policy,
+        since=since,
+        snapshot=query.snapshot,
+    )
+    most = call.limits.subscriptions_each
+    if call.streams[call.peer.name] >= most:
+        raise Fault(429, "Too many requests", f"{call.peer.name} listens to {most} streams already")
+    stream = EventStream(subscription, call.streams, call.peer.name)
+    await stream.open()
+    return stream
+
+
+def _words(text: str) -> list[str] | None:
+    return [word for word in text.split(",") if word] or None
+
+
+def _types(text: str) -> list[type[Event]]:
+    known: dict[str, type[Event]] = {}
+    for name, kind in event_types().items():
+        dotted = type_name(kind)
+        known |= {name.lower(): kind, dotted: kind, dotted.removeprefix("org.virengine."): kind}
+    words = _words(text) or []
+    for word in words:
+        if word.lower() not in known:
+            raise Fault(400, "Bad request", f"there is no event type '{word[:60]}'")
+    return [known[word.lower()] for word in words]
+
+
+class EventStream:
+    """An ASGI application that tells the events of a subscription for as long as somebody listens."""
+
+    def __init__(self, subscription: Subscription, streams: Counter[str], peer: str) -> None:
+        self._subscription, self._streams, self._peer = subscription, streams, peer
+
+    async def open(self) -> None:
+        """Raises ResyncRequired, ConfigError: before anything is answered."""
+        await self._subscription.__aenter__()
+        self._streams[self._peer] += 1
+
+    async def _close(self) -> None:
+        self._streams[self._peer] -= 1
+        if not self._streams[self._peer]:
+            del self._streams[self._peer]
+        await self._subscription.__aexit__(None, None, None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b": here begins the stream\n\n", "more_body": True})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tell, send, tasks.cancel_scope)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close()
+
+    async def _tell(self, send: Send, scope: anyio.CancelScope) -> None:
+        batches = self._subscription.batches()
+        try:
+            while True:
+                batch: Sequence[Event] | None = None
+                with anyio.move_on_after(HEARTBEAT):
+                    batch = await anext(batches, ())
+                if batch is None:
+                    await send({"type": "http.response.body", "body": b": still here\n\n", "more_body": True})
+                elif not batch:
+                    break
+                else:
+                    body = b"".join(map(as_sse, batch))
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+        except EngineError as exc:  # it lagged, or the journal can't be read: the client is told, and may come back
+            body = b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        scope.cancel()
+
+
+def as_sse(event: Event) -> bytes:
+    facts = to_cloudevent(event)
+    own = isinstance(event, DomainSnapshot | SnapshotComplete | Gap)
+    # a gap's number is that of the event after which it is: whoever comes back there is not told of it twice
+    number = b"" if own else f"id: {event.epoch}/{event.sequence}\n".encode()
+    return b"".join((number, b"event: ", facts["type"].encode(), b"\ndata: ", msgspec.json.encode(facts), b"\n\n"))
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/v1/events",
+        handler=events,
+        role="viewer",
+        summary="Events as they happen (Server-Sent Events, each a CloudEvent), from Last-Event-ID on.",
+        query=EventsQuery,
+        answers={200: "text/event-stream"},
+        faults=(410, 429),
+    ),
+)

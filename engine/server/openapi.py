@@ -1,0 +1,88 @@
+"""The API's description, from its table. Source: the OpenAPI specification 3.1."""
+
+from __future__ import annotations
+
+import http
+import re
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from engine.server.problems import MEDIA_TYPE, ProblemDocument
+from engine.server.routes import Route
+from engine.server.table import ROUTES
+
+__all__ = ["describe"]
+
+_REFS = "#/components/schemas/{name}"
+#: Answers that any route may give: bad requests, nobody, not enough of a role, other methods, too much, a defect.
+_ANY = (400, 413, 415)
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """The OpenAPI document."""
+    types: list[Any] = [ProblemDocument]
+    for route in ROUTES:
+        types += [each for each in route.answers.values() if each is not None and not isinstance(each, str)]
+        types += [route.body] if isinstance(route.body, type) else []
+    _, components = msgspec.json.schema_components(types, ref_template=_REFS)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "virengine", "version": version("virengine"), "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "x-role": route.role or "anybody",
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": {str(status): _answer(status, content) for status, content in route.answers.items()},
+    }
+    faults = {*_ANY, *route.faults, *((401, 403) if route.role is not None else ())}
+    problem = {MEDIA_TYPE: {"schema": {"$ref": _REFS.format(name="ProblemDocument")}}}
+    for status in sorted(faults):
+        found["responses"][str(status)] = {"description": http.HTTPStatus(status).phrase, "content": problem}
+    if route.body == "xml":
+        xml = {"schema": {"type": "string"}}
+        found["requestBody"] = {"required": True, "content": {"application/xml": xml, "text/xml": xml}}
+    elif route.body is not None:
+        found["requestBody"] = {"required": False, "content": {"application/json": {"schema": _schema(route.body)}}}
+    return found
+
+
+def _answer(status: int, content: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": http.HTTPStatus(status).phrase}
+    if isinstance(content, str):
+        described["content"] = {content: {"schema": {"type": "string"}}}
+    elif content is not None:
+        described["content"] = {"application/json": {"schema": _schema(content)}}
+    return described
+
+
+def _schema(type_: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([type_], ref_template=_REFS)
+    return schema
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    schema = {"type": "string", "minLength": 1}
+    names = re.findall(r"{(\w+)}", route.path)
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    _, components = msgspec.json.schema_components([route.query], ref_template=_REFS)
+    properties = components[route.query.__name__]["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]

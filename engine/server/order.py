@@ -1,0 +1,136 @@
+"""The order: what is declared, what would be done, and doing it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from engine.server.domains import answer_work
+from engine.server.operations import Operation
+from engine.server.problems import Fault
+from engine.server.routes import Answer, Call, Route
+
+__all__ = ["ROUTES"]
+
+
+class PlanQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: domain: only these, separated by commas, and what goes with them."""
+
+    domain: str = ""
+
+
+class UpBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: domains: these, and what they require; None: all. resume: those that the last ``down`` stopped.
+
+    autostart: those that are to start with the host.
+    """
+
+    domains: tuple[str, ...] | None = None
+    resume: bool = False
+    autostart: bool = False
+
+
+class DownBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: domains: these, and what requires them; None: all that run. deadline: seconds to be done in."""
+
+    domains: tuple[str, ...] | None = None
+    deadline: float | None = None
+
+
+class DrillBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: domains: as for ``down``."""
+
+    domains: tuple[str, ...] | None = None
+
+
+async def plan(call: Call) -> Answer:
+    direction: Literal["up", "down"]
+    match call.path["direction"]:
+        case "up" | "down" as direction:
+            pass
+        case other:
+            raise Fault(404, "Not found", f"there is no plan '{other[:40]}'; there are up and down")
+    made = call.engine.plan(direction, [name for name in call.query.domain.split(",") if name] or None)
+    if "image/svg+xml" in call.request.headers.get("accept", ""):
+        return Answer(content=made.to_svg().encode(), media_type="image/svg+xml", headers={"vary": "accept"})
+    return Answer(content=msgspec.Raw(made.to_json().encode()), headers={"vary": "accept"})
+
+
+async def up(call: Call) -> Answer:
+    body: UpBody = call.body or UpBody()
+    if body.resume and body.domains:
+        raise Fault(400, "Bad request", "'resume' brings back what the last 'down' stopped: it takes no domains")
+
+    async def work() -> msgspec.Raw:
+        report = await call.engine.up(body.domains, resume=body.resume, autostart=body.autostart)
+        return msgspec.Raw(report.to_json().encode())
+
+    return await answer_work(call, "up", work)
+
+
+async def down(call: Call) -> Answer:
+    body: DownBody = call.body or DownBody()
+    if body.deadline is not None and not 0 < body.deadline < 1e9:
+        raise Fault(400, "Bad request", "'deadline' is a number of seconds above 0")
+
+    async def work() -> msgspec.Raw:
+        report = await call.engine.down(body.domains, deadline=body.deadline)
+        return msgspec.Raw(report.to_json().encode())
+
+    return await answer_work(call, "down", work)
+
+
+async def drill(call: Call) -> Answer:
+    body: DrillBody = call.body or DrillBody()
+
+    async def work() -> msgspec.Raw:
+        return msgspec.Raw((await call.engine.drill(body.domains)).to_json().encode())
+
+    return await answer_work(call, "drill", work)
+
+
+_ANSWERS: dict[int, Any] = {200: dict[str, Any], 202: Operation}
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/v1/plan/{direction}",
+        handler=plan,
+        role="viewer",
+        summary="What 'up' or 'down' would do now; as a picture where image/svg+xml is accepted.",
+        query=PlanQuery,
+        answers={200: dict[str, Any]},
+        faults=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/up",
+        handler=up,
+        role="operator",
+        summary="Start domains in order. The report tells how it went, also where some failed.",
+        body=UpBody,
+        answers=_ANSWERS,
+        faults=(404, 409),
+    ),
+    Route(
+        method="POST",
+        path="/v1/down",
+        handler=down,
+        role="operator",
+        summary="Stop domains in order. The report tells how it went, also where some failed.",
+        body=DownBody,
+        answers=_ANSWERS,
+        faults=(404, 409),
+    ),
+    Route(
+        method="POST",
+        path="/v1/drill",
+        handler=drill,
+        role="operator",
+        summary="Check on the live guests that 'down' would work; nothing is changed.",
+        body=DrillBody,
+        answers=_ANSWERS,
+        faults=(404, 409),
+    ),
+)

@@ -1,0 +1,79 @@
+"""What the API is made of: a table of routes, from which the application, its description and its tests follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+
+from engine.core import Engine
+from engine.server.limits import ServerLimits
+from engine.server.operations import Operations
+from engine.server.peers import Peer, Role
+
+__all__ = ["Answer", "Call", "Route"]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, as a handler sees it.
+
+    Attributes:
+        path: the parts of the path that are named; query, body: as the route declares them.
+        streams: how many streams of events each peer has.
+    """
+
+    engine: Engine
+    operations: Operations
+    streams: Counter[str]
+    limits: ServerLimits
+    peer: Peer
+    role: Role | None
+    request: Request
+    path: Mapping[str, str]
+    query: Any = None
+    body: Any = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a handler answers with.
+
+    Attributes:
+        content: a value that becomes JSON, or bytes, which are of the ``media_type``.
+    """
+
+    content: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    media_type: str = "application/json"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One route.
+
+    Attributes:
+        method, path: as OpenAPI writes them: ``/v1/domains/{domain}``.
+        handler: gives an Answer, or something that is an ASGI application, as a stream is.
+        role: who may ask it at least; None: everybody.
+        summary: one sentence.
+        query: a struct of the parameters, all of which have defaults. body: a struct, or "xml".
+        answers: by status, of what type the content is; a text: of which media type.
+        faults: further statuses that are problem documents.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    handler: Callable[[Call], Awaitable[Any]]
+    role: Role | None
+    summary: str
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | Literal["xml"] | None = None
+    answers: Mapping[int, Any] = {}
+    faults: tuple[int, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something."""
+        return self.method != "GET"

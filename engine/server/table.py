@@ -1,0 +1,10 @@
+"""All routes of the API."""
+
+from __future__ import annotations
+
+from engine.server import domains, events, host, order
+from engine.server.routes import Route
+
+__all__ = ["ROUTES"]
+
+ROUTES: tuple[Route, ...] = (*host.ROUTES, *domains.ROUTES, *order.ROUTES, *events.ROUTES)
