@@ -59,6 +59,7 @@ _SECTIONS = {
         "schema": "documents:schema",
     },
     "Host": {
+        "serve": "serve:serve",
         "doctor": "host:doctor",
         "install-units": "host:install_units",
         "completion": "completion:completion",

@@ -34,6 +34,14 @@ class Notifier:
         """One line for ``systemctl status``."""
         self._send(STATUS=text)
 
+    def ready(self, text: str) -> None:
+        """The service is up; with its line for ``systemctl status``."""
+        self._send(READY="1", STATUS=text)
+
+    def stopping(self) -> None:
+        """The service ends."""
+        self._send(STOPPING="1", STATUS="stopping")
+
     def extend_timeout(self, seconds: float) -> None:
         """What goes on now (start or stop) needs at least ``seconds`` more, from now on."""
         self._send(EXTEND_TIMEOUT_USEC=str(max(round(seconds * 1_000_000), 1)))

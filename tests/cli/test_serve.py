@@ -1,0 +1,135 @@
+"""``serve``: the engine as a service, run as the program it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+PROGRAM = (sys.executable, "-m", "engine")
+DOMAIN = "<domain type='test'><name>web</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The service, from when it listens on."""
+    options = ("--state-dir", str(folder / "state"), "--uri", "test:///default")
+    command = [*PROGRAM, *options, "serve", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+    ) as service:
+        try:
+            assert service.stdout is not None
+            line = service.stdout.readline()
+            assert line.startswith("Listening at "), service.stderr.read() if service.stderr else ""
+            yield service
+        finally:
+            service.kill()
+
+
+def client(path: Path | str) -> httpx2.Client:
+    return httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://engine")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_service_from_begin_to_end(backend: str, tmp_path: Path) -> None:
+    env = {"VIRENGINE_BACKEND": backend}
+    with serving(tmp_path, env=env) as service:
+        path = tmp_path / "state" / "api.sock"
+        assert path.stat().st_mode & 0o777 == 0o600
+        with client(path) as http:
+            xml = {"content-type": "application/xml"}
+            assert http.post("/v1/domains", content=DOMAIN, headers=xml).status_code == 201
+            assert http.post("/v1/domains/web/start").json()["state"] == "running"
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(10) == 0
+        assert not path.exists()
+    with serving(tmp_path, env=env), client(path) as http:
+        assert http.get("/v1/domains/web").json()["state"] == "running"
+
+
+def test_a_service_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        service.kill()
+        service.wait(10)
+    with serving(tmp_path), client(tmp_path / "state" / "api.sock") as http:
+        assert http.get("/healthz").status_code == 200
+
+
+def test_a_second_service_says_who_is_there(tmp_path: Path) -> None:
+    with serving(tmp_path, "--listen", f"unix:{tmp_path}/a.sock"):
+        second = [*PROGRAM, "--state-dir", str(tmp_path / "other"), "--uri", "test:///default", "serve"]
+        ended = subprocess.run(
+            [*second, "--listen", f"unix:{tmp_path}/a.sock"], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert ended.returncode == 5
+        assert "somebody listens at" in ended.stderr
+
+
+def test_sockets_that_systemd_passes_and_what_it_is_told(tmp_path: Path) -> None:
+    """As systemd does it: the descriptor is 3, ``LISTEN_PID`` is the service's own."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+    ):
+        path = tmp_path / "passed.sock"
+        listening.bind(str(path))
+        listening.listen()
+        notified.bind(str(tmp_path / "notify"))
+        notified.settimeout(10)
+        script = 'exec 3<&"$1"; shift; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+        options = ("--state-dir", str(tmp_path / "state"), "--uri", "test:///default", "serve")
+        with subprocess.Popen(
+            ["/bin/bash", "-c", script, "sh", str(listening.fileno()), *PROGRAM, *options],
+            pass_fds=[listening.fileno()],
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stdout=subprocess.DEVNULL,
+        ) as service:
+            try:
+                assert b"READY=1" in notified.recv(4096)
+                with client(path) as http:
+                    assert http.get("/v1/connections").json()[0]["uri"] == "test:///default"
+                service.terminate()
+                assert b"STOPPING=1" in notified.recv(4096)
+                assert service.wait(10) == 0
+            finally:
+                service.kill()
+        assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--listen", "here"], "neither unix:PATH nor tcp:HOST:PORT"),
+        (["--listen", "tcp:0.0.0.0:80"], "without TLS only this host itself may connect"),
+        (["--listen", "unix:/nowhere/x.sock"], "no such file or directory"),
+        (["--viewer", "ada"], "neither user:NAME nor group:NAME"),
+    ],
+)
+def test_what_can_not_be_served_is_told(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    command = [*PROGRAM, "--state-dir", str(tmp_path), "--uri", "test:///default", "serve", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode in (1, 2)
+    assert reason in ended.stderr
+
+
+def test_tcp_takes_nobody_who_does_not_say_who_he_is(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving(tmp_path, "--listen", f"tcp:127.0.0.1:{port}"):
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            assert http.get("/healthz").status_code == 200
+            assert http.get("/v1/domains").status_code == 401
+            assert http.get("/healthz", headers={"host": "evil.example"}).status_code == 403
+            assert http.get("/healthz", headers={"origin": "http://evil.example"}).status_code == 403
+        assert json.loads(httpx2.get(f"http://127.0.0.1:{port}/v1/openapi.json").text)["openapi"] == "3.1.0"
