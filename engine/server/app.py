@@ -172,7 +172,9 @@ def _check_origin(request: Request, peer: Peer) -> None:
 def _response(answer: Answer) -> Response:
     if answer.status == 204:
         return Response(status_code=204, headers=dict(answer.headers))
-    content = answer.content if isinstance(answer.content, bytes) else msgspec.json.encode(answer.content)
+    content = answer.content
+    if not isinstance(content, bytes):
+        content = msgspec.json.encode(content, enc_hook=str)  # a Path
     return Response(content, answer.status, dict(answer.headers), answer.media_type)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
+from urllib.parse import urlencode
 
+import anyio
 import msgspec
 
+from engine.abc import DomainInfo
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
 from engine.server.facts import DomainFacts, domain_facts
@@ -18,6 +21,8 @@ from engine.server.routes import Answer, Call, Route
 __all__ = ["ROUTES"]
 
 XML = "application/xml"
+# seconds
+_LONGEST_WAIT = 300.0
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,13 +30,14 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         connection: only of this one. active: only those that run, or that do not.
-        limit: so many at most; after: only those that come after this name.
+        limit: so many at most; after, after_connection: only those that come after this one.
     """
 
     connection: str | None = None
     active: bool | None = None
     limit: int = 1000
     after: str = ""
+    after_connection: str = ""
 
 
 class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +86,14 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
     stopped: bool = False
 
 
+class RestoreBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: path: of the file; connection: where it is brought back; paused: leave the CPUs stopped."""
+
+    path: str
+    connection: str | None = None
+    paused: bool = False
+
+
 async def list_domains(call: Call) -> Answer:
     query: ListQuery = call.query
     if not 0 < query.limit <= 10_000:
@@ -87,10 +101,16 @@ async def list_domains(call: Call) -> Answer:
     found = sorted(call.engine.domains(connection=query.connection), key=_place)
     if query.active is not None:
         found = [domain for domain in found if domain.active is query.active]
-    found = [domain for domain in found if domain.name > query.after] if query.after else found
+    if query.after:
+        found = [domain for domain in found if _place(domain) > (query.after, query.after_connection)]
     page = found[: query.limit]
-    headers = {"link": f'<?after={page[-1].name}&limit={query.limit}>; rel="next"'} if len(found) > len(page) else {}
+    headers = {"link": f'<{_next(call, page[-1])}>; rel="next"'} if len(found) > len(page) else {}
     return Answer(content=[domain_facts(domain) for domain in page], headers=headers)
+
+
+def _next(call: Call, last: Domain) -> str:
+    asked = dict(call.request.query_params) | {"after": last.name, "after_connection": last.connection}
+    return f"?{urlencode(asked)}"
 
 
 def _place(domain: Domain) -> tuple[str, str]:
@@ -152,6 +172,28 @@ async def undefine(call: Call) -> Answer:
     return Answer(status=204)
 
 
+async def get_info(call: Call) -> Answer:
+    return Answer(content=await _domain(call).info())
+
+
+class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: connection: as ever; until: what is waited for; timeout: seconds that it may take, 300 at most."""
+
+    connection: str | None = None
+    until: Literal["ready", "stopped"] = "ready"
+    timeout: float = 60.0
+
+
+async def wait(call: Call) -> Answer:
+    domain, query = _domain(call), call.query
+    if not 0 < query.timeout <= _LONGEST_WAIT:
+        raise Fault(400, "Bad request", f"'timeout' is from 0 to {_LONGEST_WAIT:g} seconds")
+    with anyio.move_on_after(query.timeout) as within:
+        await (domain.wait_ready() if query.until == "ready" else domain.wait_stopped())
+    # whoever waits longer asks again: 202 is no failure
+    return Answer(content=domain_facts(domain), status=202 if within.cancelled_caught else 200)
+
+
 # ---------------------------------------------------------------------------- commands
 
 
@@ -200,6 +242,18 @@ async def command(call: Call) -> Answer:
     return await answer_work(call, name, work, domain=domain.name)
 
 
+async def restore(call: Call) -> Answer:
+    body: RestoreBody | None = call.body
+    if body is None:
+        raise Fault(400, "Bad request", "'restore' needs a 'path'")
+
+    async def work() -> DomainFacts:
+        domain = await call.engine.restore(body.path, connection=body.connection, paused=body.paused)
+        return domain_facts(domain)
+
+    return await answer_work(call, "restore", work)
+
+
 async def answer_work(
     call: Call, what: str, work: Callable[[], Awaitable[Any]], *, domain: str | None = None
 ) -> Answer:
@@ -242,6 +296,36 @@ ROUTES = (
         query=XmlQuery,
         answers={200: DomainFacts},
         faults=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/domains/{domain}/info",
+        handler=get_info,
+        role="viewer",
+        summary="What a domain uses now.",
+        query=OneQuery,
+        answers={200: DomainInfo},
+        faults=(404, 502, 504),
+    ),
+    Route(
+        method="GET",
+        path="/v1/domains/{domain}/wait",
+        handler=wait,
+        role="viewer",
+        summary="Answer when the domain is ready, or off; with 202 if that takes longer.",
+        query=WaitQuery,
+        answers={200: DomainFacts, 202: DomainFacts},
+        faults=(404, 502),
+    ),
+    Route(
+        method="POST",
+        path="/v1/restore",
+        handler=restore,
+        role="operator",
+        summary="Bring back what 'save' wrote, from a file on the server's host.",
+        body=RestoreBody,
+        answers={200: DomainFacts, 202: Operation},
+        faults=(404, 409, 422, 502, 503),
     ),
     Route(
         method="DELETE",

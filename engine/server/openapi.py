@@ -6,6 +6,7 @@ import http
 import re
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ def describe() -> dict[str, Any]:
     for route in ROUTES:
         types += [each for each in route.answers.values() if each is not None and not isinstance(each, str)]
         types += [route.body] if isinstance(route.body, type) else []
-    _, components = msgspec.json.schema_components(types, ref_template=_REFS)
+    _, components = msgspec.json.schema_components(types, schema_hook=_foreign, ref_template=_REFS)
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -70,8 +71,14 @@ def _answer(status: int, content: Any) -> dict[str, Any]:
 
 
 def _schema(type_: Any) -> dict[str, Any]:
-    (schema,), _ = msgspec.json.schema_components([type_], ref_template=_REFS)
+    (schema,), _ = msgspec.json.schema_components([type_], schema_hook=_foreign, ref_template=_REFS)
     return schema
+
+
+def _foreign(type_: type) -> dict[str, Any]:
+    if issubclass(type_, Path):
+        return {"type": "string"}
+    raise NotImplementedError
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.server.domains import answer_work
+from engine.server.facts import Declared, declared_order
 from engine.server.operations import Operation
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Call, Route
@@ -15,9 +16,13 @@ __all__ = ["ROUTES"]
 
 
 class PlanQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: domain: only these, separated by commas, and what goes with them."""
+    """Attributes: domain: only these, separated by commas, and what goes with them.
+
+    lenient: (down) a plan whatever is declared: what makes no sense is left out.
+    """
 
     domain: str = ""
+    lenient: bool = False
 
 
 class UpBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +56,16 @@ async def plan(call: Call) -> Answer:
             pass
         case other:
             raise Fault(404, "Not found", f"there is no plan '{other[:40]}'; there are up and down")
-    made = call.engine.plan(direction, [name for name in call.query.domain.split(",") if name] or None)
+    names = [name for name in call.query.domain.split(",") if name] or None
+    lenient = call.query.lenient and direction == "down"
+    made = call.engine.order.stop_plan(names) if lenient else call.engine.plan(direction, names)
     if "image/svg+xml" in call.request.headers.get("accept", ""):
         return Answer(content=made.to_svg().encode(), media_type="image/svg+xml", headers={"vary": "accept"})
     return Answer(content=msgspec.Raw(made.to_json().encode()), headers={"vary": "accept"})
+
+
+async def declared(call: Call) -> Answer:
+    return Answer(content=declared_order(call.engine))
 
 
 async def up(call: Call) -> Answer:
@@ -93,6 +104,15 @@ async def drill(call: Call) -> Answer:
 _ANSWERS: dict[int, Any] = {200: dict[str, Any], 202: Operation}
 
 ROUTES = (
+    Route(
+        method="GET",
+        path="/v1/order",
+        handler=declared,
+        role="viewer",
+        summary="The order that is declared, from all sources, in the order of a start.",
+        answers={200: list[Declared]},
+        faults=(400,),
+    ),
     Route(
         method="GET",
         path="/v1/plan/{direction}",

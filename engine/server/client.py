@@ -1,0 +1,300 @@
+"""The engine behind a service, with the face of the engine itself: what programs do with one they do with the other.
+
+What differs: ``plan`` is awaited, and what is told of a domain is as it was when it was last asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from engine import errors
+from engine.abc import DomainInfo
+from engine.conf import DomainDefinition, parse_domain
+from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchDomain
+from engine.lifecycle import ACTIVE, State
+from engine.server.facts import Declared, DomainFacts
+from engine.server.problems import ProblemDocument
+from engine.shutdown.drill import Drill
+from engine.shutdown.plan import Plan
+from engine.shutdown.report import Report
+
+__all__ = ["RemoteDomain", "RemoteEngine", "connect"]
+
+XML = "application/xml"
+_PAGE = 10_000
+# seconds that one request for a wait may take
+_WAIT = 60.0
+
+
+@asynccontextmanager
+async def connect(path: str | os.PathLike[str]) -> AsyncIterator[RemoteEngine]:
+    """The engine that a service at a UNIX socket holds.
+
+    Raises:
+        ConnectionBroken: nobody listens there.
+    """
+    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(path))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://virengine", timeout=None) as http:
+        engine = RemoteEngine(http, Path(path))
+        await engine.refresh()
+        yield engine
+
+
+class RemoteEngine:
+    """An engine in another process."""
+
+    def __init__(self, http: httpx2.AsyncClient, path: Path) -> None:
+        self._http, self.path = http, path
+        self._domains: list[RemoteDomain] = []
+        self.connections: tuple[str, ...] = ()
+
+    async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Raises what the engine raised; ConnectionBroken: the service is not there, or gone."""
+        try:
+            answer = await self._http.request(method, path, **options)
+        except httpx2.TransportError as exc:
+            refused = _refusal(exc)
+            reason = os.strerror(refused.errno).lower() if refused is not None and refused.errno else str(exc)
+            raise ConnectionBroken(f"the service at {self.path} does not answer: {reason}") from exc
+        if answer.status_code >= 400:
+            raise error_of(answer.content)
+        return answer
+
+    async def refresh(self) -> None:
+        """Ask anew which domains there are."""
+        uris = (await self.ask("GET", "/v1/connections")).json()
+        self.connections = tuple(each["uri"] for each in uris)
+        found: list[RemoteDomain] = []
+        path = f"/v1/domains?limit={_PAGE}"
+        while path:
+            answer = await self.ask("GET", path)
+            found += [
+                RemoteDomain(self, facts) for facts in msgspec.json.decode(answer.content, type=list[DomainFacts])
+            ]
+            link = answer.headers.get("link", "")
+            path = f"/v1/domains{link.partition('>')[0].removeprefix('<')}" if link else ""
+        self._domains = found
+
+    def domains(self, *, connection: str | None = None) -> list[RemoteDomain]:
+        return [domain for domain in self._domains if connection in (None, domain.connection)]
+
+    def domain(self, key: str, *, connection: str | None = None) -> RemoteDomain:
+        """Raises NoSuchDomain; ConfigError: several connections have one of that name."""
+        found = [each for each in self.domains(connection=connection) if key in (each.name, each.uuid)]
+        if not found:
+            raise NoSuchDomain(key)
+        if len(found) > 1:
+            raise ConfigError(f"several connections have a domain '{key}': name one of them")
+        return found[0]
+
+    async def define(
+        self,
+        xml: str | bytes,
+        *,
+        connection: str | None = None,
+        source: str | None = None,
+        validate: bool = True,
+    ) -> RemoteDomain:
+        query = {"validate": "true" if validate else "false"} | ({"connection": connection} if connection else {})
+        content = xml.encode() if isinstance(xml, str) else xml
+        try:
+            answer = await self.ask("POST", "/v1/domains", params=query, content=content, headers={"content-type": XML})
+        except ConfigError as exc:
+            exc.source = exc.source or source
+            raise
+        return RemoteDomain(self, msgspec.json.decode(answer.content, type=DomainFacts))
+
+    async def restore(
+        self, path: str | os.PathLike[str], *, connection: str | None = None, paused: bool = False
+    ) -> RemoteDomain:
+        file = os.path.abspath(path)  # noqa: PTH100, ASYNC240 - of this process, not of the service's; no I/O
+        body = {"path": file, "paused": paused, "connection": connection}
+        answer = await self.ask("POST", "/v1/restore", json=body)
+        return RemoteDomain(self, msgspec.json.decode(answer.content, type=DomainFacts))
+
+    async def plan(self, direction: Literal["up", "down"], names: Iterable[str] | None = None) -> Plan:
+        query = {"domain": ",".join(names)} if names is not None else {}
+        return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
+
+    async def declared_order(self) -> list[Declared]:
+        return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
+
+    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+        body = {"domains": _listed(names), "resume": resume, "autostart": autostart}
+        return msgspec.json.decode((await self.ask("POST", "/v1/up", json=body)).content, type=Report)
+
+    async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
+        body = {"domains": _listed(names), "deadline": deadline}
+        return msgspec.json.decode((await self.ask("POST", "/v1/down", json=body)).content, type=Report)
+
+    async def drill(self, names: Iterable[str] | None = None) -> Drill:
+        answer = await self.ask("POST", "/v1/drill", json={"domains": _listed(names)})
+        return msgspec.json.decode(answer.content, type=Drill)
+
+
+def _listed(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
+
+
+class RemoteDomain:
+    """A domain of it: its facts as they were when it was last asked for, or commanded."""
+
+    def __init__(self, engine: RemoteEngine, facts: DomainFacts) -> None:
+        self._engine, self.facts = engine, facts
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    @property
+    def uuid(self) -> str:
+        return self.facts.uuid
+
+    @property
+    def connection(self) -> str:
+        return self.facts.connection
+
+    @property
+    def state(self) -> State:
+        return State(self.facts.state)
+
+    @property
+    def reason(self) -> str:
+        return self.facts.reason
+
+    @property
+    def ready(self) -> bool:
+        return self.facts.ready
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def persistent(self) -> bool:
+        return self.facts.persistent
+
+    @property
+    def autostart(self) -> bool:
+        return self.facts.autostart
+
+    @property
+    def saved(self) -> bool:
+        return self.facts.managed_save
+
+    @property
+    def started_at(self) -> float:
+        return self.facts.started or 0.0
+
+    @property
+    def scope(self) -> str:
+        return self.facts.scope or ""
+
+    async def info(self) -> DomainInfo:
+        answer = await self._ask("GET", "/info")
+        return msgspec.json.decode(answer.content, type=DomainInfo, dec_hook=lambda type_, text: type_(text))
+
+    async def xml(self, *, inactive: bool = False) -> str:
+        query = {"inactive": "true" if inactive else "false"}
+        text: str = (await self._ask("GET", "", params=query, headers={"accept": XML})).text
+        return text
+
+    async def definition(self) -> DomainDefinition:
+        """As it runs."""
+        return parse_domain(await self.xml())
+
+    async def start(self, *, paused: bool = False, force_boot: bool = False) -> None:
+        await self._command("start", paused=paused, force_boot=force_boot)
+
+    async def shutdown(self, *, method: str = "default") -> None:
+        await self._command("shutdown", method=method)
+
+    async def reboot(self, *, method: str = "default") -> None:
+        await self._command("reboot", method=method)
+
+    async def reset(self) -> None:
+        await self._command("reset")
+
+    async def suspend(self) -> None:
+        await self._command("suspend")
+
+    async def resume(self) -> None:
+        await self._command("resume")
+
+    async def destroy(self) -> None:
+        await self._command("destroy")
+
+    async def save(self, path: str | os.PathLike[str]) -> None:
+        await self._command("save", path=os.path.abspath(path))  # noqa: PTH100, ASYNC240 - as for ``restore``
+
+    async def managed_save(self) -> None:
+        await self._command("managed-save")
+
+    async def set_autostart(self, autostart: bool = True) -> None:
+        await self._command("set-autostart", autostart=autostart)
+
+    async def undefine(self, *, managed_save: bool = False) -> None:
+        await self._ask("DELETE", "", params={"managed_save": "true" if managed_save else "false"})
+
+    async def wait_ready(self) -> None:
+        await self._wait("ready")
+
+    async def wait_stopped(self) -> None:
+        await self._wait("stopped")
+
+    async def _wait(self, until: str) -> None:
+        while True:
+            answer = await self._ask("GET", "/wait", params={"until": until, "timeout": str(_WAIT)})
+            self.facts = msgspec.json.decode(answer.content, type=DomainFacts)
+            if answer.status_code == 200:
+                return
+
+    async def _command(self, name: str, **body: Any) -> None:
+        answer = await self._ask("POST", f"/{name}", json=body)
+        self.facts = msgspec.json.decode(answer.content, type=DomainFacts)
+
+    async def _ask(self, method: str, more: str, *, params: Mapping[str, str] | None = None, **options: Any) -> Any:
+        path = f"/v1/domains/{quote(self.uuid)}{more}"
+        query = {"connection": self.connection, **(params or {})}
+        return await self._engine.ask(method, path, params=query, **options)
+
+
+def error_of(content: bytes) -> EngineError:
+    """The engine's error that a problem document tells of: of the same class, with the same words and facts."""
+    try:
+        problem = msgspec.json.decode(content, type=ProblemDocument)
+    except msgspec.DecodeError:
+        return ConnectionBroken("the service answers with nonsense")
+    cls = getattr(errors, problem.type.rpartition(":")[2], None)
+    if not (isinstance(cls, type) and issubclass(cls, EngineError)):
+        return EngineError(problem.detail)
+    if cls is InvalidDocument and problem.problems:
+        return InvalidDocument(problem.problems, source=problem.facts.get("source"))
+    error = cls.__new__(cls, problem.detail)
+    error.args = (problem.detail,)
+    missing = {"source": None, "line": None, "hint": ""}
+    for name, fact in {**missing, **problem.facts}.items():
+        setattr(error, name, tuple(fact) if isinstance(fact, list) else fact)
+    return error
+
+
+def is_absent(exc: BaseException) -> bool:
+    """Nobody listens there: the socket is none, or was left by a service that was killed."""
+    refused = _refusal(exc)
+    return refused is not None and refused.errno in (errno.ENOENT, errno.ECONNREFUSED)
+
+
+def _refusal(exc: BaseException | None) -> OSError | None:
+    """What the operating system said that is behind it."""
+    while exc is not None and not isinstance(exc, OSError):
+        exc = exc.__cause__ or exc.__context__
+    return exc

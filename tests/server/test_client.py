@@ -1,0 +1,156 @@
+"""The engine behind a service has the engine's face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support.served import DOMAIN, Served, served
+
+from engine import errors
+from engine.errors import (
+    ConfigError,
+    ConnectionBroken,
+    CycleError,
+    EngineError,
+    InvalidDocument,
+    InvalidState,
+    NoSuchDomain,
+    Problem,
+)
+from engine.lifecycle import State
+from engine.server.client import RemoteEngine, connect, error_of
+from engine.server.problems import problem_of
+
+pytestmark = pytest.mark.anyio
+
+ORDER = "<metadata><o:order xmlns:o='urn:virengine:order:1'><o:requires domain='db'/></o:order></metadata>"
+
+
+async def test_a_domain_as_the_engine_has_it(server: Served) -> None:
+    async with connect(server.path) as engine:
+        web = await engine.define(DOMAIN.format("web", "<title>x</title>"))
+        assert (web.state, web.persistent, web.connection) == (State.SHUTOFF, True, "test:///default")
+        await web.start()
+        assert (web.state, web.active) == (State.RUNNING, True)
+        await web.wait_ready()
+        await web.suspend()
+        assert web.state is State.PAUSED
+        await web.resume()
+        await web.set_autostart()
+        assert web.autostart
+        assert (await web.definition()).title == "x"
+        assert (await web.info()).log is None
+        await web.shutdown()
+        await web.wait_stopped()
+        assert web.state is State.SHUTOFF
+        await web.undefine()
+        await engine.refresh()
+        assert [domain.name for domain in engine.domains()] == ["test"]
+
+
+async def test_what_goes_wrong_is_the_same_error(server: Served) -> None:
+    async with connect(server.path) as engine:
+        test = engine.domain("test")
+        with pytest.raises(InvalidState) as refused:
+            await test.start()
+        with pytest.raises(InvalidState) as local:
+            await server.engine.domain("test").start()
+        assert str(refused.value) == str(local.value)
+        assert refused.value.allowed == local.value.allowed
+        with pytest.raises(InvalidDocument) as invalid:
+            await engine.define(DOMAIN.format("a", "<clok/><clock offset='x'/>"), source="a.xml")
+        assert len(invalid.value.problems) == 2
+        with pytest.raises(NoSuchDomain):
+            engine.domain("nobody")
+        with pytest.raises(ConfigError, match=r"a.xml:1: .*not well-formed"):
+            await engine.define("<domain", source="a.xml")
+
+
+async def test_the_order_as_the_engine_has_it(server: Served) -> None:
+    async with connect(server.path) as engine:
+        await engine.define(DOMAIN.format("db", ""))
+        await engine.define(DOMAIN.format("web", ORDER))
+        report = await engine.up(["web"])
+        assert report.ok
+        assert report.done == ("db", "web")
+        plan = await engine.plan("down", ["db"])
+        assert str(plan) == str(server.engine.plan("down", ["db"]))
+        assert plan.to_svg() == server.engine.plan("down", ["db"]).to_svg()
+        declared = {each.name: each for each in await engine.declared_order()}
+        assert [wait.name for wait in declared["web"].starts_after] == ["db"]
+        assert (await engine.drill()).ok
+        assert (await engine.down()).ok
+
+
+async def test_where_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionBroken, match="no such file or directory"):
+        async with connect(tmp_path / "none.sock"):
+            pass
+
+
+async def test_a_service_that_goes_away_is_told(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        path = server.path
+        async with connect(path) as engine:
+            assert engine.connections == ("test:///default",)
+    with pytest.raises(ConnectionBroken):
+        async with connect(path):
+            pass
+
+
+async def test_many_domains_of_several_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.server.client._PAGE", 2)
+    other = tmp_path / "node.xml"
+    other.write_text("<node><domain type='test'><name>test</name><memory>1</memory></domain></node>")
+    async with served(tmp_path, "test:///default", f"test://{other}") as server:
+        for name in ("a", "b", "c"):
+            await server.engine.define(DOMAIN.format(name, ""), connection="test:///default")
+            await server.engine.define(DOMAIN.format(name, ""), connection=server.engine.connections[1])
+        async with connect(server.path) as engine:
+            assert sorted(each.name for each in engine.domains()) == sorted([*"aabbcc", "test", "test"])
+            with pytest.raises(ConfigError, match="several connections"):
+                engine.domain("a")
+            assert engine.domain("a", connection=engine.connections[0]).connection == "test:///default"
+
+
+SAMPLES: dict[type[EngineError], EngineError] = {
+    errors.ConfigError: errors.ConfigError("is wrong", source="a.xml", line=3),
+    errors.InvalidDocument: errors.InvalidDocument([Problem(line=2, xpath="/domain", reason="no")], source="b.xml"),
+    errors.UnsupportedConfig: errors.UnsupportedConfig("<sound>", "not here"),
+    errors.CycleError: CycleError(["a", "b", "a"]),
+    errors.UnknownDomain: errors.UnknownDomain("db", "web"),
+    errors.NoSuchDomain: NoSuchDomain("web", "at test:///default"),
+    errors.DomainExists: errors.DomainExists("web", "u-u-i-d"),
+    errors.InvalidState: InvalidState("start", "running", ["shutdown", "destroy"], domain="web"),
+    errors.StateDirLocked: errors.StateDirLocked("/var", "pid 5"),
+    errors.StoreError: errors.StoreError("/var", "disk full"),
+    errors.StartFailed: errors.StartFailed("web", "no disk"),
+    errors.NotSupported: errors.NotSupported("test", "save"),
+    errors.DependencyFailed: errors.DependencyFailed("web", "db", "no disk"),
+    errors.GateFailed: errors.GateFailed("web", "tcp", 30.0, "refused"),
+    errors.CommandTimeout: errors.CommandTimeout("web", 3.0),
+    errors.ResyncRequired: errors.ResyncRequired(5, 9),
+    errors.EngineClosed: errors.EngineClosed(),
+}
+
+
+@pytest.mark.parametrize("cls", SAMPLES)
+async def test_every_error_comes_over_the_wire_as_it_was(cls: Any) -> None:
+    import msgspec
+
+    sample = SAMPLES[cls]
+    again = error_of(msgspec.json.encode(problem_of(sample)))
+    assert type(again) is cls
+    assert str(again) == str(sample)
+
+
+async def test_a_wait_is_cancelled(server: Served) -> None:
+    async with connect(server.path) as engine:
+        with anyio.move_on_after(0.05) as within:
+            await engine.domain("test").wait_stopped()
+        assert within.cancelled_caught
+        assert isinstance(engine, RemoteEngine)
+        await engine.refresh()
