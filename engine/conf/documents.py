@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.conf.document import LIMITS, Limits, parse_document
-from engine.conf.domain import parse_domain
+from engine.conf.domain import domain_problems
 from engine.conf.examining import examine, unsound
 from engine.conf.nodes.differences import Difference, differences
 from engine.conf.nodes.node import Definition
@@ -53,11 +53,12 @@ def validate(
         return problems
     found = unsound(definition, "error", "warning")
     if definition.kind == "domain":
-        try:
-            parse_domain(text, source=source)
-        except ConfigError as exc:
-            found.append(Problem(line=exc.line or 1, xpath="/domain", reason=exc.reason))
-    return [msgspec.structs.replace(problem, severity="warning") for problem in found]
+        found += domain_problems(root)
+    return [msgspec.structs.replace(problem, severity="warning") for problem in sorted(found, key=_line)]
+
+
+def _line(problem: Problem) -> int:
+    return problem.line
 
 
 def format(definition: Definition) -> str:

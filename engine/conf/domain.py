@@ -10,14 +10,14 @@ import msgspec
 from lxml import etree
 
 from engine.conf.document import child_text, line_of, parse_document, to_text
-from engine.conf.order import ORDER_NAMESPACE, Order, parse_order
+from engine.conf.order import ORDER_NAMESPACE, Order, order_problems, parse_order
 from engine.conf.units import to_kib
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["DomainDefinition", "parse_domain"]
+__all__ = ["DomainDefinition", "domain_problems", "parse_domain"]
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_ORDER = Order()
@@ -104,6 +104,20 @@ def parse_domain(
         text=text.strip(),
         source=source,
     )
+
+
+def domain_problems(root: Element) -> list[Problem]:
+    """What would keep a domain from being defined that is no fault of its form: names, and its order."""
+    found: list[Problem] = []
+    declared = root.find(f"metadata/{{{ORDER_NAMESPACE}}}order")
+    name = root.find("name")
+    if declared is not None:
+        found += order_problems(declared, (name.text or "") if name is not None else "")
+    try:
+        _name(root, name, None)
+    except ConfigError as exc:
+        found.append(Problem(line=exc.line or 1, xpath="/domain/name", reason=exc.reason))
+    return found
 
 
 def _name(root: Element, element: Element | None, source: str | None) -> str:

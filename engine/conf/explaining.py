@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import deepcopy
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from lxml import etree
 
 from engine.conf.document import line_of
 from engine.conf.schemas import schema_file
@@ -29,10 +32,12 @@ def explain(root: Element, kind: str) -> list[Problem]:
         return []
     from xmlschema import XMLSchemaException
 
+    bare = deepcopy(root)  # comments are nobody's children, but for xmlschema
+    etree.strip_tags(bare, etree.Comment, etree.ProcessingInstruction)
     found: list[Problem] = []
     # what it can't go on with at all (an xsi:type that there is not) the definitions have told of
     with suppress(XMLSchemaException):
-        found += (_problem(root, error) for error in islice(_schema(kind).iter_errors(root), MOST_ERRORS))
+        found += (_problem(bare, error) for error in islice(_schema(kind).iter_errors(bare), MOST_ERRORS))
     return found
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from engine.conf.document import attribute, line_of, local_name, suggest
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ __all__ = [
     "Gate",
     "Order",
     "StopStep",
+    "order_problems",
     "parse_order",
     "wrong_host",
     "wrong_pattern",
@@ -214,33 +215,66 @@ def parse_order(element: Element, *, source: str | None = None) -> Order:
     Raises:
         ConfigError: an unknown element, attribute or value, with its line.
     """
-    edges: list[Edge] = []
-    gates: list[Gate] = []
-    ladder: list[StopStep] = []
-    tags: list[str] = []
-    on_failure = None
+    parts = _Parts()
     for child in element:
+        parts.take(child, source)
+    return parts.order()
+
+
+def order_problems(element: Element, name: str) -> list[Problem]:
+    """All that is wrong with the ``<order:order>`` of a domain of that name, in each of its elements."""
+    found: list[Problem] = []
+    for child in element:
+        parts = _Parts()
+        try:
+            parts.take(child, None)
+            if any(edge.domain == name for edge in parts.edges):
+                raise ConfigError(f"'{name}' is ordered after itself", line=line_of(child))
+        except ConfigError as exc:
+            xpath = child.getroottree().getpath(child)
+            found.append(Problem(line=exc.line or 1, xpath=xpath, reason=exc.reason))
+    return found
+
+
+class _Parts:
+    """What an order is made of, as it is gathered."""
+
+    def __init__(self) -> None:
+        self.edges: list[Edge] = []
+        self.gates: list[Gate] = []
+        self.ladder: list[StopStep] = []
+        self.tags: list[str] = []
+        self.on_failure: Literal["hold", "go-on"] | None = None
+
+    def take(self, child: Element, source: str | None) -> None:
+        """Raises ConfigError."""
         reader = _Reader(child, source)
         match local_name(child):
             case "requires" | "after" as kind:
-                edges.append(_edge(reader, kind))
+                self.edges.append(_edge(reader, kind))
             case "ready":
-                gates.append(_gate(reader))
+                self.gates.append(_gate(reader))
             case "stop":
                 reader.only("on-failure")
                 if child.get("on-failure") is not None:
-                    on_failure = reader.choice("on-failure", ("hold", "go-on"))
-                ladder.extend(_step(_Reader(step, source)) for step in child if local_name(step))
+                    self.on_failure = reader.choice("on-failure", ("hold", "go-on"))
+                self.ladder.extend(_step(_Reader(step, source)) for step in child if local_name(step))
             case "tag":
                 reader.only("name")
-                tags.append(reader.text("name"))
+                self.tags.append(reader.text("name"))
             case "":
-                continue  # a comment
+                pass  # a comment
             case other:
                 raise reader.fail(f"unknown element{suggest(other, ('requires', 'after', 'ready', 'stop', 'tag'))}")
-    return Order(
-        edges=tuple(edges), gates=tuple(gates), ladder=tuple(ladder), tags=tuple(tags), on_stop_failure=on_failure
-    )
+
+    def order(self) -> Order:
+        return Order(
+            edges=tuple(self.edges),
+            gates=tuple(self.gates),
+            ladder=tuple(self.ladder),
+            tags=tuple(self.tags),
+            on_stop_failure=self.on_failure,
+        )
 
 
 def _edge(reader: _Reader, kind: Literal["requires", "after"]) -> Edge:

@@ -15,21 +15,23 @@ _MOST_CPUS = 16384
 # ---------------------------------------------------------------------------- sets of CPUs
 
 
-def mask_of_set(text: str | None) -> int:
-    """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError."""
+def mask_of_set(text: str | None, *, line: int | None = None) -> int:
+    """A set such as ``0-3,^2`` as bits, 0 for None. Raises ConfigError, with the line that is given."""
     mask = 0
     for part in text.split(",") if text is not None else ():
         first, dash, last = part.strip().removeprefix("^").partition("-")
-        low, high = _cpu(first, part), _cpu(last if dash else first, part)
-        bits = (1 << high + 1) - (1 << min(low, high + 1))
+        low, high = _cpu(first, part, line), _cpu(last if dash else first, part, line)
+        if high < low:
+            raise ConfigError(f"the range '{part.strip()}' ends before it begins", line=line)
+        bits = (1 << high + 1) - (1 << low)
         mask = mask & ~bits if part.strip().startswith("^") else mask | bits
     return mask
 
 
-def _cpu(text: str, part: str) -> int:
+def _cpu(text: str, part: str, line: int | None) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) >= _MOST_CPUS:
-        raise ConfigError(f"'{part[:40]}' is no set of numbers below {_MOST_CPUS}")
+        raise ConfigError(f"'{part[:40]}' is no set of numbers below {_MOST_CPUS}", line=line)
     return int(digits)
 
 
@@ -55,9 +57,9 @@ def threads_of_mask(mask: int) -> list[int]:
     return numbers
 
 
-def canonical_set(text: str | None) -> str | None:
-    """The set with ranges, in order; None for an empty one. Raises ConfigError."""
-    return set_of_mask(mask_of_set(text)) or None
+def canonical_set(text: str | None, *, line: int | None = None) -> str | None:
+    """The set with ranges, in order; None for an empty one. Raises ConfigError, with the line that is given."""
+    return set_of_mask(mask_of_set(text, line=line)) or None
 
 
 # ---------------------------------------------------------------------------- names

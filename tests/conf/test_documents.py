@@ -196,3 +196,46 @@ def test_no_sign_but_those_that_xml_takes_for_it_is_white_space(wrong: str) -> N
         parse_domain(text, validate=True)
     with pytest.raises(InvalidDocument):
         parse(text)
+
+
+HEAD = "<domain type='test'><name>nn</name><memory>65536</memory><os><type>hvm</type></os>"
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        "<features><acpi>\n</acpi></features>",
+        "<devices><disk type='file'><target dev='vda'>\n</target><readonly>\n </readonly></disk></devices>",
+        "<devices><disk type='file'><target dev='vda'/><readonly><!-- c -->\n</readonly></disk></devices>",
+        "<cpu><feature name='vmx' policy='require'>\n</feature></cpu>",
+    ],
+)
+def test_what_is_empty_may_be_closed_in_the_next_line(empty: str) -> None:
+    text = f"{HEAD}{empty}</domain>"
+    assert validate(text) == []
+    assert parse(format(parse(text))) == parse(text)
+    assert is_valid("domain", etree.fromstring(text))
+
+
+def test_comments_are_no_faults_beside_others() -> None:
+    text = (
+        "<domain type='test'>\n<name>a<!-- x -->b</name>\n<memory>655<!-- y -->36</memory>\n"
+        "<os><type>hvm<?pi z?></type></os>\n<foo/></domain>"
+    )
+    assert [f"{problem.line} {problem}" for problem in validate(text)] == ["5 /domain/foo: unknown <foo>"]
+
+
+@pytest.mark.parametrize(
+    ("controller", "reason"),
+    [
+        ("<controller type='sata' model='auto'/>", "unknown attribute 'model'"),
+        ("<controller type='fdc' model='virtio-scsi'/>", "unknown attribute 'model'"),
+        ("<controller type='sata' model='ahci'/>", "unknown attribute 'model'"),
+    ],
+)
+def test_an_attribute_of_another_shape_is_kept_as_any_other(controller: str, reason: str) -> None:
+    text = f"{HEAD}<devices>{controller}</devices></domain>"
+    assert [problem.reason for problem in validate(text)] == [reason]
+    written = format(parse(text, validate=False))
+    assert "model=" in written
+    assert parse(written, validate=False) == parse(text, validate=False)

@@ -184,7 +184,7 @@ def _of_attribute(
 
 def _of_text(root: etree._Element, element: etree._Element, at: str) -> Iterator[tuple[str, etree._Element]]:
     text = element.text or ""
-    for broken in ("", "-7", "bro ken", f"{text}x", "4294967296"):
+    for broken in ("", "-7", "bro ken", f"{text}x", "4294967296", "\n  ", f" {text}\n"):
         if broken != text:
             element.text = broken
             yield f"value {at}={broken if broken != f'{text}x' else '...x'}", root

@@ -103,7 +103,7 @@ def _limit(size: ScaledInteger | None) -> ScaledInteger | None:
 def vcpu(definition: DomainDocument, context: Context) -> DomainDocument:
     """One CPU where none is said; placed where numad says if the memory is, and nothing else says where."""
     had = definition.vcpu or Vcpu(count=1)
-    cpuset = canonical_set(had.cpuset)
+    cpuset = canonical_set(had.cpuset, line=had.line or None)
     auto = had.placement == "auto" or (_memory_is_placed(definition) and cpuset is None and not _is_pinned(definition))
     states = _states(definition, had.count)
     current = sum(state.enabled for state in states) if states else had.current

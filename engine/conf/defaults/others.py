@@ -199,7 +199,7 @@ def _memory_source(source: MemorySource | None) -> MemorySource | None:
     changed = change(
         source,
         pagesize=in_unit(source.pagesize, "KiB"),
-        nodemask=canonical_set(source.nodemask),
+        nodemask=canonical_set(source.nodemask, line=source.line or None),
         alignsize=in_unit(source.alignsize, "KiB"),
     )
     return changed if changed != MemorySource() else None

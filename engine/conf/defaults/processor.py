@@ -97,7 +97,7 @@ def _with_all_cpus(cells: tuple[NumaCell, ...], definition: DomainDocument) -> t
     count = definition.vcpu.count if definition.vcpu is not None else 1
     left = (1 << count) - 1
     for cell in cells[1:]:
-        left &= ~mask_of_set(cell.cpus)
+        left &= ~mask_of_set(cell.cpus, line=cell.line or None)
     if not cells or count > _MOST_CPUS:
         return cells
     return (change(cells[0], cpus=set_of_mask(left | mask_of_set(cells[0].cpus)) or None), *cells[1:])
@@ -107,7 +107,7 @@ def _cell(cell: NumaCell, number: int) -> NumaCell:
     return change(
         cell,
         id_=number if cell.id_ is None else cell.id_,
-        cpus=canonical_set(cell.cpus),
+        cpus=canonical_set(cell.cpus, line=cell.line or None),
         memory=scaled(cell.memory, cell.unit, "KiB", line=cell.line),
         unit="KiB",
         caches=tuple(_cache(cache) for cache in sorted(cell.caches, key=lambda cache: cache.level)),

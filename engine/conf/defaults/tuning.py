@@ -78,7 +78,7 @@ def _ranks(definition: DomainDocument) -> dict[int, int]:
 
 
 def _canonical(pin: Any) -> Any:
-    return change(pin, cpuset=canonical_set(pin.cpuset))
+    return change(pin, cpuset=canonical_set(pin.cpuset, line=pin.line or None))
 
 
 def _scheds(scheds: Iterable[AnySched], field: str, rank: dict[int, int]) -> tuple[AnySched, ...]:
@@ -111,7 +111,7 @@ def _monitors(monitors: Iterable[Any], count: int) -> tuple[Any, ...]:
 
 def _of_first(tune: Any, count: int) -> Any:
     """The tune with the CPUs below ``count``."""
-    return change(tune, vcpus=set_of_mask(mask_of_set(tune.vcpus) & ((1 << count) - 1)))
+    return change(tune, vcpus=set_of_mask(mask_of_set(tune.vcpus, line=tune.line or None) & ((1 << count) - 1)))
 
 
 # ---------------------------------------------------------------------------- memory
@@ -124,11 +124,12 @@ def numa_tuning(definition: DomainDocument, context: Context) -> DomainDocument:
     if memory is None and definition.vcpu is not None and definition.vcpu.placement == "auto" and not had.memnodes:
         memory = NumaTuneMemory(placement="auto")
     if memory is not None:
-        nodeset = canonical_set(memory.nodeset)
+        nodeset = canonical_set(memory.nodeset, line=memory.line or None)
         placement = "auto" if nodeset is None else None
         memory = change(memory, mode=memory.mode or "strict", placement=placement, nodeset=nodeset)
     nodes = tuple(
-        change(node, nodeset=canonical_set(node.nodeset)) for node in sorted(had.memnodes, key=lambda n: n.cellid)
+        change(node, nodeset=canonical_set(node.nodeset, line=node.line or None))
+        for node in sorted(had.memnodes, key=lambda n: n.cellid)
     )
     tune = NumaTune(memory=memory, memnodes=nodes)
     return change(definition, numatune=tune if tune != NumaTune() else None)
@@ -146,7 +147,7 @@ def memory_backing(definition: DomainDocument, context: Context) -> DomainDocume
 
 def _page(page: HugePage) -> HugePage:
     size = scaled(page.size, page.unit, "KiB", line=page.line)
-    return change(page, size=size, unit="KiB", nodeset=canonical_set(page.nodeset))
+    return change(page, size=size, unit="KiB", nodeset=canonical_set(page.nodeset, line=page.line or None))
 
 
 # ---------------------------------------------------------------------------- disks

@@ -7,14 +7,12 @@ import re
 from engine.conf.nodes.node import Flag, Node, Open
 from engine.conf.nodes.plan import Field, plan_of
 from engine.conf.nodes.values import NoValue
-from engine.conf.spellings import canonical_set
 from engine.errors import ConfigError
 
-__all__ = ["MOST_CHARACTERS", "check_characters", "check_definition", "cpu_set", "decoded"]
+__all__ = ["MOST_CHARACTERS", "check_characters", "check_definition", "decoded"]
 
 #: How long a configuration may be.
 MOST_CHARACTERS = 4 * 1024 * 1024
-_RANGE = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
 # what XML can't hold
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -48,19 +46,6 @@ def check_characters(text: str, source: str | None, line: int) -> None:
     if wrong is not None:
         line += text.count("\n", 0, wrong.start())
         raise ConfigError(f"U+{ord(wrong[0]):04X} is no character of a text", source=source, line=line)
-
-
-def cpu_set(text: str) -> str | None:
-    """A set of CPUs or of NUMA nodes as libvirt writes it, ``0-3,^2`` as ``0-1,3``; None: nothing is left of it.
-
-    Raises:
-        ConfigError: it is none, names a number that is too high, or holds a range that ends before it begins.
-    """
-    found = canonical_set(text)
-    for low, high in _RANGE.findall(text):
-        if int(high) < int(low):
-            raise ConfigError(f"in '{text[:60]}' a range ends before it begins")
-    return found
 
 
 def check_definition(node: Node, source: str | None, line: int | None = None) -> None:

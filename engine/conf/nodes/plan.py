@@ -7,6 +7,7 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Container
 from functools import cache
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
@@ -90,20 +91,32 @@ class Shapes:
                 self._fitting[values] = found
         return found
 
-    def nearest(self, values: tuple[str | None, ...]) -> Nodes:
-        """Those whose own literals fit, whatever there is that they don't have; else those that lack some; else all."""
+    def nearest(self, values: tuple[str | None, ...], but: Container[str] = ()) -> Nodes:
+        """Those whose own literals fit, whatever there is that they don't have; else those that lack some; else all.
+
+        Args:
+            but: the names of ``told_by`` that don't count.
+        """
         for lacking in (False, True):
-            found = tuple(node for node in self.nodes if self._fits(node, values, others=True, lacking=lacking))
+            found = tuple(n for n in self.nodes if self._fits(n, values, others=True, lacking=lacking, but=but))
             if found:
                 return found
         return self.nodes
 
     def _fits(
-        self, node: type[Node], values: tuple[str | None, ...], *, others: bool = False, lacking: bool = False
+        self,
+        node: type[Node],
+        values: tuple[str | None, ...],
+        *,
+        others: bool = False,
+        lacking: bool = False,
+        but: Container[str] = (),
     ) -> bool:
         plan, literals = plan_of(node), self._words[self.nodes.index(node)]
         for name, value in zip(self.told_by, values, strict=True):
             allowed, required = literals.get(name, (None, False))
+            if name in but:
+                continue
             if value is None:
                 if required and not lacking:
                     return False
@@ -114,9 +127,10 @@ class Shapes:
                 return False
         return True
 
-    def known(self, name: str) -> tuple[str, ...]:
-        """All words that an attribute or child may be, in any shape."""
-        return tuple(dict.fromkeys(word for each in self._words for word in each.get(name, ((), False))[0]))
+    def known(self, name: str, nodes: Nodes | None = None) -> tuple[str, ...]:
+        """All words that an attribute or child may be, in any shape, or in these."""
+        words = (each for node, each in zip(self.nodes, self._words, strict=True) if nodes is None or node in nodes)
+        return tuple(dict.fromkeys(word for each in words for word in each.get(name, ((), False))[0]))
 
 
 def _text(element: Any, name: str) -> str | None:

@@ -129,24 +129,25 @@ def _read_unfitting(shapes: Shapes, element: Element, problems: list[Found]) -> 
     """None of the shapes fits: say which of the words that tell them apart is wrong, and read what can be read."""
     values = shapes.values(element)
     there = {name: value for name, value in zip(shapes.told_by, values, strict=True) if value is not None}
-    wrong = {name: value for name, value in there.items() if collapsed(value) not in shapes.known(name)}
-    for name, value in wrong.items():
+    unknown = {name for name, value in there.items() if collapsed(value) not in shapes.known(name)}
+    meant = shapes.nearest(values, unknown)
+    wrong = {name: words for name in unknown if (words := shapes.known(name, meant))}
+    for name, words in sorted(wrong.items()):
         child = element.find(name) if name.startswith("./") else None
         at, below = (element, f"/@{name}") if child is None else (child, "")
-        problems.append(_wrong_value(at, below, name, value, shapes.known(name)))
+        problems.append(_wrong_value(at, below, name, there[name], words))
     if wrong:
-        if not isinstance(problems, _Trial):
-            right = tuple(None if name in wrong else there.get(name) for name in shapes.told_by)
-            problems += _told_by_all(shapes.nearest(right), element, wrong)
+        problems += [] if isinstance(problems, _Trial) else _told_by_all(meant, element, wrong)
         return None
-    best, _ = _best([_reader_of((node,)) for node in shapes.nearest(values)], element)
+    # an attribute that this shape does not have is just that, whatever it says
+    best, found = _best([_reader_of((node,)) for node in (meant if unknown else shapes.nearest(values))], element)
     if best:
         problems += best
-    else:
-        shown = ", ".join(f"{name.removeprefix('./')}='{value}'" for name, value in there.items())
-        lacking = " and ".join(name for name in shapes.told_by if name not in there)
-        reason = f"{shown} don't go together" if shown else f"it lacks its attribute {lacking}"
-        problems.append(_problem(element, "", reason))
+        return found
+    shown = ", ".join(f"{name.removeprefix('./')}='{value}'" for name, value in there.items())
+    lacking = " and ".join(name for name in shapes.told_by if name not in there)
+    reason = f"{shown} don't go together" if shown else f"it lacks its attribute {lacking}"
+    problems.append(_problem(element, "", reason))
     return None
 
 

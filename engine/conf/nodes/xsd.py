@@ -45,8 +45,8 @@ class _Schema:
         inside: list[str] = []
         while self._todo:
             inside.append(self._complex(self._todo.pop(0)))
+        empty = f'<xs:complexType name="empty">{self._nothing("")}</xs:complexType>'
         values = [f'<xs:simpleType name="{name}">{xsd}</xs:simpleType>' for name, xsd in sorted(self._values.items())]
-        empty = '<xs:complexType name="empty"/>'
         body = "\n".join((f'<xs:element name="{self._kind}" type="{root}"/>', *inside, empty, *values))
         text = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">\n{body}\n</xs:schema>'
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{_indented(text)}'
@@ -82,8 +82,15 @@ class _Schema:
             base = self._simple([body.value for body in bodies if body.value is not None], or_empty=optional)
             content = f'<xs:simpleContent><xs:extension base="{base}">{attributes}</xs:extension></xs:simpleContent>'
             return f"{head}>{about}{content}</xs:complexType>"
+        if not (bodies or children or type_.bare):
+            return f"{head}>{about}{self._nothing(attributes)}</xs:complexType>"
         mixed = ' mixed="true"' if bodies or type_.bare else ""
         return f"{head}{mixed}>{about}{children}{attributes}</xs:complexType>"
+
+    def _nothing(self, attributes: str) -> str:
+        """White space at most: what is empty in XML Schema's own sense may not even be closed in the next line."""
+        self._values["nothing"] = '<xs:restriction base="xs:token"><xs:enumeration value=""/></xs:restriction>'
+        return f'<xs:simpleContent><xs:extension base="nothing">{attributes}</xs:extension></xs:simpleContent>'
 
     def _content(self, fields: Sequence[Sequence[Field]], said: dict[str, str]) -> str:
         by_tag: dict[str, list[Field]] = {}

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.conf import parse_domain
+from engine.conf import Limits, parse_domain
 from engine.conf.documents import validate
 from engine.errors import InvalidDocument
 
@@ -63,6 +63,13 @@ PARTS = {
     ),
     "<iothreads>1</iothreads><iothreadids><iothread id='4'/><iothread id='4'/></iothreadids>": (
         "/domain/iothreadids/iothread[2]: the iothread 4 is there already"
+    ),
+    "<vcpu cpuset='3-1'>2</vcpu>": "/domain/vcpu: the range '3-1' ends before it begins",
+    "<cputune><emulatorpin cpuset='3-1'/></cputune>": (
+        "/domain/cputune/emulatorpin: the range '3-1' ends before it begins"
+    ),
+    "<numatune><memory mode='strict' nodeset='1,99999'/></numatune>": (
+        "/domain/numatune/memory: '99999' is no set of numbers below 16384"
     ),
     CELLS.replace("id='1'", "id='0'"): "/domain/cpu/numa/cell[2]: there is another NUMA cell 0",
     "<cpu><feature name='vmx' policy='require'/><feature name='vmx' policy='disable'/></cpu>": (
@@ -197,3 +204,24 @@ def test_warnings_without_end_hide_no_error() -> None:
     text = domain(NIC.format(1, "") * 1500 + DISK.format("vda", "<driver name='qemu' iothread='2'/>"))
     with pytest.raises(InvalidDocument, match="there is no iothread 2"):
         parse_domain(text, validate=True)
+
+
+ORDER = "<metadata><o:order xmlns:o='urn:virengine:order:1'>\n{}\n</o:order></metadata>"
+
+
+def test_all_that_is_wrong_with_an_order_is_told_in_its_place() -> None:
+    order = ORDER.format("<o:after domian='x'/>\n<o:ready gate='httpx'/>\n<o:requires domain='web'/>")
+    told = [f"{each.line} {each.xpath}: {each.reason}" for each in validate(domain("", order), references=True)]
+    at = "/domain/metadata/o:order"
+    assert told == [
+        f"3 {at}/o:after: <order:after>: unknown attribute 'domian' (did you mean 'domain'?)",
+        f"4 {at}/o:ready: <order:ready>: gate='httpx' is not one of running, agent, tcp, http, serial, delay "
+        "(did you mean 'http'?)",
+        f"5 {at}/o:requires: 'web' is ordered after itself",
+    ]
+
+
+def test_limits_hold_for_all_that_is_looked_at() -> None:
+    many = " ".join(f"a{number}='1'" for number in range(600))
+    text = domain("", f"<metadata><x:x xmlns:x='urn:x' {many}/></metadata>")
+    assert validate(text, references=True, limits=Limits(attributes=1000)) == []

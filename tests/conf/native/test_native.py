@@ -11,8 +11,8 @@ import pytest
 from engine.conf.documents import parse
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.native import FORMATS, from_native, to_native
-from engine.conf.native.checking import cpu_set
 from engine.conf.native.losses import losses
+from engine.conf.spellings import canonical_set
 from engine.errors import ConfigError
 
 
@@ -49,18 +49,18 @@ def test_vmware_is_a_package_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_sets(text: str, normal: str | None) -> None:
-    assert cpu_set(text) == normal
+    assert canonical_set(text) == normal
 
 
 @pytest.mark.parametrize("text", ["a", "1-", "-1", "3-1", "0,3 - 1", "1--2", "^", "1-2-3", "٣", "0-16384", "9" * 5000])
 def test_what_is_no_set(text: str) -> None:
     with pytest.raises(ConfigError, match=r"no set|ends before"):
-        cpu_set(text)
+        canonical_set(text)
 
 
 def test_the_time_for_a_set_is_linear() -> None:
     started = time.perf_counter()
-    assert cpu_set(",".join(f"{number % 16384},^{number % 16384}" for number in range(80_000))) is None
+    assert canonical_set(",".join(f"{number % 16384},^{number % 16384}" for number in range(80_000))) is None
     assert time.perf_counter() - started < 3
 
 

@@ -439,7 +439,7 @@ def test_each_setting_changes_something_or_is_told(chosen: dict[str, int], form:
         (f"{PV}disk = ['vdev=xvda,target=rbd:']\n", 5, "disk[1]: after 'rbd:' there are a pool and an image"),
         (f"{PV}uuid = 'x'\n", 1, "'uuid' would have to be a UUID, not 'x'"),
         (f"{PV}pci = ['x']\n", 5, "pci[1]: a PCI device is named as 0000:01:00.0"),
-        (f"{PV}cpus = '3-1'\n", 5, "in '3-1' a range ends before it begins"),
+        (f"{PV}cpus = '3-1'\n", 5, "the range '3-1' ends before it begins"),
         (b"name = '\xff'\n", 1, "the configuration is not in UTF-8"),
         ("\n\x07", 2, "U+0007 is no character of a text"),
     ],

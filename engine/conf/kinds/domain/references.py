@@ -13,6 +13,8 @@ from engine.conf.kinds.domain.device import Device, DriveAddress, PciAddress, Us
 from engine.conf.kinds.domain.os import HvmOs
 from engine.conf.kinds.unsound import Unsound, twice
 from engine.conf.nodes.node import Node
+from engine.conf.spellings import mask_of_set
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from engine.conf.kinds.cpu import NumaCell
@@ -41,6 +43,7 @@ def _processors(domain: DomainDocument) -> Iterator[Unsound]:
     if domain.vcpus is not None:
         yield from twice(domain.vcpus.vcpus, lambda each: each.id_, "the CPU {} is there already")
     tune = domain.cputune
+    yield from _sets(domain)
     if tune is not None:
         yield from twice(tune.vcpupins, lambda each: each.vcpu, "the CPU {} is pinned already")
         yield from twice(tune.iothreadpins, lambda each: each.iothread, "the iothread {} is pinned already")
@@ -57,6 +60,26 @@ def _processors(domain: DomainDocument) -> Iterator[Unsound]:
     for node in nodes:
         if int(node.cellid) >= len(cells):
             yield node, f"there is no NUMA cell {node.cellid}", "error"
+
+
+def _sets(domain: DomainDocument) -> Iterator[Unsound]:
+    """Sets of CPUs and of nodes that are none."""
+    holders: list[tuple[Node, str | None]] = []
+    if domain.vcpu is not None:
+        holders.append((domain.vcpu, domain.vcpu.cpuset))
+    if (tune := domain.cputune) is not None:
+        emulator = (tune.emulatorpin,) if tune.emulatorpin is not None else ()
+        holders += [(pin, pin.cpuset) for pin in (*tune.vcpupins, *tune.iothreadpins, *emulator)]
+    if (placed := domain.numatune) is not None:
+        memory = (placed.memory,) if placed.memory is not None else ()
+        holders += [(node, node.nodeset) for node in (*placed.memnodes, *memory)]
+    holders += [(cell, cell.cpus) for cell in _cells(domain)]
+    for node, text in holders:
+        if text is not None:
+            try:
+                mask_of_set(text)
+            except ConfigError as exc:
+                yield node, exc.reason, "error"
 
 
 def _cells(domain: DomainDocument) -> tuple[NumaCell, ...]:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 from engine.conf.kinds.common import ScaledInteger
 from engine.conf.kinds.domain.memory import Memory, MemTune, NumaTune, NumaTuneMemory
 from engine.conf.kinds.domain.tuning import BlkioDevice, BlkioTune, CpuTune, Vcpu
-from engine.conf.native.checking import cpu_set
 from engine.conf.native.lxc_tools.mounts import kibibytes
 from engine.conf.native.lxc_tools.text import Entries, Entry
+from engine.conf.spellings import canonical_set
 from engine.errors import ConfigError
 
 __all__ = ["read_limits"]
@@ -61,7 +61,7 @@ def _cpuset(entries: Entries, name: str) -> str | None:
     if entry is None:
         return None
     try:
-        return cpu_set(entry.value)
+        return canonical_set(entry.value)
     except ConfigError as exc:
         raise entries.error(exc.reason, entry) from exc
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from engine.conf.kinds.cpu import CpuFeature, GuestCpu, Numa, NumaCell, NumaDistances, NumaSibling
 from engine.conf.kinds.domain.tuning import CpuTune, Vcpu, VcpuPin
-from engine.conf.native.checking import cpu_set
 from engine.conf.native.xl.keys import AGAIN, Keys
 from engine.conf.native.xl.text import Item, Setting, Value
+from engine.conf.spellings import canonical_set
 from engine.conf.units import to_bytes
 from engine.errors import ConfigError
 
@@ -68,7 +68,7 @@ def _cpuset(keys: Keys, item: Item | None) -> str | None:
 
 def _set(keys: Keys, text: str, item: Item) -> str | None:
     try:
-        return cpu_set(text)
+        return canonical_set(text)
     except ConfigError as exc:
         raise keys.error(exc.reason, item.line) from exc
 
@@ -214,7 +214,7 @@ def vnuma_settings(cpu: GuestCpu | None) -> list[Setting]:
         known = (said[number].get(other, said[other].get(number)) for other in range(len(cells)))
         row = [far or (_SELF if other == number else _OTHERS) for other, far in enumerate(known)]
         megabytes = to_bytes(int(cell.memory), cell.unit or "KiB") // 1024**2
-        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={cpu_set(cell.cpus)}"] if cell.cpus else [])
+        node = [f"pnode={number}", f"size={megabytes}"] + ([f"vcpus={canonical_set(cell.cpus)}"] if cell.cpus else [])
         nodes.append([*node, f"vdistances={','.join(map(str, row))}"])
     return [("vnuma", nodes)]
 
