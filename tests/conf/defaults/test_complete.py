@@ -30,6 +30,23 @@ def test_a_domain_that_says_next_to_nothing() -> None:
     assert done.cpu is None
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "<vcpu cpuset='3-1'>2</vcpu>",
+        "<cputune><emulatorpin cpuset='3-1'/></cputune>",
+        "<numatune><memory mode='strict' nodeset='3-1'/></numatune>",
+    ],
+)
+def test_a_set_of_cpus_that_is_none_is_refused_with_its_line(wrong: str) -> None:
+    text = LEAST.replace("</domain>", f"\n{wrong}</domain>")
+    definition = parse(text)
+    assert isinstance(definition, DomainDocument)
+    with pytest.raises(ConfigError) as refused:
+        complete(definition, seed=1)
+    assert str(refused.value) == "line 2: the range '3-1' ends before it begins"
+
+
 def test_what_is_made_up_follows_from_the_seed() -> None:
     least = parse(LEAST)
     assert isinstance(least, DomainDocument)
