@@ -10,8 +10,7 @@ from engine.cli import arguments, output
 from engine.cli.session import Session, each, with_engine
 
 if TYPE_CHECKING:
-    from engine.core import Engine
-    from engine.domain import Domain
+    from engine.cli.session import AnyDomain, AnyEngine
 
 __all__ = ["autostart", "define", "undefine"]
 
@@ -30,7 +29,7 @@ def define(session: Session, files: tuple[str, ...], validate: bool) -> None:
     # all are read before anything is done, and before the state directory is taken
     documents = [arguments.read_document(file) for file in files]
 
-    async def work(engine: Engine) -> None:
+    async def work(engine: AnyEngine) -> None:
         for xml, source in documents:
             domain = await engine.define(xml, source=source, validate=validate)
             output.say(f"Domain '{domain.name}' defined from {source}")
@@ -42,13 +41,13 @@ def define(session: Session, files: tuple[str, ...], validate: bool) -> None:
 @arguments.domains
 @click.option("--managed-save", is_flag=True, help="Discard its managed save, too.")
 @with_engine
-async def undefine(engine: Engine, names: tuple[str, ...], managed_save: bool) -> None:
+async def undefine(engine: AnyEngine, names: tuple[str, ...], managed_save: bool) -> None:
     """Forget the definition of domains.
 
     A domain that runs goes on running, and is gone when it stops.
     """
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.undefine(managed_save=managed_save)
         output.say(f"Domain '{domain.name}' has been undefined")
 
@@ -59,10 +58,10 @@ async def undefine(engine: Engine, names: tuple[str, ...], managed_save: bool) -
 @arguments.domains
 @click.option("--disable", is_flag=True, help="Do not start them with the host.")
 @with_engine
-async def autostart(engine: Engine, names: tuple[str, ...], disable: bool) -> None:
+async def autostart(engine: AnyEngine, names: tuple[str, ...], disable: bool) -> None:
     """Start domains with the host, or no longer."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.set_autostart(not disable)
         output.say(f"Domain '{domain.name}' {'unmarked' if disable else 'marked'} as autostarted")
 

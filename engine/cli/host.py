@@ -59,7 +59,7 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
         found.extend(findings)
         _show(findings, done, dry_run=dry_run, as_json=as_json)
 
-    session.run(work)
+    session.run_own(work)
     if any(finding.severity == "error" for finding in found):
         raise Failed()
 
@@ -133,7 +133,7 @@ def _worst_case(session: Session) -> float | None:
         seconds.append(_stop_timeout(engine))
 
     try:
-        session.run(work)
+        session.run_own(work)
     except EngineError as exc:
         output.warning(f"the units get the default time to stop guests ('virengine doctor --fix' mends it): {exc}")
     return seconds[0] if seconds else None

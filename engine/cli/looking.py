@@ -14,8 +14,8 @@ from engine.cli.session import Session, find, with_engine
 
 if TYPE_CHECKING:
     from engine.abc import DomainInfo
-    from engine.core import Engine
-    from engine.domain import Domain
+    from engine.cli.session import AnyDomain, AnyEngine
+    from engine.conf import DomainDefinition
     from engine.glance import DomainView
 
 __all__ = ["domstate", "domuuid", "dumpxml", "info", "list_domains"]
@@ -96,7 +96,7 @@ def _ask(session: Session) -> list[DomainView]:
     shared = [name for name in DomainView.__struct_fields__ if name != "pid"]
     views: list[DomainView] = []
 
-    async def look(engine: Engine) -> None:
+    async def look(engine: AnyEngine) -> None:
         await _settle(engine.domains())
         for domain in engine.domains():
             pid = (await domain.info()).pid
@@ -106,7 +106,7 @@ def _ask(session: Session) -> list[DomainView]:
     return sorted(views, key=by_activity)
 
 
-async def _settle(domains: Iterable[Domain]) -> None:
+async def _settle(domains: Iterable[AnyDomain]) -> None:
     """A moment for what runs to pass its gates: no other engine may come that sees it through them."""
     import anyio
 
@@ -130,7 +130,7 @@ def _table(domains: list[DomainView], *, several: bool) -> tuple[list[str], list
     return [*columns, "Connection"] if several else columns, rows
 
 
-def _facts(domain: Domain | DomainView, pid: int | None) -> dict[str, Any]:
+def _facts(domain: AnyDomain | DomainView, pid: int | None) -> dict[str, Any]:
     return {
         "name": domain.name,
         "uuid": domain.uuid,
@@ -151,12 +151,12 @@ def _facts(domain: Domain | DomainView, pid: int | None) -> dict[str, Any]:
 @arguments.domain
 @arguments.as_json
 @with_engine
-async def info(engine: Engine, name: str, as_json: bool) -> None:
+async def info(engine: AnyEngine, name: str, as_json: bool) -> None:
     """Show what a domain is and does."""
     domain = find(engine, name)
     await _settle([domain])
     used = await domain.info()
-    definition = domain.live_definition
+    definition = await _definition(domain)
     if as_json:
         output.json(
             {
@@ -175,13 +175,19 @@ async def info(engine: Engine, name: str, as_json: bool) -> None:
         return
     from engine.cli.printable import printable_line
 
-    lines = _lines(domain, used)
+    lines = _lines(domain, definition, used)
     output.data("\n".join(f"{label + ':':<16}{printable_line(value)}" for label, value in lines if value))
 
 
-def _lines(domain: Domain, used: DomainInfo) -> list[tuple[str, str]]:
+async def _definition(domain: AnyDomain) -> DomainDefinition:
+    """As it runs."""
+    from engine.domain import Domain
+
+    return domain.live_definition if isinstance(domain, Domain) else await domain.definition()
+
+
+def _lines(domain: AnyDomain, definition: DomainDefinition, used: DomainInfo) -> list[tuple[str, str]]:
     """The lines of ``virsh dominfo``, and what the engine knows beyond them."""
-    definition = domain.live_definition
     memory = used.memory if used.memory is not None else definition.current_memory
     started = datetime.fromtimestamp(domain.started_at).astimezone() if domain.started_at else None
     return [
@@ -216,7 +222,7 @@ def _yes(value: bool) -> str:
 @arguments.domain
 @click.option("--reason", is_flag=True, help="And why it is in it.")
 @with_engine
-async def domstate(engine: Engine, name: str, reason: bool) -> None:
+async def domstate(engine: AnyEngine, name: str, reason: bool) -> None:
     """Print the state of a domain."""
     domain = find(engine, name)
     output.data(f"{domain.state} ({domain.reason})" if reason else str(domain.state))
@@ -225,7 +231,7 @@ async def domstate(engine: Engine, name: str, reason: bool) -> None:
 @click.command()
 @arguments.domain
 @with_engine
-async def domuuid(engine: Engine, name: str) -> None:
+async def domuuid(engine: AnyEngine, name: str) -> None:
     """Print the UUID of a domain."""
     output.data(find(engine, name).uuid)
 
@@ -234,6 +240,7 @@ async def domuuid(engine: Engine, name: str) -> None:
 @arguments.domain
 @click.option("--inactive", is_flag=True, help="The definition for the next start, also of a domain that runs.")
 @with_engine
-async def dumpxml(engine: Engine, name: str, inactive: bool) -> None:
+async def dumpxml(engine: AnyEngine, name: str, inactive: bool) -> None:
     """Print the XML of a domain."""
-    output.raw(find(engine, name).xml(inactive=inactive))
+    text = find(engine, name).xml(inactive=inactive)
+    output.raw(text if isinstance(text, str) else await text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,8 +15,9 @@ from engine.cli.failures import Failed
 from engine.cli.session import find, with_engine
 
 if TYPE_CHECKING:
-    from engine.core import Engine
-    from engine.shutdown.graph import Kind, OrderGraph
+    from engine.cli.session import AnyEngine
+    from engine.server.facts import Declared, Wait
+    from engine.shutdown.plan import Plan
     from engine.shutdown.report import Report
 
 __all__ = ["down", "order", "plan", "up"]
@@ -22,7 +25,7 @@ __all__ = ["down", "order", "plan", "up"]
 log = logging.getLogger("engine.cli")
 
 
-def _names(engine: Engine, names: tuple[str, ...]) -> list[str] | None:
+def _names(engine: AnyEngine, names: tuple[str, ...]) -> list[str] | None:
     """UUIDs of those named, None: all. Raises NoSuchDomain, with a hint."""
     return [find(engine, name).uuid for name in names] or None
 
@@ -31,58 +34,43 @@ def _names(engine: Engine, names: tuple[str, ...]) -> list[str] | None:
 @arguments.some_domains
 @arguments.as_json
 @with_engine
-async def order(engine: Engine, names: tuple[str, ...], as_json: bool) -> None:
+async def order(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> None:
     """Show the order that is declared.
 
     Who waits for whom, until when, and how each is stopped; from all sources: the domains' own XML and the policy.
     Fails when it makes no sense: a circle, a name that is not there.
     """
     chosen = {f"{domain.connection}#{domain.uuid}" for domain in (find(engine, name) for name in names)}
-    graph = engine.order.graph()
-    keys = [key for key in graph.sorted("up") if not chosen or key in chosen]
+    found = [each for each in await _declared(engine) if not chosen or each.key in chosen]
     if as_json:
-        output.json([_declared(graph, key) for key in keys])
+        import msgspec
+
+        output.json([{name: fact for name, fact in msgspec.structs.asdict(e).items() if name != "key"} for e in found])
         return
     from engine.shutdown.words import gates_words, ladder_words
 
-    rows = []
-    for key in keys:
-        held = graph.order(key)
-        rows.append(
-            (
-                graph.member(key).name,
-                _who(graph, graph.start_after(key)) or "-",
-                gates_words(held.gates) or "it runs",
-                _who(graph, graph.stop_after(key)) or "-",
-                ladder_words(held.ladder),
-            )
+    rows = [
+        (
+            each.name,
+            _who(each.starts_after) or "-",
+            gates_words(each.gates) or "it runs",
+            _who(each.stops_after) or "-",
+            ladder_words(each.ladder),
         )
+        for each in found
+    ]
     output.table(("Domain", "Starts after", "Ready when", "Stops after", "Stopped by"), rows)
 
 
-def _who(graph: OrderGraph, waits: Any) -> str:
-    words = ((graph.member(key).name, kind) for key, kind in waits.items())
-    return ", ".join(sorted(f"{name} (requires)" if kind == "requires" else name for name, kind in words))
+async def _declared(engine: AnyEngine) -> list[Declared]:
+    from engine.core import Engine
+    from engine.server.facts import declared_order
+
+    return declared_order(engine) if isinstance(engine, Engine) else await engine.declared_order()
 
 
-def _declared(graph: OrderGraph, key: str) -> dict[str, Any]:
-    member, held = graph.member(key), graph.order(key)
-
-    def waits(found: Any) -> list[dict[str, str]]:
-        kinds: dict[str, Kind] = dict(found)
-        told = [{"name": graph.member(other).name, "kind": kind} for other, kind in kinds.items()]
-        return sorted(told, key=lambda wait: wait["name"])
-
-    return {
-        "name": member.name,
-        "connection": member.connection,
-        "starts_after": waits(graph.start_after(key)),
-        "stops_after": waits(graph.stop_after(key)),
-        "gates": held.gates,
-        "ladder": held.ladder,
-        "tags": held.tags,
-        "on_stop_failure": held.on_stop_failure or "hold",
-    }
+def _who(waits: Iterable[Wait]) -> str:
+    return ", ".join(sorted(f"{each.name} (requires)" if each.kind == "requires" else each.name for each in waits))
 
 
 @click.command()
@@ -92,19 +80,24 @@ def _declared(graph: OrderGraph, key: str) -> dict[str, Any]:
 @click.option("--svg", metavar="FILE", type=click.Path(allow_dash=True), help="Draw it into FILE as well.")
 @with_engine
 async def plan(
-    engine: Engine, direction: Literal["up", "down"], names: tuple[str, ...], as_json: bool, svg: str | None
+    engine: AnyEngine, direction: Literal["up", "down"], names: tuple[str, ...], as_json: bool, svg: str | None
 ) -> None:
     """Show what 'up' or 'down' would do now.
 
     In which order, how, and how long it can take. With domains named, what 'up' or 'down' of just these would do.
     """
-    made = engine.plan(direction, _names(engine, names))
+    made = await _plan(engine, direction, _names(engine, names))
     if svg is not None:
         import anyio.to_thread
 
         await anyio.to_thread.run_sync(_write, svg, made.to_svg())
     if svg != "-":
         (output.json_text(made.to_json()) if as_json else output.data(str(made)))
+
+
+async def _plan(engine: AnyEngine, direction: Literal["up", "down"], names: list[str] | None) -> Plan:
+    made = engine.plan(direction, names)
+    return await made if inspect.isawaitable(made) else made
 
 
 def _write(file: str, text: str) -> None:
@@ -131,7 +124,7 @@ def _write(file: str, text: str) -> None:
 @click.option("--autostart", is_flag=True, help="Those that are to start with the host.")
 @arguments.as_json
 @with_engine
-async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bool, as_json: bool) -> None:
+async def up(engine: AnyEngine, names: tuple[str, ...], resume: bool, autostart: bool, as_json: bool) -> None:
     """Start domains in order.
 
     Each when those it waits for are ready. Without a choice all that are defined; with domains named these, and
@@ -158,7 +151,7 @@ async def up(engine: Engine, names: tuple[str, ...], resume: bool, autostart: bo
 @click.option("--drill", is_flag=True, help="Only check on the live guests that it would work; change nothing.")
 @arguments.as_json
 @with_engine
-async def down(engine: Engine, names: tuple[str, ...], deadline: float | None, drill: bool, as_json: bool) -> None:
+async def down(engine: AnyEngine, names: tuple[str, ...], deadline: float | None, drill: bool, as_json: bool) -> None:
     """Stop domains in order.
 
     Each when those that depend on it are gone. Without any named all that run; with domains named these, and what
@@ -174,13 +167,13 @@ async def down(engine: Engine, names: tuple[str, ...], deadline: float | None, d
         if not found.ok:
             raise Failed()
         return
-    _tell_systemd(engine, chosen, deadline)
+    await _tell_systemd(engine, chosen, deadline)
     async with shown(engine, quiet=as_json):
         report = await engine.down(chosen, deadline=deadline)
     _tell(report, as_json=as_json)
 
 
-def _tell_systemd(engine: Engine, names: list[str] | None, deadline: float | None) -> None:
+async def _tell_systemd(engine: AnyEngine, names: list[str] | None, deadline: float | None) -> None:
     """Where this is the stop of a service, it is given the time that the plan may take. Never raises."""
     from engine.systemd.notify import Notifier
 
@@ -188,12 +181,21 @@ def _tell_systemd(engine: Engine, names: list[str] | None, deadline: float | Non
     if not notifier.active:
         return
     try:
-        made = engine.order.stop_plan(names)
+        made = await _stop_plan(engine, names)
     except Exception:  # whatever is wrong with the plan, guests are stopped: if this ended, they would be killed
         log.exception("systemd was not told how long the stop may take")
         return
     notifier.status(f"stopping {len(made.steps)} domains in order, at most {made.seconds:g} s")
     notifier.extend_timeout((made.seconds if deadline is None else min(deadline, made.seconds)) + 10.0)
+
+
+async def _stop_plan(engine: AnyEngine, names: list[str] | None) -> Plan:
+    """Which there is whatever is declared."""
+    from engine.core import Engine
+
+    return (
+        engine.order.stop_plan(names) if isinstance(engine, Engine) else await engine.plan("down", names, lenient=True)
+    )
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

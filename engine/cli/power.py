@@ -11,8 +11,7 @@ from engine.cli import arguments, output
 from engine.cli.session import each, with_engine
 
 if TYPE_CHECKING:
-    from engine.core import Engine
-    from engine.domain import Domain
+    from engine.cli.session import AnyDomain, AnyEngine
 
 __all__ = ["destroy", "reboot", "reset", "resume", "shutdown", "start", "suspend"]
 
@@ -49,7 +48,7 @@ async def _within(timeout: float | None, wait: Callable[[], Awaitable[None]], so
 @_timeout
 @with_engine
 async def start(
-    engine: Engine, names: tuple[str, ...], paused: bool, force_boot: bool, wait: bool, timeout: float | None
+    engine: AnyEngine, names: tuple[str, ...], paused: bool, force_boot: bool, wait: bool, timeout: float | None
 ) -> None:
     """Start domains.
 
@@ -57,7 +56,7 @@ async def start(
     well, in order. Returns when they run, unless told to wait until they are ready.
     """
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.start(paused=paused, force_boot=force_boot)
         output.say(f"Domain '{domain.name}' started")
         if wait or timeout is not None:
@@ -73,13 +72,13 @@ async def start(
 @click.option("--wait", is_flag=True, help="Return only when they are off.")
 @_timeout
 @with_engine
-async def shutdown(engine: Engine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None) -> None:
+async def shutdown(engine: AnyEngine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None) -> None:
     """Ask domains to power off.
 
     Returns when they are asked, unless told to wait. Only the ones named, in no order: 'down' stops in order.
     """
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.shutdown(method=mode or "default")
         output.say(f"Domain '{domain.name}' is being shutdown")
         if wait or timeout is not None:
@@ -94,10 +93,10 @@ async def shutdown(engine: Engine, names: tuple[str, ...], mode: Mode, wait: boo
 @arguments.domains
 @_mode
 @with_engine
-async def reboot(engine: Engine, names: tuple[str, ...], mode: Mode) -> None:
+async def reboot(engine: AnyEngine, names: tuple[str, ...], mode: Mode) -> None:
     """Ask domains to reboot."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.reboot(method=mode or "default")
         output.say(f"Domain '{domain.name}' is being rebooted")
 
@@ -107,10 +106,10 @@ async def reboot(engine: Engine, names: tuple[str, ...], mode: Mode) -> None:
 @click.command()
 @arguments.domains
 @with_engine
-async def reset(engine: Engine, names: tuple[str, ...]) -> None:
+async def reset(engine: AnyEngine, names: tuple[str, ...]) -> None:
     """Press the reset button of domains."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.reset()
         output.say(f"Domain '{domain.name}' was reset")
 
@@ -120,10 +119,10 @@ async def reset(engine: Engine, names: tuple[str, ...]) -> None:
 @click.command()
 @arguments.domains
 @with_engine
-async def suspend(engine: Engine, names: tuple[str, ...]) -> None:
+async def suspend(engine: AnyEngine, names: tuple[str, ...]) -> None:
     """Stop the CPUs of domains; 'resume' lets them run again."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.suspend()
         output.say(f"Domain '{domain.name}' suspended")
 
@@ -133,10 +132,10 @@ async def suspend(engine: Engine, names: tuple[str, ...]) -> None:
 @click.command()
 @arguments.domains
 @with_engine
-async def resume(engine: Engine, names: tuple[str, ...]) -> None:
+async def resume(engine: AnyEngine, names: tuple[str, ...]) -> None:
     """Let the CPUs of suspended domains run."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.resume()
         output.say(f"Domain '{domain.name}' resumed")
 
@@ -146,10 +145,10 @@ async def resume(engine: Engine, names: tuple[str, ...]) -> None:
 @click.command()
 @arguments.domains
 @with_engine
-async def destroy(engine: Engine, names: tuple[str, ...]) -> None:
+async def destroy(engine: AnyEngine, names: tuple[str, ...]) -> None:
     """Pull the plug of domains, at once. What they had not written is lost."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.destroy()
         output.say(f"Domain '{domain.name}' destroyed")
 

@@ -16,7 +16,7 @@ from engine.events import types
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from engine.core import Engine
+    from engine.cli.session import AnyEngine
 
 __all__ = ["Progress", "shown"]
 
@@ -39,7 +39,7 @@ _FRAME = 1 / 8  # seconds
 
 
 @asynccontextmanager
-async def shown(engine: Engine, *, quiet: bool) -> AsyncIterator[None]:
+async def shown(engine: AnyEngine, *, quiet: bool) -> AsyncIterator[None]:
     """Show what happens to domains while the plan is run that begins and ends in the body."""
     if quiet:
         yield

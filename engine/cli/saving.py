@@ -10,8 +10,7 @@ from engine.cli import arguments, output
 from engine.cli.session import each, find, with_engine
 
 if TYPE_CHECKING:
-    from engine.core import Engine
-    from engine.domain import Domain
+    from engine.cli.session import AnyDomain, AnyEngine
 
 __all__ = ["managedsave", "restore", "save"]
 
@@ -20,7 +19,7 @@ __all__ = ["managedsave", "restore", "save"]
 @arguments.domain
 @click.argument("file", type=click.Path())
 @with_engine
-async def save(engine: Engine, name: str, file: str) -> None:
+async def save(engine: AnyEngine, name: str, file: str) -> None:
     """Save the memory of a domain to FILE and stop it.
 
     'restore' brings it back.
@@ -42,7 +41,7 @@ async def save(engine: Engine, name: str, file: str) -> None:
 @click.argument("file", type=click.Path())
 @click.option("--paused", is_flag=True, help="Leave the CPUs stopped.")
 @with_engine
-async def restore(engine: Engine, file: str, paused: bool) -> None:
+async def restore(engine: AnyEngine, file: str, paused: bool) -> None:
     """Bring back what 'save' wrote to FILE. The file is kept."""
     await engine.restore(file, paused=paused)
     output.say(f"Domain restored from {file}")
@@ -51,10 +50,10 @@ async def restore(engine: Engine, file: str, paused: bool) -> None:
 @click.command()
 @arguments.domains
 @with_engine
-async def managedsave(engine: Engine, names: tuple[str, ...]) -> None:
+async def managedsave(engine: AnyEngine, names: tuple[str, ...]) -> None:
     """Save domains where their next 'start' finds it."""
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         await domain.managed_save()
         output.say(f"Domain '{domain.name}' state saved by virengine")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,15 +15,10 @@ if TYPE_CHECKING:
     from engine.core import Engine
     from engine.server.peers import Role
 
-__all__ = ["serve", "socket_path"]
+__all__ = ["serve"]
 
 # so that everybody can ask who has a role; else only who may do everything anyway
 _OPEN, _CLOSED = 0o666, 0o600
-
-
-def socket_path(session: Session) -> Path:
-    """Where the service of a state directory is to be found."""
-    return (session.runtime_dir or session.state_dir) / "api.sock"
 
 
 @click.command()
@@ -66,7 +60,7 @@ def serve(
     wanted = [parse_address(address) for address in addresses]
     passed = passed_sockets()
     if not wanted and not passed:
-        wanted = [parse_address(f"unix:{socket_path(session)}")]
+        wanted = [parse_address(f"unix:{session.socket}")]
     mode = _OPEN if any(rules.values()) else _CLOSED
     notifier = Notifier()
 
@@ -83,7 +77,7 @@ def serve(
                 notifier.stopping()
 
     try:
-        session.run(work)
+        session.run_own(work)
     except Interrupted:
         return 0
     return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 
 import click
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from engine.core import Engine
     from engine.domain import Domain
     from engine.glance import DomainView
+    from engine.server.client import RemoteDomain, RemoteEngine
+
+    #: What a command works with: an engine of its own, or a service's.
+    AnyEngine: TypeAlias = Engine | RemoteEngine
+    AnyDomain: TypeAlias = Domain | RemoteDomain
 
 __all__ = ["BACKENDS", "Interrupted", "Session", "each", "find", "state_dirs", "with_engine"]
 
@@ -100,28 +106,65 @@ class Session:
         uris = [text for uri in self.uris for text in ("--uri", uri)]
         return ["--state-dir", str(self.state_dir), *uris, "--backend", self.backend]
 
-    def run(self, work: Callable[[Engine], Awaitable[None]]) -> None:
-        """Open an engine, do ``work`` with it, and close it; guests are left as they are.
+    @property
+    def socket(self) -> Path:
+        """Where the service of this state directory listens, if there is one."""
+        return (self.runtime_dir or self.state_dir) / "api.sock"
 
-        SIGINT and SIGTERM cancel the work; the engine is closed in order, then Interrupted is raised.
+    def run(self, work: Callable[[AnyEngine], Awaitable[None]]) -> None:
+        """Do ``work`` with the engine of the service that has the state directory, or else with one of our own.
+
+        SIGINT and SIGTERM cancel the work; an engine of our own is closed in order, then Interrupted is raised.
         """
-        from engine.core import Engine
-
         uris = self.uris
 
         async def main() -> None:
-            engine = Engine(
-                *uris,
-                state_dir=self.state_dir,
-                runtime_dir=self.runtime_dir,
-                on_close="leave",
-                resume=False,
-                quiet=True,
-            )
-            async with engine:
-                await work(engine)
+            async with self._served() as remote:
+                if remote is not None:
+                    await work(remote)
+                    return
+            await self._embedded(uris, work)
 
         self.run_plain(main)
+
+    def run_own(self, work: Callable[[Engine], Awaitable[None]]) -> None:
+        """The same, with an engine of our own in any case."""
+        uris = self.uris
+        self.run_plain(lambda: self._embedded(uris, work))
+
+    async def _embedded(self, uris: tuple[str, ...], work: Callable[[Engine], Awaitable[None]]) -> None:
+        from engine.core import Engine
+
+        engine = Engine(
+            *uris,
+            state_dir=self.state_dir,
+            runtime_dir=self.runtime_dir,
+            on_close="leave",
+            resume=False,
+            quiet=True,
+        )
+        async with engine:  # guests are left as they are
+            await work(engine)
+
+    @asynccontextmanager
+    async def _served(self) -> AsyncIterator[RemoteEngine | None]:
+        """The service's engine; None: there is no service."""
+        if not self.socket.exists():
+            yield None
+            return
+        from engine.errors import ConnectionBroken
+        from engine.server.client import connect, is_absent
+
+        async with AsyncExitStack() as stack:
+            remote: RemoteEngine | None = None
+            try:
+                remote = await stack.enter_async_context(connect(self.socket))
+            except ConnectionBroken as exc:
+                if not is_absent(exc):
+                    raise
+            if remote is not None and self._uris:
+                remote.only(self.uris)
+            yield remote
 
     def run_plain(self, work: Callable[[], Awaitable[None]]) -> None:
         """The same without an engine."""
@@ -168,7 +211,7 @@ async def _cancel_on_signal(
             note()
 
 
-def with_engine(command: Callable[Concatenate[Engine, P], Awaitable[None]]) -> Callable[P, None]:
+def with_engine(command: Callable[Concatenate[AnyEngine, P], Awaitable[None]]) -> Callable[P, None]:
     """Make a command of a coroutine function that takes an open engine first."""
 
     @functools.wraps(command)
@@ -180,7 +223,7 @@ def with_engine(command: Callable[Concatenate[Engine, P], Awaitable[None]]) -> C
     return call
 
 
-def find(engine: Engine, key: str) -> Domain:
+def find(engine: AnyEngine, key: str) -> AnyDomain:
     """The domain with this name or UUID, or ``URI#name`` where several connections have one of that name.
 
     Raises:
@@ -206,11 +249,11 @@ def find(engine: Engine, key: str) -> Domain:
         raise NoSuchDomain(name, hint if near or not names else f"{hint} ('virengine list --all' shows them)") from exc
 
 
-def _has(engine: Engine, uri: str, key: str) -> bool:
+def _has(engine: AnyEngine, uri: str, key: str) -> bool:
     return any(key in (domain.name, domain.uuid) for domain in engine.domains(connection=uri))
 
 
-async def each(engine: Engine, names: Sequence[str], action: Callable[[Domain], Awaitable[None]]) -> None:
+async def each(engine: AnyEngine, names: Sequence[str], action: Callable[[AnyDomain], Awaitable[None]]) -> None:
     """Do ``action`` for all the named domains at once; one that fails keeps no other from it.
 
     Raises:
@@ -224,9 +267,9 @@ async def each(engine: Engine, names: Sequence[str], action: Callable[[Domain], 
 
     import anyio
 
-    errors: dict[Domain, EngineError] = {}
+    errors: dict[AnyDomain, EngineError] = {}
 
-    async def one(domain: Domain) -> None:
+    async def one(domain: AnyDomain) -> None:
         try:
             await action(domain)
         except EngineError as exc:

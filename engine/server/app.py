@@ -21,7 +21,7 @@ from engine.server.access import Access
 from engine.server.limits import ServerLimits
 from engine.server.operations import Operations
 from engine.server.peers import ROLES, Peer
-from engine.server.problems import Fault, answer_problem, problem_of
+from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.routes import Answer, Call, Route
 from engine.server.table import ROUTES
 
@@ -73,11 +73,11 @@ class Application:
             return Response(status_code=400)  # which nobody reads
         except (Fault, EngineError) as exc:
             if isinstance(exc, Fault):
-                return answer_problem(problem_of(exc), exc.headers)
-            return answer_problem(problem_of(exc))
+                return _problem(problem_of(exc), exc.headers)
+            return _problem(problem_of(exc))
         except Exception as exc:  # the boundary: a defect is told to nobody but the log
             log.exception("%s %s failed", request.method, request.url.path)
-            return answer_problem(problem_of(exc))
+            return _problem(problem_of(exc))
         return _response(answer) if isinstance(answer, Answer) else answer
 
     async def _call(self, route: Route, request: Request) -> Call:
@@ -169,6 +169,10 @@ def _check_origin(request: Request, peer: Peer) -> None:
         raise Fault(403, "Not allowed", "pages of other sites may ask nothing here")
 
 
+def _problem(problem: ProblemDocument, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
+
+
 def _response(answer: Answer) -> Response:
     if answer.status == 204:
         return Response(status_code=204, headers=dict(answer.headers))
@@ -179,9 +183,9 @@ def _response(answer: Answer) -> Response:
 
 
 async def _not_found(request: Request, exc: Exception) -> Response:
-    return answer_problem(problem_of(Fault(404, "Not found", "there is nothing at this path")))
+    return _problem(problem_of(Fault(404, "Not found", "there is nothing at this path")))
 
 
 async def _not_allowed(request: Request, exc: Any) -> Response:
     fault = Fault(405, "Method not allowed", f"{request.method} makes no sense here", headers=dict(exc.headers or {}))
-    return answer_problem(problem_of(fault), fault.headers)
+    return _problem(problem_of(fault), fault.headers)

@@ -7,32 +7,39 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+import anyio
 import httpx2
 import msgspec
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine import errors
 from engine.abc import DomainInfo
 from engine.conf import DomainDefinition, parse_domain
-from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchDomain
+from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
+from engine.events.encoding import from_cloudevent
+from engine.events.types import Event
 from engine.lifecycle import ACTIVE, State
 from engine.server.facts import Declared, DomainFacts
 from engine.server.problems import ProblemDocument
 from engine.shutdown.drill import Drill
 from engine.shutdown.plan import Plan
 from engine.shutdown.report import Report
+from engine.util.unix import connect_unix
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
 
 XML = "application/xml"
 _PAGE = 10_000
-# seconds that one request for a wait may take
+_LONGEST_LINE = 1024 * 1024
+# seconds that one request for a wait may take; and that a service may take to say at all that it is there
 _WAIT = 60.0
+_GREETING = 10.0
 
 
 @asynccontextmanager
@@ -45,7 +52,10 @@ async def connect(path: str | os.PathLike[str]) -> AsyncIterator[RemoteEngine]:
     transport = httpx2.AsyncHTTPTransport(uds=os.fspath(path))
     async with httpx2.AsyncClient(transport=transport, base_url="http://virengine", timeout=None) as http:
         engine = RemoteEngine(http, Path(path))
-        await engine.refresh()
+        with anyio.move_on_after(_GREETING) as within:
+            await engine.refresh()
+        if within.cancelled_caught:
+            raise ConnectionBroken(f"the service at {path} does not answer")
         yield engine
 
 
@@ -69,8 +79,16 @@ class RemoteEngine:
             raise error_of(answer.content)
         return answer
 
+    def only(self, uris: Sequence[str]) -> None:
+        """From now on it has only these connections. Raises NoSuchConnection."""
+        for uri in uris:
+            if uri not in self.connections:
+                raise NoSuchConnection(uri, f"the service at {self.path} has {', '.join(self.connections)}")
+        self.connections = tuple(uris)
+        self._domains = [domain for domain in self._domains if domain.connection in uris]
+
     async def refresh(self) -> None:
-        """Ask anew which domains there are."""
+        """Ask anew which connections and domains there are."""
         uris = (await self.ask("GET", "/v1/connections")).json()
         self.connections = tuple(each["uri"] for each in uris)
         found: list[RemoteDomain] = []
@@ -121,12 +139,32 @@ class RemoteEngine:
         answer = await self.ask("POST", "/v1/restore", json=body)
         return RemoteDomain(self, msgspec.json.decode(answer.content, type=DomainFacts))
 
-    async def plan(self, direction: Literal["up", "down"], names: Iterable[str] | None = None) -> Plan:
-        query = {"domain": ",".join(names)} if names is not None else {}
+    async def plan(
+        self, direction: Literal["up", "down"], names: Iterable[str] | None = None, *, lenient: bool = False
+    ) -> Plan:
+        """``lenient``: (down) there is one whatever is declared."""
+        query = {"lenient": "true" if lenient else "false"} | ({"domain": ",".join(names)} if names is not None else {})
         return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
 
     async def declared_order(self) -> list[Declared]:
         return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
+
+    @asynccontextmanager
+    async def subscribe(self, *types: type[Event], bound: int = 1024) -> AsyncIterator[AsyncIterator[Event]]:
+        """The events of these types, from now on; of what it is too slow for the oldest are left out."""
+        query = urlencode({"type": ",".join(each.__name__ for each in types), "bound": bound, "policy": "drop_oldest"})
+        async with await connect_unix(self.path, 10.0, what=f"the service at {self.path}") as stream:
+            # a version that knows no chunks: the events stand there as they are
+            await stream.send(f"GET /v1/events?{query} HTTP/1.0\r\n\r\n".encode())
+            lines = BufferedByteReceiveStream(stream)
+            status = await _line(lines)
+            while await _line(lines):
+                pass
+            if " 200" not in status:
+                raise error_of(await lines.receive())
+            await _line(lines)  # the comment that it begins with
+            async with aclosing(_events(lines)) as events:
+                yield events
 
     async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
         body = {"domains": _listed(names), "resume": resume, "autostart": autostart}
@@ -139,6 +177,20 @@ class RemoteEngine:
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
         answer = await self.ask("POST", "/v1/drill", json={"domains": _listed(names)})
         return msgspec.json.decode(answer.content, type=Drill)
+
+
+async def _line(lines: BufferedByteReceiveStream) -> str:
+    return (await lines.receive_until(b"\n", _LONGEST_LINE)).decode().rstrip("\r")
+
+
+async def _events(lines: BufferedByteReceiveStream) -> AsyncGenerator[Event]:
+    while True:
+        try:
+            line = await _line(lines)
+        except (anyio.IncompleteRead, anyio.BrokenResourceError) as exc:
+            raise ConnectionBroken("the service ended while it told of events") from exc
+        if line.startswith("data: "):
+            yield from_cloudevent(line.removeprefix("data: "))
 
 
 def _listed(names: Iterable[str] | None) -> list[str] | None:

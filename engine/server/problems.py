@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from engine import errors
 from engine.errors import EngineError, Problem
 
-__all__ = ["Fault", "ProblemDocument", "answer_problem", "problem_of"]
+__all__ = ["MEDIA_TYPE", "Fault", "ProblemDocument", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -101,7 +100,3 @@ def _fact(value: Any) -> Any:
     if isinstance(value, tuple | list) and all(isinstance(each, str | int) for each in value):
         return list(value)
     return None
-
-
-def answer_problem(problem: ProblemDocument, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)

@@ -1,0 +1,161 @@
+"""Every command does and says the same with a service as it does with an engine of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = (sys.executable, "-m", "engine")
+DOMAIN = """<domain type='test'>
+  <name>{name}</name><uuid>00000000-0000-4000-8000-00000000000{number}</uuid><title>{name} it is</title>
+  <memory unit='MiB'>16</memory><os><type>hvm</type></os>
+  <metadata>
+    <guest xmlns='urn:virengine:test:1' agent='no'/>
+    <order:order xmlns:order='urn:virengine:order:1'>{order}</order:order>
+  </metadata>
+</domain>
+"""
+COMMANDS = (
+    "define {0}/db.xml {0}/web.xml",
+    "define {0}/broken.xml",
+    "define {0}/none.xml",
+    "list --all",
+    "list --json",
+    "info web",
+    "info --json web",
+    "info nobody",
+    "info wbe",
+    "domstate --reason web",
+    "domuuid web",
+    "dumpxml web",
+    "dumpxml --inactive web",
+    "order",
+    "order --json web",
+    "plan up",
+    "plan up --json web",
+    "plan up --svg -",
+    "plan down",
+    "start web --wait",
+    "start web",
+    "suspend web",
+    "domstate web",
+    "resume web",
+    "reboot web --mode acpi",
+    "reset web",
+    "autostart web",
+    "autostart web --disable",
+    "save web {0}/web.save",
+    "restore {0}/web.save",
+    "restore {0}/web.xml",
+    "managedsave web",
+    "start web",
+    "shutdown web --wait",
+    "destroy web",
+    "up",
+    "up nobody",
+    "plan down db",
+    "plan down --json",
+    "down --drill",
+    "down --drill --json",
+    "down db",
+    "down",
+    "up --json web",
+    "down --json",
+    "up --resume",
+    "destroy web",
+    "destroy db",
+    "undefine web nobody",
+    "undefine web",
+    "list --all --name",
+)
+# what can't be the same: times, processes, where a directory is
+CHANGING = (
+    (re.compile(r"/[^ \n\"']*/(embedded|served)"), "FOLDER"),
+    (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d"), "DAY"),
+    (re.compile(r'("(?:began|started|seconds|cpu_time|resident)": )[0-9.e-]+'), r"\1NUMBER"),
+    (re.compile(r"\b\d+(\.\d+)? m?s\b"), "SECONDS"),
+)
+
+
+def run(folder: Path, command: str) -> tuple[int, str, str]:
+    (folder / "node.xml").write_text("<node/>")
+    options = ("--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"))
+    words = command.format(folder).split()
+    ended = subprocess.run([*PROGRAM, *options, *words], capture_output=True, text=True, timeout=60, check=False)
+    texts = []
+    for text in (ended.stdout, ended.stderr):
+        for pattern, word in CHANGING:
+            text = pattern.sub(word, text)
+        texts.append(text)
+    return ended.returncode, texts[0], texts[1]
+
+
+def prepared(tmp_path: Path, name: str) -> Path:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "node.xml").write_text("<node/>")
+    (folder / "db.xml").write_text(DOMAIN.format(name="db", number=1, order=""))
+    (folder / "web.xml").write_text(
+        DOMAIN.format(name="web", number=2, order="<order:requires domain='db'/><order:tag name='front'/>")
+    )
+    (folder / "broken.xml").write_text("<domain type='test'>\n<name>x</name><memory>1</memory>\n<clok/></domain>")
+    return folder
+
+
+@contextlib.contextmanager
+def service(folder: Path, backend: str) -> Iterator[None]:
+    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
+    env = {**os.environ, "VIRENGINE_BACKEND": backend}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Listening at ")
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_commands_do_the_same_with_a_service(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRENGINE_BACKEND", backend)
+    alone, served = prepared(tmp_path, "embedded"), prepared(tmp_path, "served")
+    expected = [run(alone, command) for command in COMMANDS]
+    with service(served, backend):
+        for command, told in zip(COMMANDS, expected, strict=True):
+            assert run(served, command) == told, command
+
+
+def test_a_connection_that_the_service_does_not_have(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    with service(folder, "asyncio"):
+        command = [*PROGRAM, "--uri", "test:///default", "--state-dir", str(folder / "state"), "info", "test"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"no connection 'test:///default': the service at {folder}/state/api.sock has test://" in ended.stderr
+
+
+def test_a_service_that_hangs_is_told(tmp_path: Path) -> None:
+    """Its socket takes who connects, and nobody answers."""
+    folder = prepared(tmp_path, "served")
+    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGSTOP)
+            asked = [*command[:-1], "info", "x"]
+            ended = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            process.kill()
+    assert ended.returncode == 1
+    assert "does not answer" in ended.stderr
