@@ -293,7 +293,7 @@ def test_nothing_is_dropped_in_silence(inside: str, warning: str) -> None:
     ("around", "warning"),
     [
         ("\n<currentMemory>1023</currentMemory>", "2 /domain/currentMemory: the machine has 1024 KiB"),
-        ("\n<vcpu>\n2</vcpu>", ""),
+        ("\n<vcpu\n>2</vcpu>", ""),
         ("\n<vcpu current='1'>2</vcpu>", "2 /domain/vcpu/@current: the machine has '2' instead"),
         ("<clock offset='utc'>\n<timer name='hpet' present='no'/></clock>", "2 /domain/clock/timer[1]: a .vmx has no"),
         ("<title>t</title>", "1 /domain/title: a .vmx has no place for it"),

@@ -183,7 +183,8 @@ class Number:
     Args:
         low, high: inclusive; high None: no limit.
         pattern: how else it may be written; what matches is hexadecimal if it begins with 0x, or with ``base`` 16.
-        plain: how it may be written as a decimal number.
+        plain: how it may be written as a decimal number; with white space around it only if a sign may be there, too,
+            which is how libvirt's schemas have it: it takes a sign where it takes whatever XML Schema does.
         as_hex: the digits it is written with, as 0x...; 0: decimal.
     """
 
@@ -203,6 +204,7 @@ class Number:
     ) -> None:
         self.name, self.low, self.high, self.pattern, self.plain = name, low, high, pattern, plain
         self._base, self._hex = base, as_hex
+        self._spaced = "[+" in plain
         # most numbers are plain ones
         self._quick, self._most = bool(plain) and base == 10 and not as_hex, 10**9 if high is None else high
         bounds = f" from {low} to {high}" if high is not None else f", at least {low}" if low else ""
@@ -216,7 +218,7 @@ class Number:
             small = int(text)
             if self.low <= small <= self._most:
                 return small
-        stripped = text.strip(" \t\n\r")
+        stripped = text.strip(BLANKS) if self._spaced else text
         number = None
         if self._plain is not None and self._plain(stripped):
             if len(stripped) > 24:
