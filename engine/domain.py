@@ -297,6 +297,9 @@ class Domain:
             await self.changed()
         return self.state
 
+    async def refresh(self) -> None:
+        """Nothing is to be done: here it is always as it is (the client of a service has to ask)."""
+
     async def wait_stopped(self) -> None:
         """Wait until it does not run."""
         while self.active:

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from engine.events.journal_file import JournalReader
     from engine.events.types import Event
 
-__all__ = ["events"]
+__all__ = ["event_types_named", "events"]
 
 Show: TypeAlias = "Callable[[Iterable[Event]], None]"
 _BATCH = 1024
 
 
 def _event_types(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[type[Event], ...]:
-    """Each a class (``DomainStarted``, ``LifecycleEvent``) or a CloudEvents type, whole or its end."""
+    return event_types_named(names, "--type")
+
+
+def event_types_named(names: tuple[str, ...], option: str) -> tuple[type[Event], ...]:
+    """Each a class (``DomainStarted``, ``LifecycleEvent``) or a CloudEvents type, whole or its end.
+
+    Raises:
+        click.BadParameter: there is none of that name.
+    """
     from engine.conf.document import suggest
     from engine.events.encoding import type_name
     from engine.events.types import event_types
@@ -37,7 +45,7 @@ def _event_types(ctx: click.Context, param: click.Parameter, names: tuple[str, .
     for name in names:
         if name.lower() not in known:
             near = suggest(name, tuple(classes))
-            raise click.BadParameter(f"there is no event type '{name}'{near}", ctx, param)
+            raise click.BadParameter(f"there is no event type '{name}'{near}", param_hint=option)
     return tuple(known[name.lower()] for name in names)
 
 

@@ -43,6 +43,7 @@ _SECTIONS = {
         "domuuid": "looking:domuuid",
         "dumpxml": "looking:dumpxml",
         "events": "events:events",
+        "wait": "waiting:wait",
     },
     "Order": {
         "order": "ordering:order",

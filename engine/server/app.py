@@ -22,6 +22,7 @@ from engine.server.limits import ServerLimits
 from engine.server.operations import Operations
 from engine.server.peers import ROLES, Peer
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
+from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
 from engine.server.table import ROUTES
 
@@ -44,6 +45,7 @@ class Application:
     def __init__(self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits) -> None:
         self._engine, self._operations, self._access, self._limits = engine, operations, access, limits
         self._streams: Counter[str] = Counter()
+        self._replays = Replays()
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, []).append(route)
@@ -68,7 +70,13 @@ class Application:
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
         try:
-            answer = await route.handler(await self._call(route, request))
+            call = await self._call(route, request)
+            key = request.headers.get("idempotency-key") if route.changes else None
+            if key is None:
+                answer = await route.handler(call)
+            else:
+                asked = f"{request.method} {request.url}".encode() + b"\n" + msgspec.json.encode(call.body)
+                answer = await self._replays.once(call.peer.name, key, asked, lambda: route.handler(call))
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
         except (Fault, EngineError) as exc:

@@ -150,9 +150,12 @@ class RemoteEngine:
         return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
 
     @asynccontextmanager
-    async def subscribe(self, *types: type[Event], bound: int = 1024) -> AsyncIterator[AsyncIterator[Event]]:
+    async def subscribe(
+        self, *types: type[Event], domain: str = "", bound: int = 1024
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """The events of these types, from now on; of what it is too slow for the oldest are left out."""
-        query = urlencode({"type": ",".join(each.__name__ for each in types), "bound": bound, "policy": "drop_oldest"})
+        names = ",".join(each.__name__ for each in types)
+        query = urlencode({"type": names, "domain": domain, "bound": bound, "policy": "drop_oldest"})
         async with await connect_unix(self.path, 10.0, what=f"the service at {self.path}") as stream:
             # a version that knows no chunks: the events stand there as they are
             await stream.send(f"GET /v1/events?{query} HTTP/1.0\r\n\r\n".encode())
@@ -250,6 +253,10 @@ class RemoteDomain:
     @property
     def scope(self) -> str:
         return self.facts.scope or ""
+
+    async def refresh(self) -> None:
+        """Ask anew how it is. Raises NoSuchDomain: it is gone."""
+        self.facts = msgspec.json.decode((await self._ask("GET", "")).content, type=DomainFacts)
 
     async def info(self) -> DomainInfo:
         answer = await self._ask("GET", "/info")

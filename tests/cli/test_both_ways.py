@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 PROGRAM = (sys.executable, "-m", "engine")
@@ -44,6 +45,11 @@ COMMANDS = (
     "plan up --svg -",
     "plan down",
     "start web --wait",
+    "wait web",
+    "wait web --for running",
+    "wait web --for stopped --timeout 0.1",
+    "wait web --for domain.started --timeout 0.1",
+    "wait web --for DomainStrated",
     "start web",
     "suspend web",
     "domstate web",
@@ -71,6 +77,8 @@ COMMANDS = (
     "down --json",
     "up --resume",
     "destroy web",
+    "wait web --timeout 0.1",
+    "wait web --for stopped",
     "destroy db",
     "undefine web nobody",
     "undefine web",
@@ -159,3 +167,32 @@ def test_a_service_that_hangs_is_told(tmp_path: Path) -> None:
             process.kill()
     assert ended.returncode == 1
     assert "does not answer" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "command"),
+    [
+        ("stopped", "destroy"),
+        ("DomainStopped", "destroy"),
+        ("domain.suspended", "suspend"),
+        ("ready", "start"),
+        ("running", "start"),
+    ],
+)
+def test_wait_ends_when_it_comes(wanted: str, command: str, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    options = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state")]
+    with service(folder, "trio"):
+        run(folder, "define {0}/db.xml")
+        if command != "start":
+            run(folder, "start db")
+        with subprocess.Popen([*options, "wait", "db", "--for", wanted, "--timeout", "30"]) as waiting:
+            try:
+                transport = httpx2.HTTPTransport(uds=str(folder / "state" / "api.sock"))
+                with httpx2.Client(transport=transport, base_url="http://x") as http:
+                    while "virengine_event_streams 1\n" not in http.get("/metrics").text:
+                        assert waiting.poll() is None
+                assert run(folder, f"{command} db")[0] == 0
+                assert waiting.wait(30) == 0
+            finally:
+                waiting.kill()

@@ -208,6 +208,37 @@ async def test_a_body_has_its_bounds(tmp_path: Path) -> None:
                 assert (await stream.receive()).startswith(b"HTTP/1.1 408")
 
 
+async def test_a_command_that_is_sent_again_is_carried_out_once(server: Served) -> None:
+    await server.define("web")
+    key = {"idempotency-key": "a"}
+    first = await server.http.post("/v1/domains/web/start", headers=key)
+    again = await server.http.post("/v1/domains/web/start", headers=key)
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) == (200, first.json())
+    other = await server.http.post("/v1/domains/web/start", headers={"idempotency-key": "b"})
+    refused = await server.http.post("/v1/domains/web/start", headers={"idempotency-key": "b"})
+    assert (other.status_code, refused.status_code, refused.json()) == (409, 409, other.json())
+    assert (await server.http.post("/v1/domains/web/destroy", headers=key)).status_code == 422
+    assert (
+        await server.http.post("/v1/domains/web/destroy", headers={"idempotency-key": "x" * 256})
+    ).status_code == 400
+
+
+async def test_a_command_that_is_sent_again_while_it_goes_on_is_waited_for(server: Served) -> None:
+    await server.define("web")
+    await server.http.post("/v1/domains/web/start")
+    answers = []
+
+    async def ask() -> None:
+        key = {"idempotency-key": "a"}
+        answers.append(await server.http.post("/v1/domains/web/shutdown", json={"stopped": True}, headers=key))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["state"] for answer in answers} == {"shut off"}
+
+
 ASKED = {
     "/v1/domains/{domain}": "/v1/domains/test",
     "/v1/domains/{domain}/{command}": "/v1/domains/test/start",

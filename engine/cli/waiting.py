@@ -1,0 +1,73 @@
+"""``wait``: until a domain is where a script wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments
+from engine.cli.events import event_types_named
+from engine.cli.failures import Failed
+from engine.cli.session import find, with_engine
+
+if TYPE_CHECKING:
+    from engine.cli.session import AnyDomain, AnyEngine
+    from engine.events.types import Event
+
+__all__ = ["wait"]
+
+_STATES = ("running", "stopped", "ready")
+
+
+@click.command()
+@arguments.domain
+@click.option(
+    "--for",
+    "wanted",
+    metavar="WHAT",
+    default="ready",
+    show_default=True,
+    help="running, stopped, ready, or the next event of a type, such as DomainReady or domain.stopped.",
+)
+@click.option("--timeout", type=arguments.seconds, metavar="SECONDS", help="Fail if it takes longer.")
+@with_engine
+async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None) -> None:
+    """Wait until a domain runs, is off, is ready, or until something happens to it.
+
+    What is so already is not waited for; an event is always the next one. Fails when a gate was not passed in time.
+    """
+    import anyio
+
+    from engine.errors import CommandTimeout
+
+    kinds = () if wanted in _STATES else event_types_named((wanted,), "--for")
+    domain = find(engine, name)
+    with anyio.move_on_after(timeout):
+        await _wait(engine, domain, wanted, kinds)
+        return
+    raise CommandTimeout(f"domain '{domain.name}' is {domain.state}", timeout or 0.0)
+
+
+async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[type[Event], ...]) -> None:
+    from engine.cli.words import describe
+    from engine.events import types
+
+    changes = (types.LifecycleEvent, types.DomainReady, types.DomainNotReady)
+    async with engine.subscribe(*(kinds or changes), domain=domain.uuid) as events:
+        while True:
+            if not kinds:
+                await domain.refresh()
+                if _is(domain, wanted):
+                    return
+            event = await anext(events)
+            if kinds:
+                return
+            if wanted == "ready" and isinstance(event, types.DomainNotReady):
+                raise Failed(f"domain '{domain.name}': {describe(event)}")
+
+
+def _is(domain: AnyDomain, wanted: str) -> bool:
+    if wanted == "running":
+        return domain.state.value == "running"
+    return domain.ready if wanted == "ready" else not domain.active
