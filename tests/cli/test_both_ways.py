@@ -196,3 +196,15 @@ def test_wait_ends_when_it_comes(wanted: str, command: str, tmp_path: Path) -> N
                 assert waiting.wait(30) == 0
             finally:
                 waiting.kill()
+
+
+def test_a_service_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert run(folder, "define {0}/db.xml")[0] == 0
+        process.kill()
+    assert (folder / "state" / "api.sock").exists()
+    assert run(folder, "domstate db") == (0, "shut off\n", "")
