@@ -149,7 +149,7 @@ class Session:
     @asynccontextmanager
     async def _served(self) -> AsyncIterator[RemoteEngine | None]:
         """The service's engine; None: there is no service."""
-        if not os.path.exists(self.socket):  # noqa: PTH110 - which is no error where it may not be looked at
+        if not os.path.exists(self.socket):  # noqa: PTH110, ASYNC240 - an error is none here
             yield None
             return
         from engine.errors import ConnectionBroken
