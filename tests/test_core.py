@@ -89,7 +89,7 @@ async def test_a_wrong_document_is_explained_beside_the_loop(monkeypatch: pytest
         asked.append(threading.current_thread() is threading.main_thread())
         return []
 
-    monkeypatch.setattr("engine.conf.documents.why_refused", explain)
+    monkeypatch.setattr("engine.conf.examining.why_refused", explain)
     async with memory() as engine:
         await engine.define(xml("web"))
         with pytest.raises(InvalidDocument, match="unknown <clok>"):
