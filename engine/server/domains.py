@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import anyio
 import msgspec
 
 from engine.abc import DomainInfo
+from engine.conf import parse_domain
+from engine.conf.documents import parse
+from engine.conf.nodes.writing import text_of
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
 from engine.server.facts import DomainFacts, domain_facts
 from engine.server.operations import Operation
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Call, Route
+from engine.server.routes import AbsolutePath, Answer, Body, Call, Name, Route
 
 __all__ = ["ROUTES"]
 
@@ -33,9 +36,9 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
         limit: so many at most; after, after_connection: only those that come after this one.
     """
 
-    connection: str | None = None
+    connection: Name | None = None
     active: bool | None = None
-    limit: int = 1000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
     after: str = ""
     after_connection: str = ""
 
@@ -43,31 +46,31 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: where the domain is, if several have one of its name."""
 
-    connection: str | None = None
+    connection: Name | None = None
 
 
 class XmlQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: as ever; inactive: the definition for the next start, also of one that runs."""
 
-    connection: str | None = None
+    connection: Name | None = None
     inactive: bool = False
 
 
 class DefineQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: where to define it; validate: hold the document to all that libvirt's are held to."""
 
-    connection: str | None = None
+    connection: Name | None = None
     validate: bool = True
 
 
 class UndefineQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: as ever; managed_save: discard its managed save, too."""
 
-    connection: str | None = None
+    connection: Name | None = None
     managed_save: bool = False
 
 
-class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
+class CommandBody(Body, frozen=True, kw_only=True):
     """What a command is told.
 
     Attributes:
@@ -80,24 +83,22 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     force_boot: bool = False
     method: Literal["default", "acpi", "agent"] = "default"
-    path: str | None = None
+    path: AbsolutePath | None = None
     autostart: bool = True
     ready: bool = False
     stopped: bool = False
 
 
-class RestoreBody(msgspec.Struct, frozen=True, kw_only=True):
+class RestoreBody(Body, frozen=True, kw_only=True):
     """Attributes: path: of the file; connection: where it is brought back; paused: leave the CPUs stopped."""
 
-    path: str
-    connection: str | None = None
+    path: AbsolutePath
+    connection: Name | None = None
     paused: bool = False
 
 
 async def list_domains(call: Call) -> Answer:
     query: ListQuery = call.query
-    if not 0 < query.limit <= 10_000:
-        raise Fault(400, "Bad request", "'limit' is from 1 to 10000")
     found = sorted(call.engine.domains(connection=query.connection), key=_place)
     if query.active is not None:
         found = [domain for domain in found if domain.active is query.active]
@@ -121,8 +122,6 @@ async def define(call: Call) -> Answer:
     query: DefineQuery = call.query
     headers = call.request.headers
     if "if-match" in headers or "if-none-match" in headers:
-        from engine.conf import parse_domain
-
         wanted = parse_domain(call.body)
         _check_unchanged(call, wanted.name, query.connection)
     domain = await call.engine.define(call.body, connection=query.connection, validate=query.validate)
@@ -160,8 +159,16 @@ async def get_domain(call: Call) -> Answer:
     headers = {"etag": etag_of(domain), "vary": "accept"}
     if XML in call.request.headers.get("accept", ""):
         text = domain.xml(inactive=call.query.inactive)
+        if call.role == "viewer":
+            text = _without_secrets(text)
         return Answer(content=text.encode(), media_type=XML, headers=headers)
     return Answer(content=domain_facts(domain, pid=(await domain.info()).pid), headers=headers)
+
+
+def _without_secrets(text: str) -> str:
+    """For those who may only look: no passwords of screens."""
+    definition = parse(text, validate=False)
+    return text_of(definition.kind, definition, hide=True)
 
 
 async def undefine(call: Call) -> Answer:
@@ -179,15 +186,13 @@ async def get_info(call: Call) -> Answer:
 class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: as ever; until: what is waited for; timeout: seconds that it may take, 300 at most."""
 
-    connection: str | None = None
+    connection: Name | None = None
     until: Literal["ready", "stopped"] = "ready"
-    timeout: float = 60.0
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=_LONGEST_WAIT)] = 60.0
 
 
 async def wait(call: Call) -> Answer:
     domain, query = _domain(call), call.query
-    if not 0 < query.timeout <= _LONGEST_WAIT:
-        raise Fault(400, "Bad request", f"'timeout' is from 0 to {_LONGEST_WAIT:g} seconds")
     with anyio.move_on_after(query.timeout) as within:
         await (domain.wait_ready() if query.until == "ready" else domain.wait_stopped())
     # whoever waits longer asks again: 202 is no failure
@@ -229,10 +234,15 @@ COMMANDS: dict[str, Callable[[Domain, CommandBody], Awaitable[Any]]] = {
 }
 
 
+_WRITES_FILES = frozenset({"save"})
+
+
 async def command(call: Call) -> Answer:
     name = call.path["command"]
     if name not in COMMANDS:
         raise Fault(404, "Not found", f"there is no command '{name[:40]}'; there are {', '.join(COMMANDS)}")
+    if name in _WRITES_FILES and call.role != "admin":  # the file is written as the user that the service runs as
+        raise Fault(403, "Not allowed", f"{call.peer.name} is {call.role}, and '{name}' is for admins")
     domain, body = _domain(call), call.body or CommandBody()
 
     async def work() -> DomainFacts:
@@ -321,7 +331,7 @@ ROUTES = (
         method="POST",
         path="/v1/restore",
         handler=restore,
-        role="operator",
+        role="admin",
         summary="Bring back what 'save' wrote, from a file on the server's host.",
         body=RestoreBody,
         answers={200: DomainFacts, 202: Operation},

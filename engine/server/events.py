@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Annotated
 
 import anyio
 import msgspec
@@ -42,13 +43,11 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
     snapshot: bool = False
     policy: Policy = "block"
-    bound: int = 1024
+    bound: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 1024
 
 
 async def events(call: Call) -> EventStream:
     query: EventsQuery = call.query
-    if not 0 < query.bound <= 65_536:
-        raise Fault(400, "Bad request", "'bound' is from 1 to 65536")
     since = call.request.headers.get("last-event-id") or query.since
     subscription = call.engine.subscribe(
         *_types(query.type),

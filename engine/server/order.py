@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -10,7 +10,7 @@ from engine.server.domains import answer_work
 from engine.server.facts import Declared, declared_order
 from engine.server.operations import Operation
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Call, Route
+from engine.server.routes import Answer, Body, Call, Route
 
 __all__ = ["ROUTES"]
 
@@ -25,7 +25,7 @@ class PlanQuery(msgspec.Struct, frozen=True, kw_only=True):
     lenient: bool = False
 
 
-class UpBody(msgspec.Struct, frozen=True, kw_only=True):
+class UpBody(Body, frozen=True, kw_only=True):
     """Attributes: domains: these, and what they require; None: all. resume: those that the last ``down`` stopped.
 
     autostart: those that are to start with the host.
@@ -36,14 +36,14 @@ class UpBody(msgspec.Struct, frozen=True, kw_only=True):
     autostart: bool = False
 
 
-class DownBody(msgspec.Struct, frozen=True, kw_only=True):
+class DownBody(Body, frozen=True, kw_only=True):
     """Attributes: domains: these, and what requires them; None: all that run. deadline: seconds to be done in."""
 
     domains: tuple[str, ...] | None = None
-    deadline: float | None = None
+    deadline: Annotated[float, msgspec.Meta(gt=0, lt=1e9)] | None = None
 
 
-class DrillBody(msgspec.Struct, frozen=True, kw_only=True):
+class DrillBody(Body, frozen=True, kw_only=True):
     """Attributes: domains: as for ``down``."""
 
     domains: tuple[str, ...] | None = None
@@ -82,8 +82,6 @@ async def up(call: Call) -> Answer:
 
 async def down(call: Call) -> Answer:
     body: DownBody = call.body or DownBody()
-    if body.deadline is not None and not 0 < body.deadline < 1e9:
-        raise Fault(400, "Bad request", "'deadline' is a number of seconds above 0")
 
     async def work() -> msgspec.Raw:
         report = await call.engine.down(body.domains, deadline=body.deadline)

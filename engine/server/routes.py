@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -14,7 +14,15 @@ from engine.server.limits import ServerLimits
 from engine.server.operations import Operations
 from engine.server.peers import Peer, Role
 
-__all__ = ["Answer", "Call", "Route"]
+__all__ = ["AbsolutePath", "Answer", "Body", "Call", "Name", "Route"]
+
+#: What is not empty; a file on the server's host.
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+AbsolutePath = Annotated[str, msgspec.Meta(pattern="^/[^\\x00]+$")]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body in JSON. What it does not know it refuses: a word that is misspelt must not be one that was not said."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

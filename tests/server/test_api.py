@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from support.served import Served, served
+from support.served import DOMAIN, Served, served
 
 from engine.server.access import Access
 from engine.server.limits import ServerLimits
@@ -79,6 +79,10 @@ async def test_all_that_is_wrong_with_a_document_is_told(server: Served) -> None
         ("POST", "/v1/domains", {"content": b"<domain", "headers": {"content-type": "text/xml"}}, 400),
         ("POST", "/v1/domains/test/fly", {}, 404),
         ("POST", "/v1/domains/test/save", {"json": {}}, 400),
+        ("POST", "/v1/domains/test/save", {"json": {"path": "here"}}, 400),
+        ("POST", "/v1/restore", {"json": {"path": ""}}, 400),
+        ("POST", "/v1/domains/test/start", {"json": {"pausd": True}}, 400),
+        ("GET", "/v1/domains?connection=", {}, 400),
         ("POST", "/v1/domains/test/reboot", {"json": {"method": "shout"}}, 400),
         ("POST", "/v1/domains/test/reboot", {"content": b"{", "headers": {"content-type": "application/json"}}, 400),
         ("POST", "/v1/domains/test/reboot", {"content": b"a=b"}, 415),
@@ -268,3 +272,22 @@ async def test_who_may_do_what(role: Any, tmp_path: Path) -> None:
             async with server.http.stream(route.method, path) as answer:
                 refused = answer.status_code == 403
             assert refused is (ranks.index(role) < ranks.index(route.role)), f"{role}: {route.method} {route.path}"
+
+
+async def test_who_may_write_files_of_the_host(tmp_path: Path) -> None:
+    """The service may be root."""
+    async with served(tmp_path, access=Everybody("operator")) as server:
+        path = str(tmp_path / "web.save")
+        assert (await server.http.post("/v1/domains/test/save", json={"path": path})).status_code == 403
+        assert (await server.http.post("/v1/restore", json={"path": path})).status_code == 403
+        assert (await server.http.post("/v1/domains/test/reboot")).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+async def test_who_only_looks_sees_no_passwords(role: Any, tmp_path: Path) -> None:
+    async with served(tmp_path, access=Everybody(role)) as server:
+        graphics = "<devices><graphics type='vnc' passwd='hunter2'/></devices>"
+        await server.engine.define(DOMAIN.format("web", graphics))
+        text = (await server.http.get("/v1/domains/web", headers={"accept": "application/xml"})).text
+        assert ("hunter2" in text) is (role != "viewer")
+        assert "<graphics" in text
