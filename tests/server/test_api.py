@@ -291,3 +291,21 @@ async def test_who_only_looks_sees_no_passwords(role: Any, tmp_path: Path) -> No
         text = (await server.http.get("/v1/domains/web", headers={"accept": "application/xml"})).text
         assert ("hunter2" in text) is (role != "viewer")
         assert "<graphics" in text
+
+
+async def test_two_hundred_commands_at_once(server: Served) -> None:
+    """None is lost, and each is answered with what became of it."""
+    for number in range(100):
+        await server.engine.define(DOMAIN.format(f"web{number}", ""))
+    states: dict[str, list[str]] = {}
+
+    async def life(name: str) -> None:
+        for command in ("start", "suspend"):
+            answer = await server.http.post(f"/v1/domains/{name}/{command}")
+            states.setdefault(name, []).append(answer.json()["state"])
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(100):
+            tasks.start_soon(life, f"web{number}")
+    assert len(states) == 100
+    assert {tuple(each) for each in states.values()} == {("running", "paused")}
