@@ -72,7 +72,7 @@ def serve(
             output.say(f"Listening at {where}")
             notifier.ready(f"{len(engine.domains())} domains, at {where}")
             try:
-                await serve_engine(engine, sockets, access=Access(rules))
+                await serve_engine(engine, sockets, access=Access(rules), audit=session.state_dir / "audit.log")
             finally:
                 notifier.stopping()
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from engine.core import Engine
 from engine.errors import EngineError
 from engine.server.access import Access
+from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
 from engine.server.operations import Operations
 from engine.server.peers import ROLES, Peer
@@ -29,7 +30,6 @@ from engine.server.table import ROUTES
 __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
-audit = logging.getLogger("engine.audit")
 
 _XML = ("application/xml", "text/xml")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -42,8 +42,11 @@ class Application:
         asgi: the ASGI application.
     """
 
-    def __init__(self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits) -> None:
+    def __init__(
+        self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits, audit: Audit
+    ) -> None:
         self._engine, self._operations, self._access, self._limits = engine, operations, access, limits
+        self._audit = audit
         self._streams: Counter[str] = Counter()
         self._replays = Replays()
         by_path: dict[str, list[Route]] = {}
@@ -69,6 +72,21 @@ class Application:
         return endpoint
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
+        answer, problem = await self._handled(route, request)
+        if route.changes:
+            peer: Peer = request.state.peer
+            await self._audit.note(
+                peer,
+                await self._access.role_of(peer),
+                method=request.method,
+                path=f"{request.url.path}?{request.url.query}".rstrip("?"),
+                status=getattr(answer, "status_code", 200),
+                problem=problem,
+            )
+        return answer
+
+    async def _handled(self, route: Route, request: Request) -> tuple[ASGIApp, str]:
+        """The answer, and of which type the problem is that it tells of."""
         try:
             call = await self._call(route, request)
             key = request.headers.get("idempotency-key") if route.changes else None
@@ -78,15 +96,15 @@ class Application:
                 asked = f"{request.method} {request.url}".encode() + b"\n" + msgspec.json.encode(call.body)
                 answer = await self._replays.once(call.peer.name, key, asked, lambda: route.handler(call))
         except ClientDisconnect:
-            return Response(status_code=400)  # which nobody reads
+            return Response(status_code=400), "gone"  # which nobody reads
         except (Fault, EngineError) as exc:
-            if isinstance(exc, Fault):
-                return _problem(problem_of(exc), exc.headers)
-            return _problem(problem_of(exc))
+            problem = problem_of(exc)
+            return _problem(problem, exc.headers if isinstance(exc, Fault) else None), problem.type
         except Exception as exc:  # the boundary: a defect is told to nobody but the log
             log.exception("%s %s failed", request.method, request.url.path)
-            return _problem(problem_of(exc))
-        return _response(answer) if isinstance(answer, Answer) else answer
+            problem = problem_of(exc)
+            return _problem(problem), problem.type
+        return (_response(answer) if isinstance(answer, Answer) else answer), ""
 
     async def _call(self, route: Route, request: Request) -> Call:
         peer: Peer = request.state.peer
@@ -97,7 +115,7 @@ class Application:
                 raise Fault(401 if peer.uid is None else 403, "Not allowed", f"{peer.name} may do nothing here")
             if ROLES.index(role) < ROLES.index(route.role):
                 raise Fault(403, "Not allowed", f"{peer.name} is {role}, and this is for {route.role}s")
-        call = Call(
+        return Call(
             engine=self._engine,
             operations=self._operations,
             streams=self._streams,
@@ -109,9 +127,6 @@ class Application:
             query=_query(route, request),
             body=await self._body(route, request),
         )
-        if route.changes:
-            audit.info("%s %s %s", peer.name, request.method, request.url.path)
-        return call
 
     async def _body(self, route: Route, request: Request) -> Any:
         if route.body is None:

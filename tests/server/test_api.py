@@ -9,12 +9,10 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from support.served import DOMAIN, Served, served
+from support.served import DOMAIN, Everybody, Served, served
 
-from engine.server.access import Access
 from engine.server.limits import ServerLimits
 from engine.server.openapi import describe
-from engine.server.peers import Peer
 from engine.server.table import ROUTES
 
 pytestmark = pytest.mark.anyio
@@ -249,17 +247,6 @@ ASKED = {
     "/v1/plan/{direction}": "/v1/plan/down",
     "/v1/operations/{operation}": "/v1/operations/x",
 }
-
-
-class Everybody(Access):
-    """Gives everybody one role."""
-
-    def __init__(self, role: Any) -> None:
-        super().__init__()
-        self._role = role
-
-    async def role_of(self, peer: Peer) -> Any:
-        return self._role
 
 
 @pytest.mark.parametrize("role", [None, "viewer", "operator", "admin"])

@@ -11,7 +11,9 @@ import anyio
 import httpx2
 
 from engine import Engine
+from engine.server.access import Access
 from engine.server.listeners import listen, parse_address
+from engine.server.peers import Peer
 from engine.server.serving import serve
 
 DOMAIN = "<domain type='test'><name>{}</name><memory>1024</memory><os><type>hvm</type></os>{}</domain>"
@@ -45,3 +47,14 @@ async def served(folder: Path, *uris: str, **options: Any) -> AsyncIterator[Serv
                 async with httpx2.AsyncClient(transport=transport, base_url="http://engine", timeout=10) as http:
                     yield Served(engine, http, path)
                 tasks.cancel_scope.cancel()
+
+
+class Everybody(Access):
+    """Gives everybody one role."""
+
+    def __init__(self, role: Any) -> None:
+        super().__init__()
+        self._role = role
+
+    async def role_of(self, peer: Peer) -> Any:
+        return self._role

@@ -1,0 +1,84 @@
+"""Who asked for what that changes something, and what came of it: a line of JSON each."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from engine.server.peers import Peer, Role
+
+__all__ = ["Audit", "Entry"]
+
+log = logging.getLogger(__name__)
+
+# bytes of one file, and how many older ones are kept
+_LONGEST = 8 * 1024 * 1024
+_KEPT = 3
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request. What was in its body is not kept: there may be a secret in it.
+
+    Attributes:
+        time: in UTC, as ISO 8601. who, uid, pid, role: of who asked. method, path: what for, with the query.
+        status: of the answer; problem: its type, if it was refused or failed.
+    """
+
+    time: str
+    who: str
+    uid: int | None = None
+    pid: int | None = None
+    role: Role | None = None
+    method: str
+    path: str
+    status: int
+    problem: str = ""
+
+
+class Audit:
+    """Keeps the entries.
+
+    Args:
+        path: of the file; None: they are logged only, as ``engine.audit``.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = anyio.Lock()
+        self._log = logging.getLogger("engine.audit")
+
+    async def note(
+        self, peer: Peer, role: Role | None, *, method: str, path: str, status: int, problem: str = ""
+    ) -> None:
+        """Kept when it returns. Never raises: guests must be stopped though nobody can write it down."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        who = {"who": peer.name, "uid": peer.uid, "pid": peer.pid, "role": role}
+        entry = Entry(time=now, method=method, path=path, status=status, problem=problem, **who)  # type: ignore[arg-type]
+        self._log.info("%s %s %s %d", peer.name, method, path, status)
+        if self._path is not None:
+            async with self._lock:
+                try:
+                    await anyio.to_thread.run_sync(_append, self._path, msgspec.json.encode(entry) + b"\n")
+                except OSError as exc:
+                    log.error("%s: what was asked for is not written down: %s", self._path, exc.strerror)
+
+
+def _append(path: Path, line: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line)
+        size = os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+    if size > _LONGEST:
+        for number in range(_KEPT, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+            if newer.exists():
+                newer.replace(older)
