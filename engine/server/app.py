@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from engine.errors import EngineError
 from engine.server.access import Access
 from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
+from engine.server.openapi import describe
 from engine.server.operations import Operations
 from engine.server.peers import ROLES, Peer
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
@@ -120,6 +122,7 @@ class Application:
             operations=self._operations,
             streams=self._streams,
             limits=self._limits,
+            describe=_describe,
             peer=peer,
             role=role,
             request=request,
@@ -159,6 +162,11 @@ class Application:
                     raise too_much
             return bytes(data)
         raise Fault(408, "Request timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+
+
+@cache
+def _describe() -> dict[str, Any]:
+    return describe(ROUTES)
 
 
 def _query(route: Route, request: Request) -> Any:

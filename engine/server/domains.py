@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import anyio
@@ -16,10 +15,10 @@ from engine.conf.documents import parse
 from engine.conf.nodes.writing import text_of
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
+from engine.server.commands import OneQuery, domain_asked
 from engine.server.facts import DomainFacts, domain_facts
-from engine.server.operations import Operation
 from engine.server.problems import Fault
-from engine.server.routes import AbsolutePath, Answer, Body, Call, Name, Route
+from engine.server.routes import Answer, Call, Name, Route
 
 __all__ = ["ROUTES"]
 
@@ -43,12 +42,6 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     after_connection: str = ""
 
 
-class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: connection: where the domain is, if several have one of its name."""
-
-    connection: Name | None = None
-
-
 class XmlQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Attributes: connection: as ever; inactive: the definition for the next start, also of one that runs."""
 
@@ -68,33 +61,6 @@ class UndefineQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     connection: Name | None = None
     managed_save: bool = False
-
-
-class CommandBody(Body, frozen=True, kw_only=True):
-    """What a command is told.
-
-    Attributes:
-        paused: (start) leave the CPUs stopped. force_boot: (start) discard a managed save.
-        method: (shutdown, reboot) how the guest is asked. path: (save) where to, on the server's host.
-        autostart: (set-autostart) start it with the host.
-        ready: (start) answer when it is ready; stopped: (shutdown) answer when it is off.
-    """
-
-    paused: bool = False
-    force_boot: bool = False
-    method: Literal["default", "acpi", "agent"] = "default"
-    path: AbsolutePath | None = None
-    autostart: bool = True
-    ready: bool = False
-    stopped: bool = False
-
-
-class RestoreBody(Body, frozen=True, kw_only=True):
-    """Attributes: path: of the file; connection: where it is brought back; paused: leave the CPUs stopped."""
-
-    path: AbsolutePath
-    connection: Name | None = None
-    paused: bool = False
 
 
 async def list_domains(call: Call) -> Answer:
@@ -150,12 +116,8 @@ def _tags(text: str) -> set[str]:
     return {part.strip() for part in text.split(",")}
 
 
-def _domain(call: Call) -> Domain:
-    return call.engine.domain(call.path["domain"], connection=getattr(call.query, "connection", None))
-
-
 async def get_domain(call: Call) -> Answer:
-    domain = _domain(call)
+    domain = domain_asked(call)
     headers = {"etag": etag_of(domain), "vary": "accept"}
     if XML in call.request.headers.get("accept", ""):
         text = domain.xml(inactive=call.query.inactive)
@@ -172,7 +134,7 @@ def _without_secrets(text: str) -> str:
 
 
 async def undefine(call: Call) -> Answer:
-    domain = _domain(call)
+    domain = domain_asked(call)
     if "if-match" in call.request.headers:
         _check_unchanged(call, domain.name, domain.connection)
     await domain.undefine(managed_save=call.query.managed_save)
@@ -180,7 +142,7 @@ async def undefine(call: Call) -> Answer:
 
 
 async def get_info(call: Call) -> Answer:
-    return Answer(content=await _domain(call).info())
+    return Answer(content=await domain_asked(call).info())
 
 
 class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,87 +154,11 @@ class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def wait(call: Call) -> Answer:
-    domain, query = _domain(call), call.query
+    domain, query = domain_asked(call), call.query
     with anyio.move_on_after(query.timeout) as within:
         await (domain.wait_ready() if query.until == "ready" else domain.wait_stopped())
     # whoever waits longer asks again: 202 is no failure
     return Answer(content=domain_facts(domain), status=202 if within.cancelled_caught else 200)
-
-
-# ---------------------------------------------------------------------------- commands
-
-
-async def _start(domain: Domain, body: CommandBody) -> None:
-    await domain.start(paused=body.paused, force_boot=body.force_boot)
-    if body.ready:
-        await domain.wait_ready()
-
-
-async def _shutdown(domain: Domain, body: CommandBody) -> None:
-    await domain.shutdown(method=body.method)
-    if body.stopped:
-        await domain.wait_stopped()
-
-
-async def _save(domain: Domain, body: CommandBody) -> None:
-    if body.path is None:
-        raise Fault(400, "Bad request", "'save' needs a 'path'")
-    await domain.save(body.path)
-
-
-COMMANDS: dict[str, Callable[[Domain, CommandBody], Awaitable[Any]]] = {
-    "start": _start,
-    "shutdown": _shutdown,
-    "reboot": lambda domain, body: domain.reboot(method=body.method),
-    "reset": lambda domain, body: domain.reset(),
-    "suspend": lambda domain, body: domain.suspend(),
-    "resume": lambda domain, body: domain.resume(),
-    "destroy": lambda domain, body: domain.destroy(),
-    "save": _save,
-    "managed-save": lambda domain, body: domain.managed_save(),
-    "set-autostart": lambda domain, body: domain.set_autostart(body.autostart),
-}
-
-
-_WRITES_FILES = frozenset({"save"})
-
-
-async def command(call: Call) -> Answer:
-    name = call.path["command"]
-    if name not in COMMANDS:
-        raise Fault(404, "Not found", f"there is no command '{name[:40]}'; there are {', '.join(COMMANDS)}")
-    if name in _WRITES_FILES and call.role != "admin":  # the file is written as the user that the service runs as
-        raise Fault(403, "Not allowed", f"{call.peer.name} is {call.role}, and '{name}' is for admins")
-    domain, body = _domain(call), call.body or CommandBody()
-
-    async def work() -> DomainFacts:
-        await COMMANDS[name](domain, body)
-        return domain_facts(domain)
-
-    return await answer_work(call, name, work, domain=domain.name)
-
-
-async def restore(call: Call) -> Answer:
-    body: RestoreBody | None = call.body
-    if body is None:
-        raise Fault(400, "Bad request", "'restore' needs a 'path'")
-
-    async def work() -> DomainFacts:
-        domain = await call.engine.restore(body.path, connection=body.connection, paused=body.paused)
-        return domain_facts(domain)
-
-    return await answer_work(call, "restore", work)
-
-
-async def answer_work(
-    call: Call, what: str, work: Callable[[], Awaitable[Any]], *, domain: str | None = None
-) -> Answer:
-    """Answer with what it comes to, or at once, with the operation, where that is preferred (RFC 7240)."""
-    if "respond-async" not in call.request.headers.get("prefer", ""):
-        return Answer(content=await work())
-    operation = call.operations.begin(what, work, by=call.peer.name, domain=domain)
-    headers = {"location": f"/v1/operations/{operation.id}", "preference-applied": "respond-async"}
-    return Answer(content=operation, status=202, headers=headers)
 
 
 ROUTES = (
@@ -328,16 +214,6 @@ ROUTES = (
         faults=(404, 502),
     ),
     Route(
-        method="POST",
-        path="/v1/restore",
-        handler=restore,
-        role="admin",
-        summary="Bring back what 'save' wrote, from a file on the server's host.",
-        body=RestoreBody,
-        answers={200: DomainFacts, 202: Operation},
-        faults=(404, 409, 422, 502, 503),
-    ),
-    Route(
         method="DELETE",
         path="/v1/domains/{domain}",
         handler=undefine,
@@ -346,17 +222,5 @@ ROUTES = (
         query=UndefineQuery,
         answers={204: None},
         faults=(404, 409, 412),
-    ),
-    Route(
-        method="POST",
-        path="/v1/domains/{domain}/{command}",
-        handler=command,
-        role="operator",
-        summary="Carry out a command: start, shutdown, reboot, reset, suspend, resume, destroy, save, managed-save, "
-        "set-autostart. With 'Prefer: respond-async' it is answered at once, with the operation.",
-        query=OneQuery,
-        body=CommandBody,
-        answers={200: DomainFacts, 202: Operation},
-        faults=(404, 409, 422, 502, 503, 504),
     ),
 )

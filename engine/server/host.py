@@ -80,9 +80,7 @@ def _escaped(text: str) -> str:
 
 
 async def description(call: Call) -> Answer:
-    from engine.server.openapi import describe
-
-    return Answer(content=describe())
+    return Answer(content=call.describe())
 
 
 ROUTES = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http
 import re
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import msgspec
 
 from engine.server.problems import MEDIA_TYPE, ProblemDocument
 from engine.server.routes import Route
-from engine.server.table import ROUTES
 
 __all__ = ["describe"]
 
@@ -22,16 +20,15 @@ _REFS = "#/components/schemas/{name}"
 _ANY = (400, 413, 415)
 
 
-@cache
-def describe() -> dict[str, Any]:
-    """The OpenAPI document."""
+def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The OpenAPI document of these."""
     types: list[Any] = [ProblemDocument]
-    for route in ROUTES:
+    for route in routes:
         types += [each for each in route.answers.values() if each is not None and not isinstance(each, str)]
         types += [route.body] if isinstance(route.body, type) else []
     _, components = msgspec.json.schema_components(types, schema_hook=_foreign, ref_template=_REFS)
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from engine.server.domains import answer_work
+from engine.server.commands import answer_work
 from engine.server.facts import Declared, declared_order
 from engine.server.operations import Operation
 from engine.server.problems import Fault

@@ -30,13 +30,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the parts of the path that are named; query, body: as the route declares them.
-        streams: how many streams of events each peer has.
+        streams: how many streams of events each peer has. describe: gives the OpenAPI document.
     """
 
     engine: Engine
     operations: Operations
     streams: Counter[str]
     limits: ServerLimits
+    describe: Callable[[], dict[str, Any]]
     peer: Peer
     role: Role | None
     request: Request
