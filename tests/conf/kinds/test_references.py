@@ -225,3 +225,14 @@ def test_limits_hold_for_all_that_is_looked_at() -> None:
     many = " ".join(f"a{number}='1'" for number in range(600))
     text = domain("", f"<metadata><x:x xmlns:x='urn:x' {many}/></metadata>")
     assert validate(text, references=True, limits=Limits(attributes=1000)) == []
+
+
+def test_a_domain_without_a_type_is_warned_of() -> None:
+    """libvirt's schema takes it, and its define does not."""
+    text = "<domain type='test'><name>a</name><memory>1</memory></domain>"
+    [problem] = validate(text, references=True)
+    assert (str(problem), problem.severity) == (
+        "/domain: it lacks the <type> of its <os>: libvirt would not take it",
+        "warning",
+    )
+    assert parse_domain(text, validate=True).name == "a"

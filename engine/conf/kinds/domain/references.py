@@ -26,6 +26,8 @@ __all__ = ["unsound"]
 
 def unsound(domain: DomainDocument) -> Iterator[Unsound]:
     """All in a domain that clashes, or names what is not there."""
+    if domain.bootloader is None and (domain.os is None or domain.os.type_ is None):
+        yield domain, "it lacks the <type> of its <os>: libvirt would not take it", "warning"
     yield from _processors(domain)
     if domain.iothreadids is not None:
         yield from twice(domain.iothreadids.iothreads, lambda each: each.id_, "the iothread {} is there already")
