@@ -91,6 +91,7 @@ CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "DAY"),
     (re.compile(r'("(?:began|started|seconds|cpu_time|resident)": )[0-9.e-]+'), r"\1NUMBER"),
     (re.compile(r"\b\d+(\.\d+)? m?s\b"), "SECONDS"),
+    (re.compile(r" {2,}"), "  "),  # as wide as the numbers are
 )
 
 
