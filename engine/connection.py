@@ -20,6 +20,7 @@ from engine.errors import ConfigError, DomainExists, EngineClosed, EngineError, 
 from engine.events import commands, types
 from engine.registry import find_driver
 from engine.store import Status
+from engine.util.cancellation import cancel_by_scope
 
 if TYPE_CHECKING:
     from engine.events.bus import Bus
@@ -94,9 +95,13 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the driver; domains that run are left alone."""
-        if self._tasks is not None:
-            self.bus.unregister(self.uri)
-            await self._interrupt()
+        if self._tasks is None:
+            return
+        self.bus.unregister(self.uri)
+        try:
+            # asyncio's own cancellation breaks through the shield of it
+            await cancel_by_scope(self._interrupt)
+        finally:
             self._tasks = None
             if not self._quiet:
                 self.bus.publish(types.ConnectionClosed, connection=self.uri)
