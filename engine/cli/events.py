@@ -32,19 +32,15 @@ def event_types_named(names: tuple[str, ...], option: str) -> tuple[type[Event],
         click.BadParameter: there is none of that name.
     """
     from engine.conf.document import suggest
-    from engine.events.encoding import type_name
+    from engine.events.encoding import types_by_name
     from engine.events.types import event_types
 
     if not names:
         return ()
-    classes = event_types()
-    known: dict[str, type[Event]] = {}
-    for name, kind in classes.items():
-        dotted = type_name(kind)
-        known |= {name.lower(): kind, dotted: kind, dotted.removeprefix("org.virengine."): kind}
+    known = types_by_name()
     for name in names:
         if name.lower() not in known:
-            near = suggest(name, tuple(classes))
+            near = suggest(name, tuple(event_types()))
             raise click.BadParameter(f"there is no event type '{name}'{near}", param_hint=option)
     return tuple(known[name.lower()] for name in names)
 

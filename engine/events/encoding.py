@@ -22,7 +22,7 @@ import msgspec
 from engine.errors import EventError
 from engine.events.types import DomainEvent, DomainSnapshot, Event, Gap, SnapshotComplete, event_types
 
-__all__ = ["decode", "encode", "from_cloudevent", "to_cloudevent", "type_name"]
+__all__ = ["decode", "encode", "from_cloudevent", "to_cloudevent", "type_name", "types_by_name"]
 
 #: Begins the ``type`` of every CloudEvent the engine makes.
 PREFIX = "org.virengine."
@@ -138,6 +138,15 @@ def type_name(event_type: type[Event]) -> str:
     """The CloudEvents type: ``DomainStarted`` is ``org.virengine.domain.started``."""
     first, *rest = (word.lower() for word in _WORD.findall(event_type.__name__))
     return PREFIX + ".".join((first, "-".join(rest)) if rest else (first,))
+
+
+def types_by_name() -> dict[str, type[Event]]:
+    """All event types by what people call them, in small letters: the class, the CloudEvents type, the end of it."""
+    known: dict[str, type[Event]] = {}
+    for name, kind in event_types().items():
+        dotted = type_name(kind)
+        known |= {name.lower(): kind, dotted: kind, dotted.removeprefix(PREFIX): kind}
+    return known
 
 
 def _known() -> tuple[type[Event], ...]:

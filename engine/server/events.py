@@ -15,9 +15,9 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from engine.errors import EngineError
-from engine.events.encoding import to_cloudevent, type_name
+from engine.events.encoding import to_cloudevent, types_by_name
 from engine.events.subscription import Policy, Subscription
-from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete, event_types
+from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
 from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route
 
@@ -71,10 +71,7 @@ def _words(text: str) -> list[str] | None:
 
 
 def _types(text: str) -> list[type[Event]]:
-    known: dict[str, type[Event]] = {}
-    for name, kind in event_types().items():
-        dotted = type_name(kind)
-        known |= {name.lower(): kind, dotted: kind, dotted.removeprefix("org.virengine."): kind}
+    known = types_by_name()
     words = _words(text) or []
     for word in words:
         if word.lower() not in known:

@@ -49,23 +49,17 @@ class HttpConnections:
         self._config.websocket_max_message_size = limits.body_bytes
         self._config.logger_class = _Logger  # type: ignore[assignment]
 
-    def finish(self) -> None:
-        """From now on a connection is closed after the request that it is at."""
-        self._context.terminated.set_now()
-
-    async def serve(
-        self, stream: ByteStream, state: dict[str, Any], *, alpn: str | None = None, tls: bool = False
-    ) -> None:
-        """Serve one connection until it ends, and close it. Cancelled, it is cut off."""
+    async def serve(self, stream: ByteStream, state: dict[str, Any]) -> None:
+        """Serve one connection until it ends; what it asked for is gone on with. Cancelled, it is cut off."""
         async with stream, _Tasks() as tasks:
-            connection = _Connection(stream, tasks, self._context, self._limits)
+            connection = _Connection(stream, tasks, self._limits)
             protocol = ProtocolWrapper(
                 self._app,
                 self._config,
                 self._context,  # type: ignore[arg-type]
                 tasks,  # type: ignore[arg-type]
                 ConnectionState(state),
-                tls,
+                False,
                 None,
                 None,
                 connection.send,
@@ -75,15 +69,13 @@ class HttpConnections:
 
 
 class _Connection:
-    def __init__(self, stream: ByteStream, tasks: _Tasks, context: _Context, limits: ServerLimits) -> None:
-        self._stream, self._tasks, self._context, self._limits = stream, tasks, context, limits
+    def __init__(self, stream: ByteStream, tasks: _Tasks, limits: ServerLimits) -> None:
+        self._stream, self._tasks, self._limits = stream, tasks, limits
         self._lock = anyio.Lock()
         self._idle = _SingleTask()
         self._scope = anyio.CancelScope()
-        self._protocol: ProtocolWrapper
 
     async def run(self, protocol: ProtocolWrapper) -> None:
-        self._protocol = protocol
         with self._scope:
             await protocol.initiate()
             await self._idle.restart(self._tasks, self._expire)
@@ -120,9 +112,8 @@ class _Connection:
                 self._scope.cancel()
 
     async def _expire(self) -> None:
-        """Whoever asks for nothing, or not to the end, is cut off; at once where the server ends."""
-        with anyio.move_on_after(self._limits.idle_seconds):
-            await self._context.terminated.wait()
+        """Whoever asks for nothing, or not to the end, is cut off."""
+        await anyio.sleep(self._limits.idle_seconds)
         self._scope.cancel()
 
 
@@ -132,9 +123,6 @@ class _Connection:
 class _Event:
     def __init__(self) -> None:
         self._event = anyio.Event()
-
-    def set_now(self) -> None:
-        self._event.set()
 
     async def set(self) -> None:
         self._event.set()
@@ -203,9 +191,6 @@ class _Tasks:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         return await self._group.__aexit__(exc_type, exc, traceback)
-
-    def cancel(self) -> None:
-        self._group.cancel_scope.cancel()
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
         self._group.start_soon(function, *args)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from support.served import DOMAIN, Everybody, Served, served
 
+from engine.lifecycle import State
 from engine.server.limits import ServerLimits
 from engine.server.openapi import describe
 from engine.server.table import ROUTES
@@ -157,15 +158,16 @@ async def ended(server: Served, location: str) -> dict[str, Any]:
 
 
 async def test_an_operation_is_cancelled(server: Served) -> None:
-    waiting = {"stopped": True}
-    await server.define("web", "<metadata><t:x xmlns:t='urn:x'/></metadata>")
-    await server.http.post("/v1/domains/web/start", json={"paused": True})
-    domain = server.engine.domain("web")
-    begun = server.http.post("/v1/domains/web/start", json={"ready": True}, headers={"prefer": "respond-async"})
-    assert (await ended(server, (await begun).headers["location"]))["state"] == "failed"
-    answer = await server.http.post("/v1/domains/test/shutdown", json=waiting, headers={"prefer": "respond-async"})
-    assert (await ended(server, answer.headers["location"]))["state"] == "done"
-    assert domain.state.value == "paused"
+    """What waits for a gate that takes long; the guest is left as it is."""
+    gate = "<o:order xmlns:o='urn:virengine:order:1'><o:ready gate='delay' seconds='600'/></o:order>"
+    await server.define("web", f"<metadata>{gate}</metadata>")
+    begun = await server.http.post("/v1/domains/web/start", json={"ready": True}, headers={"prefer": "respond-async"})
+    location = begun.headers["location"]
+    await server.engine.domain("web").wait_for(State.RUNNING)
+    assert (await server.http.get(location)).json()["state"] == "running"
+    assert (await server.http.delete(location)).status_code == 202
+    assert (await ended(server, location))["state"] == "cancelled"
+    assert server.engine.domain("web").state is State.RUNNING
 
 
 async def test_the_order_is_planned_and_carried_out(server: Served) -> None:

@@ -168,7 +168,7 @@ async def test_more_than_may_be_are_turned_away(tmp_path: Path) -> None:
                         break
 
 
-async def test_a_server_that_finishes_lets_go_of_who_asks_nothing(tmp_path: Path) -> None:
+async def test_whoever_was_gone_before_he_was_let_in_is_no_error() -> None:
     connections = HttpConnections(Starlette(routes=[Route("/", hello)]), ServerLimits())
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
