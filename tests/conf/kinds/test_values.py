@@ -6,13 +6,15 @@ import itertools
 import re
 import time
 from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 
 from engine.conf.kinds.registry import KINDS, definition_classes
+from engine.conf.kinds.values import LooseUnsignedInt, OctalMode, PositiveInt, UnsignedInt, XsdUnsignedInt
 from engine.conf.nodes.node import Node
 from engine.conf.nodes.plan import plan_of
-from engine.conf.nodes.values import Number, OneOf, Pattern, ValueType
+from engine.conf.nodes.values import NoValue, Number, OneOf, Pattern, ValueType
 
 LONG = 20_000
 SIGNS = "0123456789abcdefABCDEFxXzZ.:-_+/,^ []{}*\\\n\u00e9"
@@ -54,3 +56,18 @@ def test_a_long_value_takes_no_long_time_to_refuse(pattern: str) -> None:
         fits(f"{(one + other) * (LONG // 2)}\0")
         fits(f"{one}{other * LONG}\0")
     assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize(
+    ("value", "spaced"),
+    [(UnsignedInt, False), (PositiveInt, False), (OctalMode, False), (LooseUnsignedInt, True), (XsdUnsignedInt, True)],
+)
+def test_white_space_around_a_number_only_where_a_sign_may_be(value: Any, spaced: bool) -> None:
+    """As libvirt's schemas have it."""
+    number = get_args(value)[1]
+    assert number.read("5") == 5
+    if spaced:
+        assert number.read(" 5\n") == 5
+        return
+    with pytest.raises(NoValue):
+        number.read(" 5\n")
