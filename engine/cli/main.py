@@ -61,6 +61,8 @@ _SECTIONS = {
     },
     "Host": {
         "serve": "serve:serve",
+        "config": "config:config",
+        "token": "tokens:token",
         "doctor": "host:doctor",
         "install-units": "host:install_units",
         "completion": "completion:completion",

@@ -107,6 +107,16 @@ class Session:
         return ["--state-dir", str(self.state_dir), *uris, "--backend", self.backend]
 
     @property
+    def config(self) -> Path | None:
+        """The service's configuration file, if there is one; another state directory is not what it is about."""
+        if self.state_dir != state_dirs()[0]:
+            return None
+        home = os.environ.get("XDG_CONFIG_HOME", "")
+        base = Path(home) if home.startswith("/") else Path.home() / ".config"
+        path = (Path("/etc") if os.geteuid() == 0 else base) / "virengine" / "virengine.toml"
+        return path if path.exists() else None
+
+    @property
     def socket(self) -> Path:
         """Where the service of this state directory listens, if there is one."""
         return (self.runtime_dir or self.state_dir) / "api.sock"

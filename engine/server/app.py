@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from engine.core import Engine
 from engine.errors import EngineError
-from engine.server.access import Access
+from engine.server.access import Access, Caller
 from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
 from engine.server.openapi import describe
@@ -27,6 +27,7 @@ from engine.server.peers import ROLES, Peer
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
+from engine.server.session import cookie_name
 from engine.server.table import ROUTES
 
 __all__ = ["Application"]
@@ -41,13 +42,14 @@ class Application:
     """The API of one engine.
 
     Attributes:
-        asgi: the ASGI application.
+        asgi: the ASGI application. access, limits: what holds for requests from now on.
     """
 
     def __init__(
         self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits, audit: Audit
     ) -> None:
-        self._engine, self._operations, self._access, self._limits = engine, operations, access, limits
+        self._engine, self._operations = engine, operations
+        self.access, self.limits = access, limits
         self._audit = audit
         self._streams: Counter[str] = Counter()
         self._replays = Replays()
@@ -74,12 +76,11 @@ class Application:
         return endpoint
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
-        answer, problem = await self._handled(route, request)
+        answer, problem, caller = await self._handled(route, request)
         if route.changes:
-            peer: Peer = request.state.peer
             await self._audit.note(
-                peer,
-                await self._access.role_of(peer),
+                caller.peer,
+                caller.role,
                 method=request.method,
                 path=f"{request.url.path}?{request.url.query}".rstrip("?"),
                 status=getattr(answer, "status_code", 200),
@@ -87,10 +88,14 @@ class Application:
             )
         return answer
 
-    async def _handled(self, route: Route, request: Request) -> tuple[ASGIApp, str]:
-        """The answer, and of which type the problem is that it tells of."""
+    async def _handled(self, route: Route, request: Request) -> tuple[ASGIApp, str, Caller]:
+        """The answer, of which type the problem is that it tells of, and who asked."""
+        caller = Caller(peer=request.state.peer, role=None)
         try:
-            call = await self._call(route, request)
+            _check_origin(request, caller.peer)
+            caller = await self._identify(route, request)
+            _check_role(route, caller)
+            call = await self._call(route, request, caller)
             key = request.headers.get("idempotency-key") if route.changes else None
             if key is None:
                 answer = await route.handler(call)
@@ -98,33 +103,35 @@ class Application:
                 asked = f"{request.method} {request.url}".encode() + b"\n" + msgspec.json.encode(call.body)
                 answer = await self._replays.once(call.peer.name, key, asked, lambda: route.handler(call))
         except ClientDisconnect:
-            return Response(status_code=400), "gone"  # which nobody reads
+            return Response(status_code=400), "gone", caller  # which nobody reads
         except (Fault, EngineError) as exc:
             problem = problem_of(exc)
-            return _problem(problem, exc.headers if isinstance(exc, Fault) else None), problem.type
+            return _problem(problem, exc.headers if isinstance(exc, Fault) else None), problem.type, caller
         except Exception as exc:  # the boundary: a defect is told to nobody but the log
             log.exception("%s %s failed", request.method, request.url.path)
             problem = problem_of(exc)
-            return _problem(problem), problem.type
-        return (_response(answer) if isinstance(answer, Answer) else answer), ""
+            return _problem(problem), problem.type, caller
+        return (_response(answer) if isinstance(answer, Answer) else answer), "", caller
 
-    async def _call(self, route: Route, request: Request) -> Call:
-        peer: Peer = request.state.peer
-        _check_origin(request, peer)
-        role = await self._access.role_of(peer)
-        if route.role is not None:
-            if role is None:
-                raise Fault(401 if peer.uid is None else 403, "Not allowed", f"{peer.name} may do nothing here")
-            if ROLES.index(role) < ROLES.index(route.role):
-                raise Fault(403, "Not allowed", f"{peer.name} is {role}, and this is for {route.role}s")
+    async def _identify(self, route: Route, request: Request) -> Caller:
+        try:
+            return await self.access.identify(request.state.peer, _secret(request))
+        except Fault:
+            if route.role is not None:
+                raise
+            return Caller(peer=request.state.peer, role=None)  # with a token that is none any more one can log in anew
+
+    async def _call(self, route: Route, request: Request, caller: Caller) -> Call:
         return Call(
             engine=self._engine,
             operations=self._operations,
+            access=self.access,
             streams=self._streams,
-            limits=self._limits,
+            limits=self.limits,
             describe=_describe,
-            peer=peer,
-            role=role,
+            peer=caller.peer,
+            role=caller.role,
+            domains=caller.domains,
             request=request,
             path=request.path_params,
             query=_query(route, request),
@@ -140,28 +147,26 @@ class Application:
             if kind not in _XML:
                 raise Fault(415, "Unsupported media type", "the body is a document: application/xml")
             return data
-        if not data:
-            return None
-        if kind != "application/json":  # which no form of another page can send
+        if data and kind != "application/json":  # which no form of another page can send
             raise Fault(415, "Unsupported media type", "the body is application/json")
         try:
-            return msgspec.json.decode(data, type=route.body)
+            return msgspec.json.decode(data or b"{}", type=route.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Fault(400, "Bad request", f"the body is not what it should be: {exc}") from exc
 
     async def _read(self, request: Request) -> bytes:
-        most = self._limits.body_bytes
+        most = self.limits.body_bytes
         too_much = Fault(413, "Content too large", f"a body has {most} bytes at most")
         if (told := request.headers.get("content-length", "")).isdigit() and int(told) > most:
             raise too_much
         data = bytearray()
-        with anyio.move_on_after(self._limits.body_seconds):
+        with anyio.move_on_after(self.limits.body_seconds):
             async for part in request.stream():
                 data += part
                 if len(data) > most:
                     raise too_much
             return bytes(data)
-        raise Fault(408, "Request timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+        raise Fault(408, "Request timeout", f"the body did not arrive within {self.limits.body_seconds:g} s")
 
 
 @cache
@@ -187,13 +192,38 @@ def _query(route: Route, request: Request) -> Any:
         raise Fault(400, "Bad request", f"a parameter is not what it should be: {exc}") from exc
 
 
+def _secret(request: Request) -> str | None:
+    """The token that a request brings; a browser's is in a cookie."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    if kind and kind.lower() != "bearer":
+        raise Fault(401, "Not allowed", "only tokens are taken", headers={"www-authenticate": "Bearer"})
+    return secret.strip() if kind else request.cookies.get(cookie_name(request))
+
+
+def _check_role(route: Route, caller: Caller) -> None:
+    name = caller.peer.name
+    if route.role is not None:
+        if caller.role is None and caller.peer.uid is None:
+            headers = {"www-authenticate": "Bearer"}
+            raise Fault(401, "Not allowed", f"{name} may do nothing here without a token", headers=headers)
+        if caller.role is None:
+            raise Fault(403, "Not allowed", f"{name} may do nothing here")
+        if ROLES.index(caller.role) < ROLES.index(route.role):
+            raise Fault(403, "Not allowed", f"{name} is {caller.role}, and this is for {route.role}s")
+    if caller.domains and not route.for_some:
+        raise Fault(403, "Not allowed", f"{name} may have to do with some domains only, and this is about all")
+
+
 def _check_origin(request: Request, peer: Peer) -> None:
-    """A page in a browser can make it ask; it can't make it say so falsely."""
-    if peer.uid is not None:
-        return
+    """A page in a browser can make it ask; it can't make it say so falsely.
+
+    A UNIX socket is no shelter: ``ssh -L`` brings browsers to it. Names without a dot are nobody's on the Internet, so
+    no page of somebody else's can have come from there (DNS rebinding); a certificate says the same by itself.
+    """
     host = request.headers.get("host", "")
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name not in _LOCAL:
+    known = name in _LOCAL or (peer.uid is not None and "." not in name and ":" not in name)
+    if request.url.scheme != "https" and not known:
         raise Fault(403, "Not allowed", "the host that is asked for is not this one")
     origin = request.headers.get("origin")
     if origin is not None and origin != f"{request.url.scheme}://{host}":

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from engine.domain import Domain
+from engine.errors import NoSuchDomain
 from engine.server.facts import DomainFacts, domain_facts
 from engine.server.operations import Operation
 from engine.server.problems import Fault
 from engine.server.routes import AbsolutePath, Answer, Body, Call, Name, Route
+from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES", "OneQuery", "answer_work", "domain_asked"]
 
@@ -51,7 +53,10 @@ class RestoreBody(Body, frozen=True, kw_only=True):
 
 def domain_asked(call: Call) -> Domain:
     """The one that the path names. Raises NoSuchDomain; ConfigError: there are several."""
-    return call.engine.domain(call.path["domain"], connection=getattr(call.query, "connection", None))
+    domain = call.engine.domain(call.path["domain"], connection=getattr(call.query, "connection", None))
+    if not in_scope(call.domains, domain.name):
+        raise NoSuchDomain(call.path["domain"])
+    return domain
 
 
 async def _start(domain: Domain, body: CommandBody) -> None:
@@ -95,7 +100,7 @@ async def command(call: Call) -> Answer:
         raise Fault(404, "Not found", f"there is no command '{name[:40]}'; there are {', '.join(COMMANDS)}")
     if name in _WRITES_FILES and call.role != "admin":  # the file is written as the user that the service runs as
         raise Fault(403, "Not allowed", f"{call.peer.name} is {call.role}, and '{name}' is for admins")
-    domain, body = domain_asked(call), call.body or CommandBody()
+    domain, body = domain_asked(call), call.body
 
     async def work() -> DomainFacts:
         await COMMANDS[name](domain, body)
@@ -105,9 +110,7 @@ async def command(call: Call) -> Answer:
 
 
 async def restore(call: Call) -> Answer:
-    body: RestoreBody | None = call.body
-    if body is None:
-        raise Fault(400, "Bad request", "'restore' needs a 'path'")
+    body: RestoreBody = call.body
 
     async def work() -> DomainFacts:
         domain = await call.engine.restore(body.path, connection=body.connection, paused=body.paused)

@@ -19,6 +19,7 @@ from engine.server.commands import OneQuery, domain_asked
 from engine.server.facts import DomainFacts, domain_facts
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Call, Name, Route
+from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES"]
 
@@ -66,6 +67,7 @@ class UndefineQuery(msgspec.Struct, frozen=True, kw_only=True):
 async def list_domains(call: Call) -> Answer:
     query: ListQuery = call.query
     found = sorted(call.engine.domains(connection=query.connection), key=_place)
+    found = [domain for domain in found if in_scope(call.domains, domain.name)]
     if query.active is not None:
         found = [domain for domain in found if domain.active is query.active]
     if query.after:
@@ -87,9 +89,13 @@ def _place(domain: Domain) -> tuple[str, str]:
 async def define(call: Call) -> Answer:
     query: DefineQuery = call.query
     headers = call.request.headers
-    if "if-match" in headers or "if-none-match" in headers:
-        wanted = parse_domain(call.body)
-        _check_unchanged(call, wanted.name, query.connection)
+    conditional = "if-match" in headers or "if-none-match" in headers
+    if conditional or call.domains:
+        name = parse_domain(call.body).name
+        if not in_scope(call.domains, name):
+            raise Fault(403, "Not allowed", f"{call.peer.name} may have nothing to do with domain '{name[:60]}'")
+        if conditional:
+            _check_unchanged(call, name, query.connection)
     domain = await call.engine.define(call.body, connection=query.connection, validate=query.validate)
     location = f"/v1/domains/{domain.uuid}"
     return Answer(content=domain_facts(domain), status=201, headers={"location": location, "etag": etag_of(domain)})
@@ -171,6 +177,7 @@ ROUTES = (
         query=ListQuery,
         answers={200: list[DomainFacts]},
         faults=(404,),
+        scoped=True,
     ),
     Route(
         method="POST",
@@ -182,6 +189,7 @@ ROUTES = (
         body="xml",
         answers={201: DomainFacts},
         faults=(404, 409, 412, 422),
+        scoped=True,
     ),
     Route(
         method="GET",

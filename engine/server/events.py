@@ -20,6 +20,7 @@ from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
 from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route
+from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES", "EventStream"]
 
@@ -51,7 +52,7 @@ async def events(call: Call) -> EventStream:
     since = call.request.headers.get("last-event-id") or query.since
     subscription = call.engine.subscribe(
         *_types(query.type),
-        domain=_words(query.domain),
+        domain=_domains(call),
         connection=_words(query.connection),
         bound=query.bound,
         policy=query.policy,
@@ -64,6 +65,18 @@ async def events(call: Call) -> EventStream:
     stream = EventStream(subscription, call.streams, call.peer.name)
     await stream.open()
     return stream
+
+
+def _domains(call: Call) -> list[str] | None:
+    """Those that are asked for, as far as the caller may know of them."""
+    asked = _words(call.query.domain)
+    if not call.domains:
+        return asked
+    for word in asked or ():
+        # a pattern may fit what fits a pattern, and be about more
+        if word not in call.domains and (set(word) & set("*?[") or not in_scope(call.domains, word)):
+            raise Fault(403, "Not allowed", f"{call.peer.name} may have nothing to do with '{word[:60]}'")
+    return asked or list(call.domains)
 
 
 def _words(text: str) -> list[str] | None:
@@ -149,5 +162,6 @@ ROUTES = (
         query=EventsQuery,
         answers={200: "text/event-stream"},
         faults=(410, 429),
+        scoped=True,
     ),
 )

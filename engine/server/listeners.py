@@ -10,8 +10,9 @@ import os
 import socket
 import stat
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 import msgspec
@@ -21,9 +22,12 @@ from engine.server.limits import ServerLimits
 from engine.server.peers import Peer, peer_of
 from engine.util.unix import UnixStream
 
-__all__ = ["Address", "accept_from", "listen", "parse_address", "passed_sockets"]
+__all__ = ["Address", "Serve", "accept_from", "listen", "parse_address", "passed_sockets"]
 
 log = logging.getLogger(__name__)
+
+#: What is done with one connection.
+Serve: TypeAlias = Callable[[UnixStream, Peer], Awaitable[None]]
 
 _BACKLOG = 1024
 _FIRST_PASSED = 3
@@ -36,23 +40,23 @@ class Address(msgspec.Struct, frozen=True):
     """Where to listen.
 
     Attributes:
-        path: of a UNIX socket; host, port: of TCP otherwise.
+        path: of a UNIX socket; host, port: of TCP otherwise; tls: over TLS.
     """
 
     path: str = ""
     host: str = ""
     port: int = 0
+    tls: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"unix:{self.path}"
-            if self.path
-            else f"tcp:{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-        )
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.tls else 'tcp'}:{host}:{self.port}"
 
 
 def parse_address(text: str) -> Address:
-    """``unix:PATH`` or ``tcp:HOST:PORT``; the host is an address, of this machine alone, since there is no TLS.
+    """``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; the host is an address, with ``tcp`` one of loopback.
 
     Raises:
         ConfigError: it is neither.
@@ -64,15 +68,15 @@ def parse_address(text: str) -> Address:
         return Address(path=rest)
     host, _, port = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if kind != "tcp" or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError(f"'{text}' is neither unix:PATH nor tcp:HOST:PORT")
+    if kind not in ("tcp", "tls") or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ConfigError(f"'{text}' is neither unix:PATH nor tcp:HOST:PORT nor tls:HOST:PORT")
     try:
         local = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         raise ConfigError(f"'{host}' is no address of this host") from None
-    if not local.is_loopback:
+    if kind == "tcp" and not local.is_loopback:
         raise ConfigError(f"'{text}': without TLS only this host itself may connect, at 127.0.0.1 or [::1]")
-    return Address(host=str(local), port=int(port))
+    return Address(host=str(local), port=int(port), tls=kind == "tls")
 
 
 @contextlib.contextmanager
@@ -164,24 +168,24 @@ def passed_sockets(environment: Mapping[str, str] | None = None) -> list[socket.
     return found
 
 
-async def accept_from(
-    sockets: Sequence[socket.socket],
-    limits: ServerLimits,
-    serve: Callable[[UnixStream, Peer], Awaitable[None]],
-) -> None:
-    """Serve whoever connects, each in a task of its own, until it is cancelled."""
-    door = _Door(limits, serve)
+async def accept_from(sockets: Mapping[socket.socket, Serve], limits: Callable[[], ServerLimits]) -> None:
+    """Serve whoever connects, each in a task of its own, until it is cancelled.
+
+    Args:
+        sockets: and what serves those who come in there. limits: gives what holds now.
+    """
+    door = _Door(limits)
     async with anyio.create_task_group() as tasks:
-        for sock in sockets:
-            tasks.start_soon(door.open, sock)
+        for sock, serve in sockets.items():
+            tasks.start_soon(door.open, sock, serve)
 
 
 class _Door:
-    def __init__(self, limits: ServerLimits, serve: Callable[[UnixStream, Peer], Awaitable[None]]) -> None:
-        self._limits, self._serve = limits, serve
+    def __init__(self, limits: Callable[[], ServerLimits]) -> None:
+        self._limits = limits
         self._inside: Counter[str] = Counter()
 
-    async def open(self, sock: socket.socket) -> None:
+    async def open(self, sock: socket.socket, serve: Serve) -> None:
         async with anyio.create_task_group() as tasks:
             while True:
                 await anyio.wait_readable(sock)
@@ -207,16 +211,15 @@ class _Door:
                     connected.close()
                     continue
                 self._inside[peer.name] += 1
-                tasks.start_soon(self._let_in, connected, peer)
+                tasks.start_soon(self._let_in, serve, connected, peer)
 
     def _is_full(self, peer: Peer) -> bool:
-        return (
-            self._inside.total() >= self._limits.connections or self._inside[peer.name] >= self._limits.connections_each
-        )
+        limits = self._limits()
+        return self._inside.total() >= limits.connections or self._inside[peer.name] >= limits.connections_each
 
-    async def _let_in(self, connected: socket.socket, peer: Peer) -> None:
+    async def _let_in(self, serve: Serve, connected: socket.socket, peer: Peer) -> None:
         try:
-            await self._serve(UnixStream(connected), peer)
+            await serve(UnixStream(connected), peer)
         except Exception:  # the boundary: one connection must not end the others
             log.exception("a connection of %s failed", peer.name)
         finally:

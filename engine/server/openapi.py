@@ -54,7 +54,8 @@ def _operation(route: Route) -> dict[str, Any]:
         xml = {"schema": {"type": "string"}}
         found["requestBody"] = {"required": True, "content": {"application/xml": xml, "text/xml": xml}}
     elif route.body is not None:
-        found["requestBody"] = {"required": False, "content": {"application/json": {"schema": _schema(route.body)}}}
+        required = any(field.required for field in msgspec.structs.fields(route.body))
+        found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _schema(route.body)}}}
     return found
 
 

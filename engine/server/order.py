@@ -69,7 +69,7 @@ async def declared(call: Call) -> Answer:
 
 
 async def up(call: Call) -> Answer:
-    body: UpBody = call.body or UpBody()
+    body: UpBody = call.body
     if body.resume and body.domains:
         raise Fault(400, "Bad request", "'resume' brings back what the last 'down' stopped: it takes no domains")
 
@@ -81,7 +81,7 @@ async def up(call: Call) -> Answer:
 
 
 async def down(call: Call) -> Answer:
-    body: DownBody = call.body or DownBody()
+    body: DownBody = call.body
 
     async def work() -> msgspec.Raw:
         report = await call.engine.down(body.domains, deadline=body.deadline)
@@ -91,7 +91,7 @@ async def down(call: Call) -> Answer:
 
 
 async def drill(call: Call) -> Answer:
-    body: DrillBody = call.body or DrillBody()
+    body: DrillBody = call.body
 
     async def work() -> msgspec.Raw:
         return msgspec.Raw((await call.engine.drill(body.domains)).to_json().encode())

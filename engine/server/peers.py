@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 import struct
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -24,12 +25,14 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: for the audit: ``user:ada``, ``address:127.0.0.1``.
         uid, gid, pid: of a UNIX socket's, as they were when it connected; None: it is none.
+        started: when that process began, in ticks since the host's start: its number may be another's later.
     """
 
     name: str
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
+    started: int | None = None
 
 
 def peer_of(sock: socket.socket) -> Peer:
@@ -41,7 +44,16 @@ def peer_of(sock: socket.socket) -> Peer:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = str(uid)
-    return Peer(name=f"user:{user}", uid=uid, gid=gid, pid=pid)
+    return Peer(name=f"user:{user}", uid=uid, gid=gid, pid=pid, started=_started(pid))
+
+
+def _started(pid: int) -> int | None:
+    """Source: proc(5), the 22nd field of ``stat``; the second is a name in brackets, whatever is in it."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None  # it is gone, or of another PID namespace
+    return int(status.rpartition(")")[2].split()[19])
 
 
 def groups_of(peer: Peer) -> frozenset[str]:

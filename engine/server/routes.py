@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 
 from engine.core import Engine
+from engine.server.access import Access
 from engine.server.limits import ServerLimits
 from engine.server.operations import Operations
 from engine.server.peers import Peer, Role
@@ -30,16 +31,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the parts of the path that are named; query, body: as the route declares them.
+        domains: patterns of those that the caller may have to do with; none: all.
         streams: how many streams of events each peer has. describe: gives the OpenAPI document.
     """
 
     engine: Engine
     operations: Operations
+    access: Access
     streams: Counter[str]
     limits: ServerLimits
     describe: Callable[[], dict[str, Any]]
     peer: Peer
     role: Role | None
+    domains: tuple[str, ...] = ()
     request: Request
     path: Mapping[str, str]
     query: Any = None
@@ -70,6 +74,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         query: a struct of the parameters, all of which have defaults. body: a struct, or "xml".
         answers: by status, of what type the content is; a text: of which media type.
         faults: further statuses that are problem documents.
+        scoped: it gives those who may have to do with some domains only what is of these.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -81,8 +86,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | Literal["xml"] | None = None
     answers: Mapping[int, Any] = {}
     faults: tuple[int, ...] = ()
+    scoped: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether it may change something."""
         return self.method != "GET"
+
+    @property
+    def for_some(self) -> bool:
+        """Whether those may ask it who may have to do with some domains only."""
+        return self.scoped or self.role is None or "{domain}" in self.path

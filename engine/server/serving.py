@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,37 +19,78 @@ from engine.server.limits import ServerLimits
 from engine.server.listeners import accept_from
 from engine.server.operations import Operations
 from engine.server.peers import Peer
+from engine.server.secured import secure
 from engine.server.transport import HttpConnections
 
-__all__ = ["serve"]
+__all__ = ["Service", "serve"]
 
 _LIMITS = ServerLimits()
+
+
+class Service:
+    """Serves an open engine's API.
+
+    Args:
+        access: who may do what; root and this process's user may do everything.
+        tls: for connections that come over TLS.
+        audit: a file for who asked for what that changes something; None: it is only logged.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        access: Access | None = None,
+        limits: ServerLimits = _LIMITS,
+        tls: ssl.SSLContext | None = None,
+        audit: Path | None = None,
+    ) -> None:
+        self._operations = Operations(kept=limits.operations, running=limits.operations)
+        self._application = Application(engine, self._operations, access or Access(), limits, Audit(audit))
+        self._connections = HttpConnections(self._application.asgi, limits)
+        self._tls = tls
+
+    def change(self, *, access: Access, limits: ServerLimits, tls: ssl.SSLContext | None) -> None:
+        """From now on this holds: access for every request, the rest for whoever connects. Nobody is cut off."""
+        self._application.access, self._application.limits = access, limits
+        self._connections = HttpConnections(self._application.asgi, limits)
+        self._tls = tls
+
+    async def run(
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        secured: Sequence[socket.socket] = (),
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Until it is cancelled; operations that go on then are cancelled, too.
+
+        Args:
+            sockets: that are listened at (``engine.server.listeners``); they are left open. secured: for TLS.
+        """
+        doors = dict.fromkeys(sockets, self._serve) | dict.fromkeys(secured, self._serve_secured)
+        async with anyio.create_task_group() as tasks:
+            self._operations.run_in(tasks)
+            task_status.started()
+            await accept_from(doors, lambda: self._application.limits)
+
+    async def _serve(self, stream: Any, peer: Peer) -> None:
+        await self._connections.serve(stream, {"peer": peer})
+
+    async def _serve_secured(self, stream: Any, peer: Peer) -> None:
+        assert self._tls is not None
+        found = await secure(stream, self._tls, peer, self._application.limits.idle_seconds)
+        if found is not None:
+            inner, known, alpn = found
+            await self._connections.serve(inner, {"peer": known}, tls=True, alpn=alpn)
 
 
 async def serve(
     engine: Engine,
     sockets: Sequence[socket.socket],
     *,
-    access: Access | None = None,
-    limits: ServerLimits = _LIMITS,
-    audit: Path | None = None,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    **options: Any,
 ) -> None:
-    """Serve an open engine's API until it is cancelled; operations that go on then are cancelled, too.
-
-    Args:
-        sockets: that are listened at (``engine.server.listeners``); they are left open.
-        access: who may do what; root and this process's user may do everything.
-        audit: a file for who asked for what that changes something; None: it is only logged.
-    """
-    operations = Operations(kept=limits.operations, running=limits.operations)
-    application = Application(engine, operations, access or Access(), limits, Audit(audit))
-    connections = HttpConnections(application.asgi, limits)
-
-    async def connected(stream: Any, peer: Peer) -> None:
-        await connections.serve(stream, {"peer": peer})
-
-    async with anyio.create_task_group() as tasks:
-        operations.run_in(tasks)
-        task_status.started()
-        await accept_from(sockets, limits, connected)
+    """Serve an open engine's API until it is cancelled; the options are those of ``Service``."""
+    await Service(engine, **options).run(sockets, task_status=task_status)

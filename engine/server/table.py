@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from engine.server import commands, domains, events, host, order
+from engine.server import commands, domains, events, host, order, session
 from engine.server.routes import Route
 
 __all__ = ["ROUTES"]
 
-ROUTES: tuple[Route, ...] = (*host.ROUTES, *domains.ROUTES, *commands.ROUTES, *order.ROUTES, *events.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *session.ROUTES,
+    *host.ROUTES,
+    *domains.ROUTES,
+    *commands.ROUTES,
+    *order.ROUTES,
+    *events.ROUTES,
+)

@@ -8,6 +8,7 @@ of a UNIX socket, nor bounds how many there are. These names of hypercorn's are 
 from __future__ import annotations
 
 import logging
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -49,8 +50,12 @@ class HttpConnections:
         self._config.websocket_max_message_size = limits.body_bytes
         self._config.logger_class = _Logger  # type: ignore[assignment]
 
-    async def serve(self, stream: ByteStream, state: dict[str, Any]) -> None:
-        """Serve one connection until it ends; what it asked for is gone on with. Cancelled, it is cut off."""
+    async def serve(self, stream: ByteStream, state: dict[str, Any], *, tls: bool = False, alpn: str = "") -> None:
+        """Serve one connection until it ends; what it asked for is gone on with. Cancelled, it is cut off.
+
+        Args:
+            tls: it comes over TLS; alpn: the protocol that was agreed on there.
+        """
         async with stream, _Tasks() as tasks:
             connection = _Connection(stream, tasks, self._limits)
             protocol = ProtocolWrapper(
@@ -59,11 +64,11 @@ class HttpConnections:
                 self._context,  # type: ignore[arg-type]
                 tasks,  # type: ignore[arg-type]
                 ConnectionState(state),
-                False,
+                tls,
                 None,
                 None,
                 connection.send,
-                "http/1.1",
+                alpn or "http/1.1",
             )
             await connection.run(protocol)
 
@@ -82,7 +87,7 @@ class _Connection:
             try:
                 while True:
                     await protocol.handle(RawData(await self._stream.receive(_CHUNK)))
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
                 pass
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             await protocol.handle(Closed())
@@ -106,7 +111,7 @@ class _Connection:
             with anyio.move_on_after(self._limits.send_seconds) as within:
                 try:
                     await self._stream.send(data)
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
                     self._scope.cancel()
             if within.cancelled_caught:
                 self._scope.cancel()

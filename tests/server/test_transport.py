@@ -70,7 +70,7 @@ async def served(folder: Path, **limits: Any) -> AsyncIterator[tuple[str, Starle
     path = str(folder / "socket")
     with listen(parse_address(f"unix:{path}")) as sock:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(accept_from, [sock], bounds, serve)
+            tasks.start_soon(accept_from, {sock: serve}, lambda: bounds)
             yield path, app
             tasks.cancel_scope.cancel()
 

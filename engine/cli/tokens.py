@@ -1,0 +1,85 @@
+"""``token``: secrets for those who come to the service over TCP."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli import arguments, output
+from engine.cli.session import Session
+
+if TYPE_CHECKING:
+    from engine.server.tokens import Token, TokenFile
+
+__all__ = ["token"]
+
+_DAY = 24 * 3600.0
+
+
+@click.group()
+def token() -> None:
+    """Tokens for those who come to the service over TCP.
+
+    A service that runs takes them at once. What is kept of one tells nobody what it is.
+    """
+
+
+@token.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(("viewer", "operator", "admin")), required=True, help="What it is good for.")
+@click.option("--domain", "domains", multiple=True, metavar="PATTERN", help="Only for these domains.  [default: all]")
+@click.option("--days", type=arguments.seconds, default=90.0, show_default=True, help="How long it is good.")
+@click.option("--forever", is_flag=True, help="It never expires.")
+@click.pass_obj
+def add(session: Session, name: str, role: str, domains: tuple[str, ...], days: float, forever: bool) -> None:
+    """Make a token, and print it: it is told only now."""
+    expires = None if forever else time.time() + days * _DAY
+    output.data(_file(session).add(name, role, domains=domains, expires=expires))  # type: ignore[arg-type]
+
+
+@token.command("list")
+@arguments.as_json
+@click.pass_obj
+def list_tokens(session: Session, as_json: bool) -> None:
+    """The tokens that there are, and what each is good for."""
+    tokens = _file(session).list()
+    if as_json:
+        output.json([_facts(each) for each in tokens])
+        return
+    rows = [(each.name, each.role, ", ".join(each.domains) or "all", _until(each)) for each in tokens]
+    output.table(("Name", "Role", "Domains", "Until"), rows)
+
+
+def _facts(token: Token) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "role": token.role,
+        "domains": list(token.domains),
+        "created": token.created,
+        "expires": token.expires,
+    }
+
+
+def _until(token: Token) -> str:
+    if token.expires is None:
+        return "for ever"
+    at = datetime.fromtimestamp(token.expires).isoformat(sep=" ", timespec="minutes")
+    return f"{at} (expired)" if token.expired else at
+
+
+@token.command()
+@click.argument("name")
+@click.pass_obj
+def remove(session: Session, name: str) -> None:
+    """Whoever has the token is nobody from now on."""
+    _file(session).remove(name)
+    output.say(f"Token '{name}' is removed")
+
+
+def _file(session: Session) -> TokenFile:
+    from engine.server.tokens import TOKENS, TokenFile
+
+    return TokenFile(session.state_dir / TOKENS)
