@@ -24,7 +24,7 @@ CACHE = Path(os.environ.get("VIRENGINE_CACHE") or ROOT / ".cache").absolute()
 OLDEST = (3, 11)
 
 RUN_GUESTS = ("qemu-system-x86", "qemu-utils", "binutils")
-BOOT_HOSTS = ("systemd", "systemd-container", "dbus", "procps", "swtpm", "swtpm-tools")
+BOOT_HOSTS = ("systemd", "systemd-container", "dbus", "procps", "swtpm", "swtpm-tools", "polkitd")
 COMPARE = ("python3-libvirt", "libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients")
 LINUX_GUEST = ("linux-image-cloud-amd64", "busybox-static", "qemu-guest-agent")
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["ROLES", "Peer", "Role", "peer_of"]
+__all__ = ["ROLES", "Peer", "Role", "peer_of", "process_started"]
 
 #: From the least to the most: who may look, who may start and stop, who may do everything.
 Role: TypeAlias = Literal["viewer", "operator", "admin"]
@@ -44,15 +44,18 @@ def peer_of(sock: socket.socket) -> Peer:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = str(uid)
-    return Peer(name=f"user:{user}", uid=uid, gid=gid, pid=pid, started=_started(pid))
+    return Peer(name=f"user:{user}", uid=uid, gid=gid, pid=pid, started=process_started(pid))
 
 
-def _started(pid: int) -> int | None:
-    """Source: proc(5), the 22nd field of ``stat``; the second is a name in brackets, whatever is in it."""
+def process_started(pid: int) -> int | None:
+    """When it began, in ticks; None: it is gone, or in another PID namespace.
+
+    Source: proc(5), the 22nd field of ``stat``; the second is a name in brackets, whatever is in it.
+    """
     try:
         status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return None  # it is gone, or of another PID namespace
+        return None
     return int(status.rpartition(")")[2].split()[19])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from support.transports import Certificates, free_port
 
 PROGRAM = (sys.executable, "-m", "engine")
 DOMAIN = "<domain type='test'><name>web</name><memory>1024</memory><os><type>hvm</type></os></domain>"
@@ -109,7 +110,7 @@ def test_sockets_that_systemd_passes_and_what_it_is_told(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--listen", "here"], "neither unix:PATH nor tcp:HOST:PORT"),
+        (["--listen", "here"], "neither unix:PATH nor tcp:HOST:PORT nor tls:HOST:PORT"),
         (["--listen", "tcp:0.0.0.0:80"], "without TLS only this host itself may connect"),
         (["--listen", "unix:/nowhere/x.sock"], "no such file or directory"),
         (["--viewer", "ada"], "neither user:NAME nor group:NAME"),
@@ -123,9 +124,7 @@ def test_what_can_not_be_served_is_told(arguments: list[str], reason: str, tmp_p
 
 
 def test_tcp_takes_nobody_who_does_not_say_who_he_is(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with serving(tmp_path, "--listen", f"tcp:127.0.0.1:{port}"):
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as http:
             assert http.get("/healthz").status_code == 200
@@ -133,3 +132,60 @@ def test_tcp_takes_nobody_who_does_not_say_who_he_is(tmp_path: Path) -> None:
             assert http.get("/healthz", headers={"host": "evil.example"}).status_code == 403
             assert http.get("/healthz", headers={"origin": "http://evil.example"}).status_code == 403
         assert json.loads(httpx2.get(f"http://127.0.0.1:{port}/v1/openapi.json").text)["openapi"] == "3.1.0"
+
+
+def test_the_file_is_read_again_and_nobody_is_cut_off(tmp_path: Path) -> None:
+    """First it is wrong, and all stays as it was; then it says more."""
+    port = free_port()
+    (tmp_path / "tls").mkdir()
+    certificates = Certificates(tmp_path / "tls")
+    tls = "\n".join(f"{name} = '{certificates.settings.__getattribute__(name)}'" for name in ("certificate", "key"))
+    listening = f"listen = ['tls:127.0.0.1:{port}']\n[tls]\n{tls}\n"
+    file = tmp_path / "virengine.toml"
+    file.write_text(listening)
+    with serving(tmp_path, "--config", str(file)) as service:
+        with httpx2.Client(base_url=f"https://127.0.0.1:{port}", verify=certificates.client(None)) as http:
+            assert http.get("/v1/domains").status_code == 401
+            file.write_text("[access]\nviewers = []\n")
+            service.send_signal(signal.SIGHUP)
+            assert service.stderr is not None
+            assert service.stderr.readline() == (
+                f"virengine: error: {file}:2: access.viewers: unknown key (did you mean 'viewer'?): "
+                "all stays as it was\n"
+            )
+            with client(tmp_path / "state" / "api.sock") as local:
+                file.write_text(
+                    f"{listening}client-ca = '{certificates.settings.client_ca}'\n[access]\nviewer = ['certificate:ada']\n"
+                )
+                assert (tmp_path / "state" / "api.sock").stat().st_mode & 0o777 == 0o600
+                assert local.get("/v1/domains").status_code == 200
+                service.send_signal(signal.SIGHUP)
+                ada = httpx2.Client(base_url=f"https://127.0.0.1:{port}", verify=certificates.client("ada"))
+                for _ in range(1000):  # each a whole request: nothing else tells from outside that it was read
+                    with ada as again:
+                        if again.get("/v1/domains").status_code == 200:
+                            break
+                        ada = httpx2.Client(base_url=f"https://127.0.0.1:{port}", verify=certificates.client("ada"))
+                else:
+                    raise AssertionError("the file was not read again")
+                assert local.get("/v1/domains").status_code == 200  # over the connection that was there before
+            assert http.get("/v1/domains").status_code == 401
+        assert (tmp_path / "state" / "api.sock").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_port_that_systemd_passes_is_not_open_to_the_world(tmp_path: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("0.0.0.0", 0))
+        listening.listen()
+        script = 'exec 3<&"$1"; shift; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+        options = ("--state-dir", str(tmp_path / "state"), "--uri", "test:///default", "serve")
+        ended = subprocess.run(
+            ["/bin/bash", "-c", script, "sh", str(listening.fileno()), *PROGRAM, *options],
+            pass_fds=[listening.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert "there is no [tls] for that" in ended.stderr

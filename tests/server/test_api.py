@@ -243,26 +243,6 @@ async def test_a_command_that_is_sent_again_while_it_goes_on_is_waited_for(serve
     assert {answer.json()["state"] for answer in answers} == {"shut off"}
 
 
-ASKED = {
-    "/v1/domains/{domain}": "/v1/domains/test",
-    "/v1/domains/{domain}/{command}": "/v1/domains/test/start",
-    "/v1/plan/{direction}": "/v1/plan/down",
-    "/v1/operations/{operation}": "/v1/operations/x",
-}
-
-
-@pytest.mark.parametrize("role", [None, "viewer", "operator", "admin"])
-async def test_who_may_do_what(role: Any, tmp_path: Path) -> None:
-    """Every route, for every role."""
-    ranks = [None, "viewer", "operator", "admin"]
-    async with served(tmp_path, access=Everybody(role)) as server:
-        for route in ROUTES:
-            path = ASKED.get(route.path, route.path)
-            async with server.http.stream(route.method, path) as answer:
-                refused = answer.status_code == 403
-            assert refused is (ranks.index(role) < ranks.index(route.role)), f"{role}: {route.method} {route.path}"
-
-
 async def test_who_may_write_files_of_the_host(tmp_path: Path) -> None:
     """The service may be root."""
     async with served(tmp_path, access=Everybody("operator")) as server:
