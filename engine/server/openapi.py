@@ -18,6 +18,11 @@ __all__ = ["describe"]
 _REFS = "#/components/schemas/{name}"
 #: Answers that any route may give: bad requests, nobody, not enough of a role, other methods, too much, a defect.
 _ANY = (400, 413, 415)
+#: Over TCP; at the UNIX socket the kernel knows who asks.
+_PROOFS = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "certificate": {"type": "mutualTLS"},
+}
 
 
 def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
@@ -34,7 +39,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "virengine", "version": version("virengine"), "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _PROOFS},
     }
 
 
@@ -43,6 +48,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.handler.__name__,
         "summary": route.summary,
         "x-role": route.role or "anybody",
+        "security": [*({name: []} for name in _PROOFS), {}] if route.role is not None else [],
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": {str(status): _answer(status, content) for status, content in route.answers.items()},
     }

@@ -131,8 +131,8 @@ async def test_a_token_for_some_domains(tmp_path: Path) -> None:
 
 async def test_a_browser_keeps_its_token_in_a_cookie(tmp_path: Path) -> None:
     async with everywhere(tmp_path) as server:
-        async with httpx2.AsyncClient(verify=server.certificates.client(None), timeout=10) as http:
-            base = f"https://localhost:{server.tls}"
+        verify, base = server.certificates.client(None), f"https://localhost:{server.tls}"
+        async with httpx2.AsyncClient(verify=verify, timeout=10) as http:
             assert (await http.get(f"{base}/v1/session")).json()["role"] is None
             assert (await http.post(f"{base}/v1/session", json={"token": "x"})).status_code == 401
             assert (await http.post(f"{base}/v1/session")).status_code == 400
