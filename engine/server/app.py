@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import anyio
@@ -121,6 +121,13 @@ class Application:
                 raise
             return Caller(peer=request.state.peer, role=None)  # with a token that is none any more one can log in anew
 
+    async def _allowed(self, route: Route, request: Request) -> bool:
+        try:
+            _check_role(route, await self._identify(route, request))
+        except Fault:
+            return False
+        return True
+
     async def _call(self, route: Route, request: Request, caller: Caller) -> Call:
         return Call(
             engine=self._engine,
@@ -133,6 +140,7 @@ class Application:
             role=caller.role,
             domains=caller.domains,
             request=request,
+            allowed=partial(self._allowed, route, request),
             path=request.path_params,
             query=_query(route, request),
             body=await self._body(route, request),

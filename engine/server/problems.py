@@ -75,9 +75,7 @@ def problem_of(exc: Exception) -> ProblemDocument:
         title=_words(name),
         status=next(status for cls, status in _STATUS if isinstance(exc, cls)),
         detail=str(exc),
-        facts={
-            key: fact for key, value in vars(exc).items() if (fact := _fact(value)) is not None and key != "problems"
-        },
+        facts=_facts(exc),
         problems=exc.problems if isinstance(exc, errors.InvalidDocument) else (),
     )
 

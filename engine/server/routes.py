@@ -31,6 +31,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the parts of the path that are named; query, body: as the route declares them.
+        allowed: whether the caller may still ask this: tokens expire, and rules change.
         domains: patterns of those that the caller may have to do with; none: all.
         streams: how many streams of events each peer has. describe: gives the OpenAPI document.
     """
@@ -45,6 +46,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     role: Role | None
     domains: tuple[str, ...] = ()
     request: Request
+    allowed: Callable[[], Awaitable[bool]]
     path: Mapping[str, str]
     query: Any = None
     body: Any = None
