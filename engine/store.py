@@ -41,6 +41,7 @@ import msgspec
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, StateDirLocked, StoreError
 from engine.lifecycle import State
+from engine.util.cancellation import cancel_by_scope
 from engine.util.files import PARTIAL, fsync_dir, remove_file, write_atomic
 from engine.util.savefile import read_header
 
@@ -435,6 +436,10 @@ class DiskStore(Store):
             os.pwrite(fd, f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
 
     async def aclose(self) -> None:
+        # whoever opens it next must find it free, also when asyncio's own cancellation comes in between
+        await cancel_by_scope(self._close)
+
+    async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._release)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from engine.conf import parse_domain
@@ -302,3 +305,26 @@ async def test_what_is_nested_too_deeply_is_damage_as_any_other(garbage: bytes, 
         await store.load_record("down")
     await store.aclose()
     assert len((await reopened(tmp_path))[2].problems) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_closing_that_asyncio_cancels_has_given_up_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Task.cancel`` breaks through shields, and does not wait for threads."""
+    store = DiskStore(tmp_path)
+    await store.open()
+    release = store._release
+
+    def releasing() -> None:
+        anyio.from_thread.run_sync(task.cancel)
+        ended.wait(0.2)  # the task must not end before
+        release()
+
+    monkeypatch.setattr(store, "_release", releasing)
+    ended = threading.Event()
+    task = asyncio.ensure_future(store.aclose())
+    task.add_done_callback(lambda _: ended.set())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await reopened(tmp_path)
