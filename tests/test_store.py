@@ -318,13 +318,17 @@ async def test_closing_that_asyncio_cancels_has_given_up_the_lock(
 
     def releasing() -> None:
         anyio.from_thread.run_sync(task.cancel)
-        ended.wait(0.2)  # the task must not end before
+        if ended.wait(0.2):  # it did not wait for this thread
+            opened.wait(5)
         release()
 
     monkeypatch.setattr(store, "_release", releasing)
-    ended = threading.Event()
+    ended, opened = threading.Event(), threading.Event()
     task = asyncio.ensure_future(store.aclose())
     task.add_done_callback(lambda _: ended.set())
     with pytest.raises(asyncio.CancelledError):
         await task
-    await reopened(tmp_path)
+    try:
+        await reopened(tmp_path)
+    finally:
+        opened.set()
