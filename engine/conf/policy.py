@@ -34,10 +34,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from engine.conf.document import suggest
 from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep, wrong_host, wrong_pattern, wrong_url
-from engine.conf.toml import Lines, Path, line_at, parse_toml
-from engine.errors import ConfigError
+from engine.conf.tables import Read, Table, read_toml
+from engine.conf.toml import Path
 
 __all__ = ["Match", "Policy", "Rule", "parse_policy"]
 
@@ -128,16 +127,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 
 
-class _Raw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """What a table of the file may hold: msgspec checks it and names the path of what is wrong."""
-
-
-class _RawEdge(_Raw, frozen=True, kw_only=True):
+class _RawEdge(Table, frozen=True, kw_only=True):
     domain: Annotated[str, msgspec.Meta(min_length=1)]
     when: Literal["both", "start", "stop"] = "both"
 
 
-class _RawGate(_Raw, frozen=True, kw_only=True):
+class _RawGate(Table, frozen=True, kw_only=True):
     gate: Literal["running", "agent", "tcp", "http", "serial", "delay"]
     timeout: _Seconds = 60.0
     on_timeout: Literal["fail", "go-on"] = "fail"
@@ -149,20 +144,20 @@ class _RawGate(_Raw, frozen=True, kw_only=True):
     seconds: _Seconds | None = None
 
 
-class _RawStop(_Raw, frozen=True, kw_only=True):
+class _RawStop(Table, frozen=True, kw_only=True):
     method: Literal["agent", "acpi", "save", "destroy"]
     timeout: _Seconds | None = None
     repeat: _Seconds | None = None
 
 
-class _RawDefaults(_Raw, frozen=True, kw_only=True):
+class _RawDefaults(Table, frozen=True, kw_only=True):
     ready: _RawGate | tuple[_RawGate, ...] = ()
     stop: tuple[_RawStop, ...] = ()
     on_stop_failure: OnStopFailure | None = None
     parallel: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
-class _RawRule(_Raw, frozen=True, kw_only=True):
+class _RawRule(Table, frozen=True, kw_only=True):
     match: Match
     requires: tuple[str | _RawEdge, ...] = ()
     after: tuple[str | _RawEdge, ...] = ()
@@ -171,11 +166,11 @@ class _RawRule(_Raw, frozen=True, kw_only=True):
     on_stop_failure: OnStopFailure | None = None
 
 
-class _RawBudget(_Raw, frozen=True, kw_only=True):
+class _RawBudget(Table, frozen=True, kw_only=True):
     seconds: _Seconds
 
 
-class _RawPolicy(_Raw, frozen=True, kw_only=True):
+class _RawPolicy(Table, frozen=True, kw_only=True):
     budget: _RawBudget | None = None
     defaults: _RawDefaults = _RawDefaults()
     rule: tuple[_RawRule, ...] = ()
@@ -187,30 +182,9 @@ def parse_policy(text: str, *, source: str | None = None) -> Policy:
     Raises:
         ConfigError: no TOML, or an unknown key, a wrong value, a rule that matches by nothing; with the line.
     """
-    data, lines = parse_toml(text, source=source)
-    return _Reader(lines, source).policy(data)
+    return _Reader(read_toml(text, _RawPolicy, source=source)).policy()
 
 
-_AT = re.compile(r" - at `\$?\.?(.*)`$")
-_UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_KNOWN: dict[str, tuple[str, ...]] = {
-    "": ("budget", "defaults", "rule"),
-    "rule": ("match", "requires", "after", "ready", "stop", "on-stop-failure"),
-    "defaults": ("ready", "stop", "on-stop-failure", "parallel"),
-    "match": ("name", "tag", "connection"),
-    "ready": ("gate", "timeout", "on-timeout", "host", "port", "url", "status", "pattern", "seconds"),
-    "stop": ("method", "timeout", "repeat"),
-    "requires": ("domain", "when"),
-    "after": ("domain", "when"),
-    "budget": ("seconds",),
-}
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "method": ("agent", "acpi", "save", "destroy"),
-    "gate": ("running", "agent", "tcp", "http", "serial", "delay"),
-    "when": ("both", "start", "stop"),
-    "on-timeout": ("fail", "go-on"),
-    "on-stop-failure": ("hold", "go-on"),
-}
 _GATE_NEEDS = {"tcp": ("host", "port"), "http": ("url",), "serial": ("pattern",), "delay": ("seconds",)}
 _GATE_MAY = {"http": ("status",)}
 
@@ -218,23 +192,11 @@ _GATE_MAY = {"http": ("status",)}
 class _Reader:
     """Makes rules of checked data; every complaint carries file and line."""
 
-    def __init__(self, lines: Lines, source: str | None) -> None:
-        self.lines = lines
-        self.source = source
+    def __init__(self, read: Read[_RawPolicy]) -> None:
+        self._read = read
 
-    def fail(self, reason: str, path: Path) -> ConfigError:
-        where = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-        reason = f"{where}: {reason}" if where else reason
-        return ConfigError(reason, source=self.source, line=line_at(self.lines, path))
-
-    def line(self, *path: str | int) -> int:
-        return line_at(self.lines, path) or 0
-
-    def policy(self, data: dict[str, Any]) -> Policy:
-        try:
-            raw = msgspec.convert(data, _RawPolicy)
-        except msgspec.ValidationError as exc:
-            raise self._translate(str(exc)) from exc
+    def policy(self) -> Policy:
+        raw = self._read.value
         defaults = raw.defaults
         return Policy(
             rules=tuple(self._rule(rule, index) for index, rule in enumerate(raw.rule)),
@@ -243,34 +205,15 @@ class _Reader:
             on_stop_failure=defaults.on_stop_failure or "hold",
             parallel=defaults.parallel,
             budget=raw.budget.seconds if raw.budget else None,
-            source=self.source,
+            source=self._read.source,
         )
-
-    def _translate(self, message: str) -> ConfigError:
-        """msgspec's complaint, with the path and in the words of the file."""
-        found = _AT.search(message)
-        path: list[str | int] = []
-        for part in re.findall(r"[^.\[\]]+|\[\d+\]|\[\.\.\.\]", found[1] if found else ""):
-            if part == "[...]":  # a union's member: msgspec does not say which
-                break
-            path.append(int(part[1:-1]) if part.startswith("[") else part)
-        reason = _AT.sub("", message)
-        if unknown := _UNKNOWN.search(reason):
-            key = unknown[1]
-            table = next((part for part in reversed(path) if isinstance(part, str)), "")
-            reason = f"unknown key{suggest(key, _KNOWN.get(table, ()))}"
-            path.append(key)
-        else:
-            reason = reason.replace("`", "'").replace("Object missing required field", "there has to be")
-            reason = reason[:1].lower() + reason[1:]
-            if known := _CHOICES.get(str(path[-1]) if path else ""):
-                reason += f" (one of {', '.join(known)})"
-        return self.fail(reason, tuple(path))
 
     def _rule(self, raw: _RawRule, index: int) -> Rule:
         base: Path = ("rule", index)
         if raw.match == Match():
-            raise self.fail("give at least one of name, tag, connection (name = '*' matches all)", (*base, "match"))
+            raise self._read.wrong(
+                "give at least one of name, tag, connection (name = '*' matches all)", (*base, "match")
+            )
         edges = [
             self._edge(target, kind, (*base, kind, number))
             for kind, targets in (("requires", raw.requires), ("after", raw.after))
@@ -282,13 +225,13 @@ class _Reader:
             ladder=self._ladder(raw.stop, (*base, "stop")),
             on_stop_failure=raw.on_stop_failure,
         )
-        return Rule(match=raw.match, order=order, line=self.line(*base))
+        return Rule(match=raw.match, order=order, line=self._read.line(*base))
 
     def _edge(self, raw: str | _RawEdge, kind: Any, path: Path) -> Edge:
         edge = _RawEdge(domain=raw) if isinstance(raw, str) else raw
         if not edge.domain:
-            raise self.fail("the name of a domain is empty", path)
-        return Edge(domain=edge.domain, kind=kind, when=edge.when, line=self.line(*path))
+            raise self._read.wrong("the name of a domain is empty", path)
+        return Edge(domain=edge.domain, kind=kind, when=edge.when, line=self._read.line(*path))
 
     def _gates(self, raw: _RawGate | tuple[_RawGate, ...], path: Path) -> tuple[Gate, ...]:
         if isinstance(raw, _RawGate):
@@ -304,17 +247,17 @@ class _Reader:
         }
         for name in needs:
             if not given.get(name) and given.get(name) != 0.0:
-                raise self.fail(f"gate '{raw.gate}' needs {name}", path)
+                raise self._read.wrong(f"gate '{raw.gate}' needs {name}", path)
         for name in given:
             if name not in needs and name not in _GATE_MAY.get(raw.gate, ()):
-                raise self.fail(f"gate '{raw.gate}' takes no {name}", (*path, name))
+                raise self._read.wrong(f"gate '{raw.gate}' takes no {name}", (*path, name))
         if raw.url is not None and (reason := wrong_url(raw.url)):
-            raise self.fail(reason, (*path, "url"))
+            raise self._read.wrong(reason, (*path, "url"))
         if raw.host is not None and (reason := wrong_host(raw.host)):
-            raise self.fail(reason, (*path, "host"))
+            raise self._read.wrong(reason, (*path, "host"))
         if raw.pattern is not None and (reason := wrong_pattern(raw.pattern)):
-            raise self.fail(reason, (*path, "pattern"))
-        return Gate(kind=raw.gate, timeout=raw.timeout, on_timeout=raw.on_timeout, line=self.line(*path), **given)
+            raise self._read.wrong(reason, (*path, "pattern"))
+        return Gate(kind=raw.gate, timeout=raw.timeout, on_timeout=raw.on_timeout, line=self._read.line(*path), **given)
 
     def _ladder(self, raw: tuple[_RawStop, ...], path: Path) -> tuple[StopStep, ...]:
         return tuple(self._step(step, (*path, index)) for index, step in enumerate(raw))
@@ -326,5 +269,5 @@ class _Reader:
             method=raw.method,
             timeout=raw.timeout if raw.timeout is not None else timeout,
             repeat=raw.repeat if raw.repeat is not None else repeat,
-            line=self.line(*path),
+            line=self._read.line(*path),
         )

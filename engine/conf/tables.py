@@ -39,13 +39,17 @@ class Read(Generic[T]):
     def line(self, *path: str | int) -> int:
         return line_at(self._lines, path) or 0
 
+    def wrong(self, reason: str, path: Path) -> ConfigError:
+        """The error that says so of what stands at this path."""
+        return _wrong(reason, path, self._lines, self.source)
+
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
         """What is found to be wrong in here is wrong with what stands at this path."""
         try:
             yield
         except ConfigError as exc:
-            raise _wrong(exc.reason, path, self._lines, self.source) from exc
+            raise self.wrong(exc.reason, path) from exc
 
 
 def read_toml(text: str, type_: type[T], *, source: str | None = None) -> Read[T]:
