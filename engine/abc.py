@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, get_args
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
+from anyio.abc import ByteStream
 
 from engine.conf import DomainDefinition
 from engine.errors import ConfigError, NotSupported
@@ -31,6 +32,7 @@ __all__ = [
     "DriverContext",
     "Run",
     "ScopeInfo",
+    "Screenshot",
     "ShutdownMethod",
     "check_method",
     "default_uri",
@@ -164,6 +166,13 @@ class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
     console: Path | None = None
     console_offset: int = 0
     log: Path | None = None
+
+
+class Screenshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of a screen. Attributes: data: the file; media_type: ``image/png``, or what the hypervisor makes."""
+
+    data: bytes
+    media_type: str = "image/png"
 
 
 class DomainHandle(Protocol):
@@ -385,6 +394,44 @@ class Driver(ABC):
             AgentError: the domain has no agent channel.
         """
         raise NotSupported(self.scheme, "the guest agent")
+
+    async def agent_command(
+        self, domain: DomainHandle, name: str, arguments: Mapping[str, JSON] | None, timeout: float
+    ) -> Any:
+        """What the guest agent returns for a command of its own.
+
+        Raises:
+            AgentError: it refused, or there is none. AgentUnresponsive: it did not answer within ``timeout`` seconds.
+        """
+        raise NotSupported(self.scheme, "the guest agent")
+
+    def console_name(self, domain: DomainHandle, device: str = "") -> str:
+        """Which console that is, by a name that two names of one have in common; "": the first.
+
+        Raises:
+            DriverError: there is no such console.
+        """
+        raise NotSupported(self.scheme, "consoles")
+
+    async def open_console(self, domain: DomainHandle, console: str) -> ByteStream:
+        """Bytes from and to a console (``console_name``) that nobody else has open; ends when the guest does.
+
+        Raises:
+            DriverError: it is one that nobody can sit at, as a file.
+        """
+        raise NotSupported(self.scheme, "consoles")
+
+    async def open_graphics(self, domain: DomainHandle) -> ByteStream:
+        """A connection to the guest's VNC display (RFC 6143), for which no password is asked.
+
+        Raises:
+            DriverError: it has none.
+        """
+        raise NotSupported(self.scheme, "displays")
+
+    async def screenshot(self, domain: DomainHandle) -> Screenshot:
+        """What its first screen shows. Raises DriverError: it has none."""
+        raise NotSupported(self.scheme, "screenshots")
 
     async def reach(self, domain: DomainHandle) -> None:  # noqa: B027 - many have nothing between them and their guests
         """Ask the hypervisor something about a running domain that changes nothing.

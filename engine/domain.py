@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import ByteStream
 
-from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, ShutdownMethod
+from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, Screenshot, ShutdownMethod
 from engine.conf import DomainDefinition
+from engine.consoles import Consoles, ConsoleStream
 from engine.errors import DriverError, EngineClosed, EngineError, GateFailed, InvalidState, NoSuchDomain, StoreError
 from engine.events import commands, types
 from engine.events.reports import describe
@@ -95,6 +99,7 @@ class Domain:
         "_asked",
         "_changed",
         "_command",
+        "_consoles",
         "_definition",
         "_dirty",
         "_handle",
@@ -130,6 +135,7 @@ class Domain:
         self._dirty = False  # the last run left something to tidy up
         self._stale = False  # its status on disk is not what was told of it last
         self._ran = False
+        self._consoles: Consoles | None = None
         #: It is no more; another of its name may be there.
         self.gone = False
         self._not_ready: GateFailed | None = None
@@ -321,6 +327,49 @@ class Domain:
     async def wait_agent(self) -> None:
         """Wait until its guest agent answers. Raises AgentError when it has none."""
         await self._host.driver.agent_sync(self.handle)
+
+    async def agent_command(
+        self, name: str, arguments: Mapping[str, JSON] | None = None, *, timeout: float = 30.0
+    ) -> Any:
+        """What its guest agent returns for a command of the agent's own, such as ``guest-get-osinfo``.
+
+        Raises:
+            AgentError: it refused, or the domain has none; AgentUnresponsive: no answer within ``timeout`` seconds.
+        """
+        self._check_active("ask the agent of")
+        return await self._host.driver.agent_command(self.handle, name, arguments, timeout)
+
+    @asynccontextmanager
+    async def open_console(self, device: str = "", *, force: bool = False) -> AsyncIterator[ConsoleStream]:
+        """Bytes from and to a console; "": its first. What it said before is not there any more.
+
+        Args:
+            force: whoever is at it already has to go.
+
+        Raises:
+            Busy: somebody is at it. DriverError: there is none, or none that one can sit at.
+        """
+        self._check_active("open the console of")
+        driver, name = self._host.driver, self._host.driver.console_name(self.handle, device)
+        if self._consoles is None:
+            self._consoles = Consoles()
+        open_it = partial(driver.open_console, self.handle, name)
+        async with self._consoles.take(name, open_it, force=force, domain=self.name) as stream:
+            yield stream
+
+    async def open_graphics(self) -> ByteStream:
+        """A connection to its VNC display (RFC 6143), for which no password is asked. Raises DriverError: none."""
+        self._check_active("open the display of")
+        return await self._host.driver.open_graphics(self.handle)
+
+    async def screenshot(self) -> Screenshot:
+        """What its first screen shows. Raises DriverError: it has none."""
+        self._check_active("take a picture of")
+        return await self._host.driver.screenshot(self.handle)
+
+    def _check_active(self, what: str) -> None:
+        if not self.active:
+            raise InvalidState(what, self.state, self.allowed, domain=self.name)
 
     async def reach(self) -> None:
         """Return when its hypervisor answers. Raises EngineError when it does not."""

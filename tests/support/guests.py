@@ -20,6 +20,7 @@ __all__ = [
     "boot_sector",
     "boot_sector_unavailable",
     "cache_dir",
+    "echo_sector",
     "linux_guest",
     "linux_guest_unavailable",
 ]
@@ -84,6 +85,23 @@ def boot_sector(
     with target.open("wb") as image:
         image.write(sector)
         image.truncate(size)
+    return target
+
+
+def echo_sector(path: str | os.PathLike[str]) -> Path:
+    """Writes a disk image whose guest says on COM1 whatever it is told there, and never ends by itself."""
+    code = bytes.fromhex(
+        "bafd03"  # loop: mov dx, 0x3fd   line status
+        "ec"  #       in al, dx
+        "a801"  #       test al, 1        something has come
+        "74f8"  #       jz loop
+        "baf803"  #       mov dx, 0x3f8     data
+        "ec"  #       in al, dx
+        "ee"  #       out dx, al
+        "ebf1"  #       jmp loop
+    )
+    target = Path(path)
+    target.write_bytes((code.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
     return target
 
 

@@ -11,10 +11,25 @@ from engine.conf.devices import Channel, Character, Console, Devices, Serial
 from engine.drivers.qemu.options import Line, Places, keyval, refuse
 from engine.drivers.qemu.topology import Topology
 
-__all__ = ["AGENT_PORT", "Characters", "add_characters"]
+__all__ = ["AGENT_PORT", "Characters", "Terminal", "add_characters"]
 
 #: The name of the guest agent's virtio-serial port.
 AGENT_PORT = "org.qemu.guest_agent.0"
+
+
+class Terminal(msgspec.Struct, frozen=True, kw_only=True):
+    """A serial line or console.
+
+    Attributes:
+        name: ``serial0``, ``console1``; chardev: QEMU's id of the host's end. kind: of that, libvirt's word.
+        path: of its socket or file, or "". connects: QEMU connects to somebody's socket, rather than to listen.
+    """
+
+    name: str
+    chardev: str
+    kind: str
+    path: str = ""
+    connects: bool = False
 
 
 class Characters(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +39,7 @@ class Characters(msgspec.Struct, frozen=True, kw_only=True):
         agent: the socket of the guest agent's channel, or ""; agent_device: QEMU's id of its port.
         console: the file that the first serial line or console is written to, or ""; appended: it is not emptied first.
         pty: QEMU's id of the first serial line or console when it is a pty, or "".
+        terminals: all serial lines, then all further consoles.
     """
 
     agent: str = ""
@@ -31,6 +47,7 @@ class Characters(msgspec.Struct, frozen=True, kw_only=True):
     console: str = ""
     appended: bool = False
     pty: str = ""
+    terminals: tuple[Terminal, ...] = ()
 
 
 def add_characters(line: Line, topology: Topology, devices: Devices, places: Places) -> Characters:
@@ -40,6 +57,7 @@ def add_characters(line: Line, topology: Topology, devices: Devices, places: Pla
         UnsupportedConfig: one that can't be built.
     """
     first: tuple[Character, str] | None = None
+    terminals: list[Terminal] = []
     serials = list(devices.serials)
     consoles = list(devices.consoles)
     if consoles and consoles[0].target.type in ("", "serial"):
@@ -49,10 +67,12 @@ def add_characters(line: Line, topology: Topology, devices: Devices, places: Pla
             serials.append(_as_serial(console))
     for index, serial in enumerate(serials):
         first = first or (serial, f"charserial{index}")
-        _serial(line, topology, serial, index, places)
+        path = _serial(line, topology, serial, index, places)
+        terminals.append(_terminal(serial, f"serial{index}", path))
     for index, console in enumerate(consoles, 1):
         first = first or (console, f"charconsole{index}")
-        _console(line, topology, console, index, places, logged=first[0] is console)
+        path = _console(line, topology, console, index, places, logged=first[0] is console)
+        terminals.append(_terminal(console, f"console{index}", path))
     agent = agent_device = ""
     for index, channel in enumerate(devices.channels):
         path = _channel(line, topology, channel, index, places)
@@ -62,7 +82,13 @@ def add_characters(line: Line, topology: Topology, devices: Devices, places: Pla
                     f"<channel type='{channel.type}'>", "the guest agent needs a socket that is bound", channel
                 )
             agent, agent_device = path, f"channel{index}"
-    return Characters(agent=agent, agent_device=agent_device, **_console_place(first, places))
+    place = _console_place(first, places)
+    return Characters(agent=agent, agent_device=agent_device, terminals=tuple(terminals), **place)
+
+
+def _terminal(node: Character, name: str, path: str) -> Terminal:
+    connects = node.type == "unix" and node.source.mode == "connect"
+    return Terminal(name=name, chardev=f"char{name}", kind=node.type, path=path, connects=connects)
 
 
 def _as_serial(console: Console) -> Serial:
@@ -120,14 +146,14 @@ def _absolute(path: str, element: str, node: Character) -> str:
     return path
 
 
-def _serial(line: Line, topology: Topology, serial: Serial, index: int, places: Places) -> None:
+def _serial(line: Line, topology: Topology, serial: Serial, index: int, places: Places) -> str:
     kind = serial.target.type or "isa-serial"
     model = serial.target.model.name if serial.target.model else kind
     if kind not in ("isa-serial", "pci-serial") or model != kind:
         raise refuse(f"<target type='{kind}'>", "a serial line can be isa-serial or pci-serial", serial.target)
     port = serial.target.port if serial.target.port is not None else index
     chardev = f"charserial{index}"
-    _backend(line, serial, chardev, places, name=f"serial{index}", logged=index == 0)
+    path = _backend(line, serial, chardev, places, name=f"serial{index}", logged=index == 0)
     if kind == "isa-serial":
         if not 0 <= port < 4:
             raise refuse(f"<target port='{port}'>", "a machine has four serial ports, 0 to 3", serial.target)
@@ -135,16 +161,18 @@ def _serial(line: Line, topology: Topology, serial: Serial, index: int, places: 
         line.device("isa-serial", chardev=chardev, id=f"serial{index}", index=port, iobase=iobase)
     else:
         line.device("pci-serial", topology.pci(serial.address), chardev=chardev, id=f"serial{index}")
+    return path
 
 
-def _console(line: Line, topology: Topology, console: Console, index: int, places: Places, *, logged: bool) -> None:
+def _console(line: Line, topology: Topology, console: Console, index: int, places: Places, *, logged: bool) -> str:
     if console.target.type != "virtio":
         raise refuse(
             f"<target type='{console.target.type}'>", "a further console can only be of target virtio", console.target
         )
     chardev = f"charconsole{index}"
-    _backend(line, console, chardev, places, name=f"console{index}", logged=logged)
+    path = _backend(line, console, chardev, places, name=f"console{index}", logged=logged)
     line.device("virtconsole", topology.virtio_port(console.address), chardev=chardev, id=f"console{index}")
+    return path
 
 
 def _channel(line: Line, topology: Topology, channel: Channel, index: int, places: Places) -> str:

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Literal
 
 import anyio
 import anyio.to_thread
+from anyio.abc import ByteStream
 
 from engine import Command, ConnectionURI, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, Run, ShutdownMethod, check_method
+from engine.abc import JSON, Run, Screenshot, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
-from engine.drivers.qemu import adoption, command
+from engine.drivers.qemu import adoption, command, interactive
+from engine.drivers.qemu.agent.connection import AgentConnection
 from engine.drivers.qemu.facts import process_facts, usage
 from engine.drivers.qemu.glance import as_it_was
 from engine.drivers.qemu.guest import Guest
@@ -43,6 +45,8 @@ __all__ = ["QemuDriver"]
 _PATHS = ("/system", "/session")
 # seconds that QEMU has to say what became of a command that was cancelled: it takes it milliseconds, unless it hangs
 _SETTLES = 1.0
+# seconds that a guest agent has to show that it is there at all
+_AGENT_IS_THERE = 5.0
 
 
 class QemuDriver(Driver):
@@ -395,10 +399,36 @@ class QemuDriver(Driver):
             raise DriverError(f"domain '{domain.name}' can't be saved: {exc.description}") from exc
 
     async def agent_sync(self, domain: DomainHandle) -> None:
+        await (await self._agent(domain)).sync()
+
+    async def agent_command(
+        self, domain: DomainHandle, name: str, arguments: Mapping[str, JSON] | None, timeout: float
+    ) -> Any:
+        agent = await self._agent(domain)
+        return await agent.execute(
+            name, dict(arguments or {}), sync_timeout=min(timeout, _AGENT_IS_THERE), timeout=timeout
+        )
+
+    async def _agent(self, domain: DomainHandle) -> AgentConnection:
         guest = await self._reachable(domain)
         if guest.agent is None:
             raise AgentError(f"domain '{domain.name}' has no guest agent channel")
-        await guest.agent.sync()
+        return guest.agent
+
+    def console_name(self, domain: DomainHandle, device: str = "") -> str:
+        guest = self._guests.get(domain.uuid)
+        if guest is None:
+            raise DriverError(f"domain '{domain.name}' has no QEMU process any more")
+        return interactive.terminal_of(guest, device).name
+
+    async def open_console(self, domain: DomainHandle, console: str) -> ByteStream:
+        return await interactive.open_console(await self._reachable(domain), console)
+
+    async def open_graphics(self, domain: DomainHandle) -> ByteStream:
+        return await interactive.open_graphics(await self._reachable(domain))
+
+    async def screenshot(self, domain: DomainHandle) -> Screenshot:
+        return await interactive.screenshot(await self._reachable(domain))
 
     async def reach(self, domain: DomainHandle) -> None:
         await (await self._reachable(domain)).execute("query-status", timeout=2.0)
@@ -420,12 +450,9 @@ class QemuDriver(Driver):
         )
 
     async def _pty(self, guest: Guest) -> str:
-        if not guest.characters.pty:
-            return ""
-        with contextlib.suppress(EngineError):
-            for device in await guest.execute("query-chardev", timeout=2.0):
-                if device.get("label") == guest.characters.pty:
-                    return str(device.get("filename", "")).removeprefix("pty:")
+        if guest.characters.pty:
+            with contextlib.suppress(EngineError):
+                return await interactive.pty_of(guest, guest.characters.pty)
         return ""
 
     async def _memory(self, guest: Guest) -> int:

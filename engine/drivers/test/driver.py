@@ -6,18 +6,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import anyio.to_thread
 import msgspec
+from anyio.abc import ByteStream
 
 from engine import Command, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, Report
-from engine.abc import JSON, ConnectionURI, Run, ShutdownMethod, check_method
+from engine.abc import JSON, ConnectionURI, Run, Screenshot, ShutdownMethod, check_method
 from engine.conf import DomainDefinition
+from engine.drivers.test.console import Echo, blank_png
 from engine.drivers.test.guest import Guest, read_guest
 from engine.drivers.test.nodes import default_node, read_node
-from engine.errors import AgentError, ConfigError, DriverError, EngineError, HostError
+from engine.errors import AgentError, AgentUnresponsive, ConfigError, DriverError, EngineError, HostError
 from engine.util.files import write_atomic
 from engine.util.savefile import pack_header, read_header
 
@@ -51,6 +53,7 @@ class TestDriver(Driver):
         self._discovered = discovered
         self._guests: dict[str, Guest] = {}
         self._faults: list[_Fault] = []
+        self._consoles: dict[str, Echo] = {}
         self._agents: dict[str, anyio.Event] = {}
         self.latency: dict[str, float] = {}
         for key, value in context.uri.query:
@@ -228,9 +231,33 @@ class TestDriver(Driver):
         if "agent" in guest.ignore or guest.paused:
             await anyio.sleep_forever()
 
+    async def agent_command(
+        self, domain: DomainHandle, name: str, arguments: Mapping[str, JSON] | None, timeout: float
+    ) -> Any:
+        with anyio.move_on_after(timeout):
+            await self.agent_sync(domain)
+            if name != "guest-ping":
+                raise AgentError(f"the guest agent refused {name}: it only knows guest-ping")
+            return {}
+        raise AgentUnresponsive(f"the guest agent did not answer within {timeout:g} s")
+
+    def console_name(self, domain: DomainHandle, device: str = "") -> str:
+        if device not in ("", "console0", "serial0"):
+            raise DriverError(f"domain '{domain.name}' has no console '{device}': it has serial0")
+        return "serial0"
+
+    async def open_console(self, domain: DomainHandle, console: str) -> ByteStream:
+        self._consoles[domain.uuid] = echo = Echo()
+        return echo
+
+    async def screenshot(self, domain: DomainHandle) -> Screenshot:
+        return Screenshot(data=blank_png(720, 400))
+
     async def info(self, domain: DomainHandle) -> DomainInfo:
         return DomainInfo(memory=domain.definition.current_memory)
 
     def _gone(self, domain: DomainHandle, detail: str) -> None:
         self._guests.pop(domain.uuid, None)
+        if (console := self._consoles.pop(domain.uuid, None)) is not None:
+            console.end()
         domain.report(Report.STOPPED, detail)

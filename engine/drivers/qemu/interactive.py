@@ -1,0 +1,118 @@
+"""What people do with a running guest: sit at its consoles, see its screen. Source: QEMU's QMP reference manual."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ByteStream
+
+from engine.abc import Screenshot
+from engine.drivers.qemu.characters import Terminal
+from engine.drivers.qemu.guest import UNDO, Guest
+from engine.drivers.qemu.qmp.connection import QmpError
+from engine.errors import DriverError, EngineError, HostError
+from engine.util.terminal import TerminalStream
+from engine.util.unix import UnixStream, connect_unix
+
+__all__ = ["open_console", "open_graphics", "pty_of", "screenshot", "terminal_of"]
+
+# seconds that a program which listens for us, QEMU itself, may take to let us in
+_CONNECTS = 5.0
+
+
+def terminal_of(guest: Guest, device: str) -> Terminal:
+    """The one of that name, "" being the first; ``console0`` is the first serial line under another name.
+
+    Raises:
+        DriverError: there is none.
+    """
+    found = guest.characters.terminals
+    if not found:
+        raise DriverError(f"domain '{guest.domain.name}' has no console")
+    if device in ("", "console0"):
+        return found[0]
+    for terminal in found:
+        if terminal.name == device:
+            return terminal
+    names = ", ".join(terminal.name for terminal in found)
+    raise DriverError(f"domain '{guest.domain.name}' has no console '{device}': it has {names}")
+
+
+async def open_console(guest: Guest, name: str) -> ByteStream:
+    terminal = terminal_of(guest, name)
+    try:
+        if terminal.kind == "unix" and not terminal.connects:
+            return await connect_unix(terminal.path, _CONNECTS, what=f"QEMU's end of {name}")
+        if terminal.kind == "pty":
+            return TerminalStream.open(await pty_of(guest, terminal.chardev))
+    except OSError as exc:
+        raise HostError(f"{name} of domain '{guest.domain.name}': {(exc.strerror or str(exc)).lower()}") from exc
+    kind = "unix, to somebody else" if terminal.connects else terminal.kind
+    raise DriverError(
+        f"nobody can sit at {name} of domain '{guest.domain.name}', which is of type {kind}: pty and unix are for that"
+    )
+
+
+async def pty_of(guest: Guest, chardev: str) -> str:
+    """Path of the terminal that QEMU has made for it; "": none."""
+    for device in await guest.execute("query-chardev", timeout=2.0):
+        if device.get("label") == chardev:
+            return str(device.get("filename", "")).removeprefix("pty:")
+    return ""
+
+
+async def open_graphics(guest: Guest) -> ByteStream:
+    """QEMU is handed a socket: so its display may listen anywhere, or nowhere, and ask others for a password."""
+    if not any(graphics.type == "vnc" for graphics in guest.machine.devices.graphics):
+        raise DriverError(f"domain '{guest.domain.name}' has no VNC display")  # QEMU would say nothing, and do nothing
+    ours, theirs = socket.socketpair()
+    name = f"display-{secrets.token_hex(4)}"
+    try:
+        ours.setblocking(False)
+        with theirs:
+            await guest.execute("getfd", {"fdname": name}, fd=theirs.fileno())
+        try:
+            await guest.execute("add_client", {"protocol": "vnc", "fdname": name, "skipauth": True})
+        except BaseException:
+            with anyio.move_on_after(UNDO, shield=True), contextlib.suppress(EngineError):
+                await guest.execute("closefd", {"fdname": name})
+            raise
+    except QmpError as exc:
+        ours.close()
+        raise DriverError(f"the display of domain '{guest.domain.name}' can't be had: {exc.description}") from exc
+    except BaseException:
+        ours.close()
+        raise
+    return UnixStream(ours)
+
+
+async def screenshot(guest: Guest) -> Screenshot:
+    path = guest.domain.runtime_dir / f"screen-{secrets.token_hex(4)}"
+    try:
+        return await _taken(guest, path)
+    except QmpError as exc:
+        raise DriverError(f"there is no picture of domain '{guest.domain.name}': {exc.description}") from exc
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+
+
+async def _taken(guest: Guest, path: Path) -> Screenshot:
+    media_type = "image/png"
+    try:
+        await guest.execute("screendump", {"filename": str(path), "format": "png"})
+    except QmpError as exc:
+        if "format" not in exc.description:
+            raise
+        media_type = "image/x-portable-pixmap"  # all that QEMU before 7.1 makes
+        await guest.execute("screendump", {"filename": str(path)})
+    try:
+        return Screenshot(data=await anyio.to_thread.run_sync(path.read_bytes), media_type=media_type)
+    except OSError as exc:
+        raise HostError(f"{path}: {os.strerror(exc.errno or 0).lower()}") from exc
