@@ -47,17 +47,11 @@ class ConsoleStream(ByteStream):
         await self._stream.aclose()
 
 
-class _Seat:
-    def __init__(self) -> None:
-        self.stream: ConsoleStream | None = None
-        self.left = anyio.Event()
-
-
 class Consoles:
     """Those of one domain."""
 
     def __init__(self) -> None:
-        self._seats: dict[str, _Seat] = {}
+        self._seats: dict[str, ConsoleStream | None] = {}
 
     @asynccontextmanager
     async def take(
@@ -66,19 +60,20 @@ class Consoles:
         """Sit down there, for as long as the body runs.
 
         Raises:
-            Busy: somebody is there, and is not to be sent away (``force``); what ``open_it`` raises.
+            Busy: somebody is there, and is not to be sent away (``force``), or just sits down; what ``open_it`` raises.
         """
-        while (other := self._seats.get(console)) is not None:
-            if not force:
-                raise Busy(f"somebody is at the console of domain '{domain}' already")
-            if other.stream is not None:
-                other.stream.taken = True
-                await other.stream.aclose()
-            await other.left.wait()
-        seat = self._seats[console] = _Seat()
+        stream: ConsoleStream | None = None
+        other = self._seats.get(console)
+        if console in self._seats and not (force and other is not None):
+            raise Busy(f"somebody is at the console of domain '{domain}' already")
+        self._seats[console] = None
         try:
-            async with ConsoleStream(await open_it()) as seat.stream:
-                yield seat.stream
+            if other is not None:
+                other.taken = True
+                await other.aclose()
+            self._seats[console] = stream = ConsoleStream(await open_it())
+            async with stream:
+                yield stream
         finally:
-            del self._seats[console]
-            seat.left.set()
+            if self._seats.get(console) is stream:
+                del self._seats[console]

@@ -21,12 +21,13 @@ from typing import Any, get_args
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import ByteReceiveStream
 
 from engine.abc import ConnectionURI, Driver, ShutdownMethod
 from engine.conf import parse_domain
 from engine.core import Engine
 from engine.domain import Domain
-from engine.errors import ConfigError, DriverError, InvalidState, NotSupported, UnsupportedConfig
+from engine.errors import Busy, ConfigError, DriverError, InvalidState, NotSupported, UnsupportedConfig
 from engine.events import types
 from engine.lifecycle import Command, State, allowed
 from engine.registry import find_driver
@@ -370,6 +371,44 @@ async def _at_once(*commands: Callable[[], Awaitable[None]]) -> list[str]:
     return sorted(outcomes)
 
 
+async def check_console(setup: DriverSetup) -> None:
+    """A console, of a guest that has one, has one user at a time, and ends with its guest."""
+    async with setup.engine() as engine:
+        web = await engine.define(setup.xml("web"))
+        await _refused(web)
+        await web.start()
+        try:
+            async with web.open_console() as console:
+                try:
+                    async with web.open_console():
+                        raise AssertionError("two are at one console")
+                except Busy:
+                    pass
+                async with web.open_console(force=True) as other:
+                    await _ends(console)
+                    await web.destroy()
+                    await _ends(other)
+        except DriverError:  # it has none
+            await web.destroy()
+        await _refused(web)
+
+
+async def _refused(domain: Domain) -> None:
+    try:
+        async with domain.open_console():
+            raise AssertionError("a domain that does not run has a console")
+    except InvalidState:
+        pass
+
+
+async def _ends(stream: ByteReceiveStream) -> None:
+    try:
+        while True:
+            await stream.receive()
+    except anyio.EndOfStream:
+        pass
+
+
 async def check_cancelled_start(setup: DriverSetup) -> None:
     """A start that is cancelled at any await leaves a domain that runs, or one that can be started."""
     async with setup.engine() as engine:
@@ -499,6 +538,7 @@ CHECKS: tuple[Check, ...] = (
     check_unsupported,
     check_many_at_once,
     check_two_at_once,
+    check_console,
     check_cancelled_start,
     check_cancelled_commands,
     check_cancelled_save,

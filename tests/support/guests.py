@@ -92,13 +92,12 @@ def echo_sector(path: str | os.PathLike[str]) -> Path:
     """Writes a disk image whose guest says on COM1 whatever it is told there, and never ends by itself."""
     code = bytes.fromhex(
         "bafd03"  # loop: mov dx, 0x3fd   line status
-        "ec"  #       in al, dx
-        "a801"  #       test al, 1        something has come
-        "74f8"  #       jz loop
-        "baf803"  #       mov dx, 0x3f8     data
-        "ec"  #       in al, dx
-        "ee"  #       out dx, al
-        "ebf1"  #       jmp loop
+        "ec a801 74f8"  # in al, dx; test al, 1; jz loop      something has come
+        "baf803 ec 88c4"  # mov dx, 0x3f8; in al, dx; mov ah, al
+        "bafd03"  # mov dx, 0x3fd
+        "ec a820 74fb"  # room: in al, dx; test al, 32; jz room      the last one is gone
+        "88e0 baf803 ee"  # mov al, ah; mov dx, 0x3f8; out dx, al
+        "ebe2"  # jmp loop
     )
     target = Path(path)
     target.write_bytes((code.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
