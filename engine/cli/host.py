@@ -81,13 +81,7 @@ def _show(findings: list[Finding], done: list[str], *, dry_run: bool, as_json: b
 
 
 def _stop_timeout(engine: Engine) -> float:
-    """Seconds to give the stop of all guests: the worst case if every one that is defined runs, and some air."""
-    from engine.shutdown.plan import Facts, make_plan
-    from engine.systemd.install import DEFAULT_TIMEOUT
-
-    graph, _ = engine.order.lenient_graph()  # what had to be left out of it is among the findings
-    plan = make_plan(graph, "down", {key: Facts(active=True) for key in graph.sorted("down")})
-    return max(DEFAULT_TIMEOUT, plan.seconds + max(plan.seconds / 10, 10.0))
+    return engine.order.stop_timeout()
 
 
 @click.command("install-units")

@@ -50,7 +50,7 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None)
 
 
 async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[type[Event], ...]) -> None:
-    from engine.cli.words import describe
+    from engine.events.words import describe
     from engine.events import types
 
     changes = (types.LifecycleEvent, types.DomainReady, types.DomainNotReady)

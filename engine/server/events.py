@@ -22,7 +22,7 @@ from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route
 from engine.server.tokens import in_scope
 
-__all__ = ["ROUTES", "EventStream"]
+__all__ = ["ROUTES", "EventStream", "domains_asked", "types_named", "words"]
 
 # seconds without an event, after which a comment shows that the connection stands
 HEARTBEAT = 15.0
@@ -51,9 +51,9 @@ async def events(call: Call) -> EventStream:
     query: EventsQuery = call.query
     since = call.request.headers.get("last-event-id") or query.since
     subscription = call.engine.subscribe(
-        *_types(query.type),
-        domain=_domains(call),
-        connection=_words(query.connection),
+        *types_named(query.type),
+        domain=domains_asked(call),
+        connection=words(query.connection),
         bound=query.bound,
         policy=query.policy,
         since=since,
@@ -67,9 +67,9 @@ async def events(call: Call) -> EventStream:
     return stream
 
 
-def _domains(call: Call) -> list[str] | None:
+def domains_asked(call: Call) -> list[str] | None:
     """Those that are asked for, as far as the caller may know of them."""
-    asked = _words(call.query.domain)
+    asked = words(call.query.domain)
     if not call.domains:
         return asked
     for word in asked or ():
@@ -79,13 +79,13 @@ def _domains(call: Call) -> list[str] | None:
     return asked or list(call.domains)
 
 
-def _words(text: str) -> list[str] | None:
+def words(text: str) -> list[str] | None:
     return [word for word in text.split(",") if word] or None
 
 
-def _types(text: str) -> list[type[Event]]:
+def types_named(text: str) -> list[type[Event]]:
     known = types_by_name()
-    words = _words(text) or []
+    words = words(text) or []
     for word in words:
         if word.lower() not in known:
             raise Fault(400, "Bad request", f"there is no event type '{word[:60]}'")
