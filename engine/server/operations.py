@@ -114,9 +114,7 @@ class Operations:
         operation = Operation(id=id, what=what, by=by, begun=time.time(), progress=follower.progress)
         return self._begin(operation, lambda: work(operation), follower)
 
-    def _begin(
-        self, operation: Operation, work: Callable[[], Awaitable[Any]], follower: Follower | None
-    ) -> Operation:
+    def _begin(self, operation: Operation, work: Callable[[], Awaitable[Any]], follower: Follower | None) -> Operation:
         assert self._tasks is not None
         self._all[operation.id] = operation
         self._runs[operation.id] = run = _Run(follower)

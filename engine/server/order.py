@@ -99,9 +99,7 @@ async def down(call: Call) -> Answer:
     body: DownBody = call.body
 
     async def work(operation: Operation) -> msgspec.Raw:
-        return _settled(
-            operation, await call.engine.down(body.domains, deadline=body.deadline, cause=operation.id)
-        )
+        return _settled(operation, await call.engine.down(body.domains, deadline=body.deadline, cause=operation.id))
 
     return await answer_plan(call, "down", work)
 
