@@ -50,8 +50,8 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None)
 
 
 async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[type[Event], ...]) -> None:
-    from engine.events.words import describe
     from engine.events import types
+    from engine.events.words import describe
 
     changes = (types.LifecycleEvent, types.DomainReady, types.DomainNotReady)
     async with engine.subscribe(*(kinds or changes), domain=domain.uuid) as events:

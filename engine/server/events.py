@@ -22,7 +22,7 @@ from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route
 from engine.server.tokens import in_scope
 
-__all__ = ["ROUTES", "EventStream", "domains_asked", "types_named", "words"]
+__all__ = ["ROUTES", "EventStream", "domains_asked", "types_named", "words_of"]
 
 # seconds without an event, after which a comment shows that the connection stands
 HEARTBEAT = 15.0
@@ -53,7 +53,7 @@ async def events(call: Call) -> EventStream:
     subscription = call.engine.subscribe(
         *types_named(query.type),
         domain=domains_asked(call),
-        connection=words(query.connection),
+        connection=words_of(query.connection),
         bound=query.bound,
         policy=query.policy,
         since=since,
@@ -69,7 +69,7 @@ async def events(call: Call) -> EventStream:
 
 def domains_asked(call: Call) -> list[str] | None:
     """Those that are asked for, as far as the caller may know of them."""
-    asked = words(call.query.domain)
+    asked = words_of(call.query.domain)
     if not call.domains:
         return asked
     for word in asked or ():
@@ -79,13 +79,13 @@ def domains_asked(call: Call) -> list[str] | None:
     return asked or list(call.domains)
 
 
-def words(text: str) -> list[str] | None:
+def words_of(text: str) -> list[str] | None:
     return [word for word in text.split(",") if word] or None
 
 
 def types_named(text: str) -> list[type[Event]]:
     known = types_by_name()
-    words = words(text) or []
+    words = words_of(text) or []
     for word in words:
         if word.lower() not in known:
             raise Fault(400, "Bad request", f"there is no event type '{word[:60]}'")

@@ -13,7 +13,7 @@ from engine.events.encoding import to_cloudevent
 from engine.events.filters import EventFilter
 from engine.events.journal import Journal, event_id, parse_since
 from engine.events.types import Event
-from engine.server.events import domains_asked, types_named, words
+from engine.server.events import domains_asked, types_named, words_of
 from engine.server.routes import Answer, Call, Route
 
 __all__ = ["ROUTES", "CloudEvent"]
@@ -87,7 +87,7 @@ def _time(text: str) -> float:
 
 async def journal(call: Call) -> Answer:
     query: JournalQuery = call.query
-    wanted = EventFilter(*types_named(query.type), domain=domains_asked(call), connection=words(query.connection))
+    wanted = EventFilter(*types_named(query.type), domain=domains_asked(call), connection=words_of(query.connection))
     found, last = await _find(call.engine.bus.journal, query, wanted)
     headers = {"vary": "accept"}
     if last is not None:

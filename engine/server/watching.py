@@ -64,7 +64,9 @@ class OperationStream:
         scope.cancel()
 
     def _message(self, kind: str) -> bytes:
-        return f"event: {kind}\ndata: ".encode() + msgspec.json.encode(self._operation, enc_hook=str) + b"\n\n"
+        told = msgspec.json.encode(self._operation, enc_hook=str)
+        # a result is laid out over several lines, and a line is all that a message's data may have here
+        return f"event: {kind}\ndata: ".encode() + msgspec.json.format(told, indent=-1) + b"\n\n"
 
 
 async def _comes(event: anyio.Event) -> bool:
@@ -79,7 +81,7 @@ ROUTES = (
         path="/v1/operations/{operation}/events",
         handler=watch_operation,
         role="viewer",
-        summary="An operation whenever something of it changed, until it has ended (Server-Sent Events: progress, ended).",
+        summary="An operation whenever it changes, until it has ended (Server-Sent Events: progress, ended).",
         answers={200: "text/event-stream"},
         faults=(404, 429),
     ),

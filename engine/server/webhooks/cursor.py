@@ -39,7 +39,7 @@ class Cursor(msgspec.Struct, kw_only=True):
 
     Attributes:
         position: id of the last event that was taken in.
-        lanes: by domain (``CONNECTION#UUID``, "" for what is of none) the last number that was told, where there is more.
+        lanes: by domain (``CONNECTION#UUID``, "" for what is of none) the last number that was told, if there is more.
         dead: the newest dead letters; dropped: how many older ones were forgotten.
         gaps, missed: how often events were no longer kept that were to be told, and how many at most.
         disabled: why it tells nothing any more, "" it does.
@@ -56,7 +56,7 @@ class Cursor(msgspec.Struct, kw_only=True):
 
 
 def load(path: Path | None) -> Cursor | None:
-    """Blocking. None: there is none; what is damaged counts as "from the oldest event on", so that none is lost."""
+    """Blocking. None: there is none. One that is damaged is at the oldest event, so that none is lost."""
     if path is None:
         return None
     try:

@@ -236,7 +236,7 @@ class Hook:
             await self._let_be()
             outcome = await self._send(event)
             if not outcome.error:
-                return
+                return None
             lane.tries, lane.failed = lane.tries + 1, time.time()
             if outcome.gone:
                 self._disable("the receiver wants no more: it answered 410 Gone")
