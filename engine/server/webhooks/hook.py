@@ -34,6 +34,8 @@ _HELD, _PAGE, _AT_ONCE, _DEAD = 1000, 256, 16, 1000
 _FIRST, _LONGEST = 1.0, 600.0
 _WRITES = 1.0
 _UNREADABLE = 5.0
+# seconds in which nothing is taken, after which a domain that fails gives its room to others
+_STALLED = 30.0
 
 
 class WebhookState(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,14 +166,23 @@ class Hook:
         if isinstance(event, Gap):
             self._miss(self._reached)
         elif self._filter(event):
-            while self._lanes.full and not self._lanes.shed(self._last_delivery or 0.0):
-                await self._moved.wait()
+            await self._room()
             lane = self._lane(lane_of(event), event)
             if not lane.behind:
                 self._lanes.put(lane, event)
         self._reached = event.sequence
         self._cursor.position = event_id(event)
         self._touch()
+
+    async def _room(self) -> None:
+        """Wait until there is some."""
+        told = self._last_delivery or 0.0
+        while self._lanes.full and not self._lanes.shed(told):
+            with anyio.move_on_after(_STALLED) as stalled:
+                await self._moved.wait()
+            if stalled.cancelled_caught:
+                self._lanes.shed(told, anyhow=True)
+            told = self._last_delivery or 0.0
 
     def _lane(self, key: str, event: Event) -> Lane:
         """That of which ``event`` is the next."""
@@ -219,6 +230,7 @@ class Hook:
             if lane.queue:
                 await self._tell(lane)
                 self._lanes.settle(lane)
+                self._move()
             else:
                 try:
                     await self._catch_up(lane)
@@ -258,6 +270,7 @@ class Hook:
         if not outcome.error:
             self._delivered += 1
             self._last_delivery = time.time()
+            self._move()
         else:
             self._failures += 1
             self._last_failure, self._last_error = time.time(), outcome.error
@@ -331,6 +344,9 @@ class Hook:
 
     def _touch(self) -> None:
         self._dirty.set()
+
+    def _move(self) -> None:
+        """Something was taken, or given up."""
         self._moved.set()
         self._moved = anyio.Event()
 

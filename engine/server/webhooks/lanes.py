@@ -63,17 +63,22 @@ class Lanes:
         lane.tries = 0
         lane.since = lane.queue[0].time if lane.queue else event.time
 
-    def shed(self, told: float) -> bool:
-        """Let go of what the journal has, of those that fail although the receiver took others meanwhile (``told``).
+    def shed(self, told: float, *, anyhow: bool = False) -> bool:
+        """Let go of what the journal has, so that others get their turn: of lanes that fail and hold much, or although
+        the receiver took others meanwhile (``told``).
 
-        Returns whether there is room now. Where all fail, there is none: reading on would only mean to read again.
+        Where the receiver takes nothing at all, reading on would only mean to read again: so there is room no more,
+        but what is made ``anyhow``. Returns whether there is.
         """
+        much = 1 if anyhow else max(1, self._most // 16)
         for lane in self.by_key.values():
-            if lane.tries and lane.failed < told and len(lane.queue) > 1:
+            if lane.tries and len(lane.queue) > (1 if lane.failed < told else much):
                 self._held -= len(lane.queue) - 1
                 lane.queue = deque([lane.queue[0]])
                 lane.read = lane.queue[0].sequence
                 lane.behind = True
+                if anyhow:
+                    break
         return not self.full
 
     def restart(self) -> None:

@@ -87,7 +87,7 @@ class Sender:
             try:
                 return await self._post(httpx2.Request("POST", self._webhook.url, headers=headers, content=body))
             except (httpx2.TransportError, httpx2.InvalidURL, OSError) as exc:
-                return Outcome(error=f"{type(exc).__name__}: {exc}"[:_MOST_TOLD])
+                return Outcome(error=_words(exc)[:_MOST_TOLD])
         return Outcome(error=f"no answer within {self._webhook.timeout:g} s")
 
     async def _post(self, request: httpx2.Request) -> Outcome:
@@ -101,9 +101,18 @@ class Sender:
                 await answer.aclose()
         if answer.is_success:
             return Outcome()
-        what = f"redirected, which is not followed: {answer.status_code}" if answer.is_redirect else answer.status_code
+        more = ", a redirection, which is not followed" if answer.is_redirect else ""
         pause = _seconds(answer.headers.get("retry-after", ""))
-        return Outcome(error=f"answered {what}", gone=answer.status_code == _GONE, pause=pause)
+        return Outcome(error=f"answered {answer.status_code}{more}", gone=answer.status_code == _GONE, pause=pause)
+
+
+def _words(exc: BaseException) -> str:
+    """The innermost that says something: what the operating system, or TLS, had to say."""
+    found: BaseException | None = exc
+    while found is not None:
+        exc = found if str(found) else exc
+        found = found.__cause__ or found.__context__
+    return f"{type(exc).__name__}: {exc}"
 
 
 def _seconds(text: str) -> float:
