@@ -142,7 +142,9 @@ class Follower:
         for domain in self.progress.domains:
             if domain.step in ("waiting", "under way"):
                 good = domain.name in done
-                self.progress.move(domain, "done" if good else "failed", "already" if good else "interrupted", event.time)
+                self.progress.move(
+                    domain, "done" if good else "failed", "already" if good else "interrupted", event.time
+                )
 
     def _row(self, event: types.DomainEvent) -> DomainProgress | None:
         if not self.running:

@@ -9,9 +9,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from engine.core import Engine
-from engine.errors import ConfigError, NotFound
+from engine.errors import NotFound
 from engine.server.webhooks.hook import Hook, WebhookState
-from engine.server.webhooks.settings import Webhook
+from engine.server.webhooks.settings import Webhook, check_name
 from engine.store import DiskStore
 
 __all__ = ["NoSuchWebhook", "Webhooks"]
@@ -45,8 +45,8 @@ class Webhooks:
         Raises:
             ConfigError: all is as it was.
         """
-        if len({each.name for each in settings}) < len(settings):
-            raise ConfigError("two webhooks have one name")
+        for number, each in enumerate(settings):
+            check_name(each, settings[:number])
         kept = {each.name for each in settings if (hook := self._hooks.get(each.name)) and hook.settings == each}
         # what is changed goes on where the one before it stood, so that one has to end first; yet errors come before
         for each in settings:

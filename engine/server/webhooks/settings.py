@@ -7,6 +7,7 @@ import binascii
 import os
 import ssl
 import stat
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from engine.errors import ConfigError
 from engine.events.encoding import types_by_name
 from engine.events.filters import EventFilter
 
-__all__ = ["Webhook", "check", "filter_of", "origin_of", "read_secret", "trust_of"]
+__all__ = ["Webhook", "check", "check_name", "filter_of", "origin_of", "read_secret", "trust_of"]
 
 _PREFIX = "whsec_"
 #: Bytes of a secret. Source: the Standard Webhooks specification 1.0.0, "Signature scheme".
@@ -62,6 +63,12 @@ def check(webhook: Webhook) -> None:
     if url.scheme != "https" and not (url.scheme == "http" and _is_here(url.hostname)):
         raise _wrong(webhook, "the URL is neither of https nor of http on this host (127.0.0.1, [::1], localhost)")
     filter_of(webhook)
+
+
+def check_name(webhook: Webhook, others: Iterable[Webhook]) -> None:
+    """Raises ConfigError: one of the others has it, too."""
+    if any(other.name == webhook.name for other in others):
+        raise _wrong(webhook, "there is another one of that name")
 
 
 def _split(webhook: Webhook) -> SplitResult:

@@ -289,7 +289,7 @@ async def test_other_settings_hold_from_now_on(tmp_path: Path) -> None:
             await service.webhooks.configure([settings(tmp_path, second)])
             await here.cycle("web")
             await second.until(lambda: len(second.taken) == 2)
-            with pytest.raises(ConfigError, match="one name"):
+            with pytest.raises(ConfigError, match="another one of that name"):
                 await service.webhooks.configure([settings(tmp_path, first)] * 2)
             await service.webhooks.configure([])
             assert service.webhooks.states() == []
