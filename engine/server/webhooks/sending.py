@@ -53,8 +53,8 @@ def signature(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
 class Sender:
     """Delivers to one receiver.
 
-    It is a transport rather than a client, which would follow the environment's proxies and ``.netrc``, keep cookies and
-    log the URL.
+    It is a transport rather than a client, which would follow the environment's proxies and ``.netrc``, keep cookies,
+    and log the URL.
     """
 
     def __init__(self, webhook: Webhook, secret: bytes, trust: ssl.SSLContext) -> None:
