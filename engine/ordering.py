@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from engine.store import Store
     from engine.systemd.doctor import Finding
 
-__all__ = ["Ordering"]
+__all__ = ["Ordering", "member_of"]
 
 log = logging.getLogger("engine.order")
 
@@ -55,7 +55,7 @@ class Owner(Protocol):
     def start_soon(self, function: Any, *args: object, name: str) -> bool: ...
 
 
-def _member(definition: DomainDefinition, connection: str) -> Member:
+def member_of(definition: DomainDefinition, connection: str) -> Member:
     return Member(
         key=f"{connection}#{definition.uuid}",
         name=definition.name,
@@ -149,11 +149,11 @@ class Ordering:
         Raises:
             CycleError: the path. OrderError: a domain after itself.
         """
-        self._declared.check_new(_member(definition, connection))
+        self._declared.check_new(member_of(definition, connection))
 
     def known(self, domain: Domain) -> None:
         """A domain is there, or was defined anew."""
-        member = _member(domain.definition, domain.connection)
+        member = member_of(domain.definition, domain.connection)
         before = self._declared.member(member.key)
         self._domains[member.key] = domain
         self._declared.put(member)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from engine.cli.session import AnyEngine
 
-__all__ = ["STYLES", "Progress", "shown", "taken"]
+__all__ = ["STYLES", "Progress", "going_on", "shown", "taken"]
 
 # how many events a reader may be behind; one that is slower than that reads what it missed in the journal
 _BOUND = 8192
@@ -43,6 +43,25 @@ async def shown(engine: AnyEngine, *, quiet: bool) -> AsyncIterator[None]:
             tasks.cancel_scope.cancel()
         if not output.fancy():
             await lines.follow(events, patient=False)
+
+
+@asynccontextmanager
+async def going_on(engine: AnyEngine) -> AsyncIterator[None]:
+    """Say, where the body is cut short, that a service goes on with what it was asked for."""
+    import anyio
+
+    from engine.core import Engine
+
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        operation = None if isinstance(engine, Engine) else engine.operation
+        if operation is not None and operation.state == "running":
+            output.warning(
+                f"the service goes on with it: 'virengine operations' shows how far it is, "
+                f"'virengine operations --cancel {operation.id}' ends it"
+            )
+        raise
 
 
 class _Lines:

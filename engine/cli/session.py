@@ -126,27 +126,44 @@ class Session:
 
         SIGINT and SIGTERM cancel the work; an engine of our own is closed in order, then Interrupted is raised.
         """
-        uris = self.uris
+        _ = self.uris  # what is wrong with them is said before anything is done
 
         async def main() -> None:
             async with self._served() as remote:
                 if remote is not None:
                     await work(remote)
                     return
-            await self._embedded(uris, work)
+            await self.embedded(work)
 
         self.run_plain(main)
 
+    def run_served(self, work: Callable[[RemoteEngine], Awaitable[None]]) -> bool:
+        """The same only where there is a service. Returns whether there is."""
+        if not self.socket.exists():
+            return False
+        served = False
+
+        async def main() -> None:
+            nonlocal served
+            async with self._served() as remote:
+                if remote is not None:
+                    served = True
+                    await work(remote)
+
+        self.run_plain(main)
+        return served
+
     def run_own(self, work: Callable[[Engine], Awaitable[None]]) -> None:
         """The same, with an engine of our own in any case."""
-        uris = self.uris
-        self.run_plain(lambda: self._embedded(uris, work))
+        _ = self.uris
+        self.run_plain(lambda: self.embedded(work))
 
-    async def _embedded(self, uris: tuple[str, ...], work: Callable[[Engine], Awaitable[None]]) -> None:
+    async def embedded(self, work: Callable[[Engine], Awaitable[None]]) -> None:
+        """Do ``work`` with an engine of our own, in an event loop that runs."""
         from engine.core import Engine
 
         engine = Engine(
-            *uris,
+            *self.uris,
             state_dir=self.state_dir,
             runtime_dir=self.runtime_dir,
             on_close="leave",
@@ -172,9 +189,14 @@ class Session:
             except ConnectionBroken as exc:
                 if not is_absent(exc):
                     raise
-            if remote is not None and self._uris:
-                remote.only(self.uris)
+            if remote is not None:
+                self.choose(remote)
             yield remote
+
+    def choose(self, remote: RemoteEngine) -> None:
+        """Have to do only with the connections that were named. Raises NoSuchConnection."""
+        if self._uris:
+            remote.only(self.uris)
 
     def run_plain(self, work: Callable[[], Awaitable[None]]) -> None:
         """The same without an engine."""

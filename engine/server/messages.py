@@ -13,7 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.errors import ConnectionBroken, EngineError, ResyncRequired
 from engine.events.encoding import from_cloudevent
-from engine.events.journal import now
+from engine.events.journal import host_name, now
 from engine.events.types import Event, Gap
 from engine.util.unix import UnixStream, connect_unix
 
@@ -204,4 +204,4 @@ def _gap(since: str, exc: ResyncRequired) -> Gap:
     """Nothing says how many were missed of a journal that was begun anew: one at least."""
     epoch = (exc.snapshot or since).partition("/")[0]
     missed = max(1, exc.oldest - 1 - exc.since)
-    return Gap(host="", epoch=epoch, sequence=exc.oldest - 1, time=now(), missed=missed)
+    return Gap(host=host_name(), epoch=epoch, sequence=exc.oldest - 1, time=now(), missed=missed)
