@@ -137,7 +137,9 @@ class Board:
             failed = f", {plan.failed} failed" if plan.failed else ""
             end = "" if self._plan.running else " (ended)"
             parts.append(f"{plan.direction}: {plan.done} of {plan.total} done{failed}{end}")
-        title = Text("  ".join(map(printable_line, [*parts, self._where])), style="bold", no_wrap=True, overflow="ellipsis")
+        title = Text(
+            "  ".join(map(printable_line, [*parts, self._where])), style="bold", no_wrap=True, overflow="ellipsis"
+        )
         if self.note:
             title = Text.assemble((printable_line(self.note), "bold yellow"), "  ", title, no_wrap=True)
         title.truncate(width, overflow="ellipsis")

@@ -43,9 +43,7 @@ async def order(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> Non
     chosen = {f"{domain.connection}#{domain.uuid}" for domain in (find(engine, name) for name in names)}
     found = [each for each in await _declared(engine) if not chosen or each.key in chosen]
     if as_json:
-        import msgspec
-
-        output.json([{name: fact for name, fact in msgspec.structs.asdict(e).items() if name != "key"} for e in found])
+        output.json(found)
         return
     from engine.shutdown.words import gates_words, ladder_words
 

@@ -376,6 +376,7 @@ class RemoteDomain:
 
     async def undefine(self, *, managed_save: bool = False) -> None:
         await self._ask("DELETE", "", params={"managed_save": "true" if managed_save else "false"})
+        self.facts = msgspec.structs.replace(self.facts, persistent=False)
 
     async def wait_ready(self) -> None:
         await self._wait("ready")

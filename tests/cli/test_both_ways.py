@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
+from support.program import PROGRAM, client, printed, service
 
-PROGRAM = (sys.executable, "-m", "engine")
 DOMAIN = """<domain type='test'>
   <name>{name}</name><uuid>00000000-0000-4000-8000-00000000000{number}</uuid><title>{name} it is</title>
   <memory unit='MiB'>16</memory><os><type>hvm</type></os>
@@ -46,13 +42,13 @@ COMMANDS = (
     "plan up --svg -",
     "plan down",
     "start web --wait",
-    "wait web",
+    "wait web --json",
     "wait web --for running",
     "wait web --for stopped --timeout 0.1",
     "wait web --for domain.started --timeout 0.1",
     "wait web --for DomainStrated",
     "start web",
-    "suspend web",
+    "suspend web --json",
     "domstate web",
     "resume web",
     "reboot web --mode acpi",
@@ -89,7 +85,7 @@ COMMANDS = (
     "wait web --for stopped",
     "destroy db",
     "undefine web nobody",
-    "undefine web",
+    "undefine --json web",
     "list --all --name",
 )
 # what can't be the same: times, processes, where a directory is
@@ -128,20 +124,6 @@ def prepared(tmp_path: Path, name: str) -> Path:
     )
     (folder / "broken.xml").write_text("<domain type='test'>\n<name>x</name><memory>1</memory>\n<clok/></domain>")
     return folder
-
-
-@contextlib.contextmanager
-def service(folder: Path, backend: str) -> Iterator[None]:
-    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
-    env = {**os.environ, "VIRENGINE_BACKEND": backend}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("Listening at ")
-            yield
-        finally:
-            process.terminate()
-            assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -224,26 +206,17 @@ def test_ctrl_c_ends_the_looking_on_and_says_so(backend: str, tmp_path: Path) ->
         assert down.returncode == 130
         found = re.search(r"'virengine operations --cancel (\S+)' ends it", told)
         assert found is not None, told
-        assert re.search(rf"{found[1]} +down +running +0 of 1 .* user:", run_plain(command, "operations"))
-        assert "is being cancelled" in run_plain(command, "operations", "--cancel", found[1])
+        assert re.search(rf"{found[1]} +down +running +0 of 1 .* user:", printed(command, "operations"))
+        assert "is being cancelled" in printed(command, "operations", "--cancel", found[1])
         with client(folder) as http:
             while (state := http.get(f"/v1/operations/{found[1]}").json()["state"]) == "running":
                 pass
         assert state == "cancelled"
         assert run(folder, "domstate slow")[1] == "running\n"
-        assert "ended already: cancelled" in run_plain(command, "operations", "--cancel", found[1])
-        assert found[1] not in run_plain(command, "operations")
-        assert json.loads(run_plain(command, "operations", "--json"))[0]["state"] == "cancelled"
+        assert "ended already: cancelled" in printed(command, "operations", "--cancel", found[1])
+        assert found[1] not in printed(command, "operations")
+        assert json.loads(printed(command, "operations", "--json"))[0]["state"] == "cancelled"
     assert run(folder, "operations")[0] == 1
-
-
-def run_plain(command: list[str], *words: str) -> str:
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def client(folder: Path) -> httpx2.Client:
-    transport = httpx2.HTTPTransport(uds=str(folder / "state" / "api.sock"))
-    return httpx2.Client(transport=transport, base_url="http://x")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Request:
 
 
 class Receiver:
-    """Attributes: answer: gives the status and the headers of an answer, None: none at all; taken: answered with 2xx."""
+    """Attributes: answer: gives status and headers of an answer, None: there is none; taken: answered with 2xx."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
-
 from support.served import Served
 
 
