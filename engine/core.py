@@ -32,7 +32,7 @@ from engine.util.cancellation import cancel_by_scope
 from engine.util.files import absolute
 
 if TYPE_CHECKING:
-    from engine.shutdown.drill import Drill
+    from engine.shutdown.drill import Drill, Told
     from engine.shutdown.graph import Direction
     from engine.shutdown.plan import Plan
     from engine.shutdown.report import Report
@@ -394,13 +394,21 @@ class Engine:
         self._check_open()
         return self.order.plan(direction, names)
 
-    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+    async def up(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        resume: bool = False,
+        autostart: bool = False,
+        cause: str | None = None,
+    ) -> Report:
         """Start domains in order, each the moment the last one it waits for is ready.
 
         Args:
             names: which, and what they require; None: all.
             resume: just those that the last ``down`` stopped.
             autostart: those that are to start with the host (beside ``names`` or ``resume``).
+            cause: what the plan's own events carry, so that they are known by it.
 
         Returns:
             How it went; a domain that fails is in the report and raises nothing. A ``down`` that begins ends it.
@@ -409,26 +417,33 @@ class Engine:
             Busy: a ``down`` is under way; what ``plan`` raises.
         """
         self._check_open()
-        return await cancel_by_scope(partial(self.order.up, names, resume=resume, autostart=autostart))
+        return await cancel_by_scope(partial(self.order.up, names, resume=resume, autostart=autostart, cause=cause))
 
-    async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
+    async def down(
+        self, names: Iterable[str] | None = None, *, deadline: float | None = None, cause: str | None = None
+    ) -> Report:
         """Stop running domains in order, each the moment the last one that depends on it is gone.
 
         Args:
             names: which, and what requires them; None: all that run.
             deadline: seconds for the whole; as it nears, ladders skip to their last step.
+            cause: as for ``up``.
 
         Returns:
             How it went; a domain that does not stop is in the report and raises nothing. Nothing is destroyed whose
             ladder does not say so. Cancelled, it is noted as interrupted and the next engine goes on with it.
         """
         self._check_open()
-        return await cancel_by_scope(partial(self.order.down, names, deadline=deadline))
+        return await cancel_by_scope(partial(self.order.down, names, deadline=deadline, cause=cause))
 
-    async def drill(self, names: Iterable[str] | None = None) -> Drill:
-        """What ``down`` would do, checked against the live host: agents, gates, budget. Changes nothing."""
+    async def drill(self, names: Iterable[str] | None = None, *, told: Told | None = None) -> Drill:
+        """What ``down`` would do, checked against the live host: agents, gates, budget. Changes nothing.
+
+        Args:
+            told: called for each domain when all about it was looked at.
+        """
         self._check_open()
-        return await self.order.drill(names)
+        return await self.order.drill(names, told=told)
 
     async def doctor(
         self, *, units: Mapping[str, str], folder: Path, fix: bool = False, dry_run: bool = False

@@ -448,12 +448,14 @@ class ResyncRequired(EventError):
     Attributes:
         since: the number asked for.
         oldest: the oldest number that is still kept.
+        snapshot: the id of the newest event: whoever looks at all domains now goes on after it. "" not known.
     """
 
-    def __init__(self, since: int, oldest: int) -> None:
+    def __init__(self, since: int, oldest: int, snapshot: str = "") -> None:
         super().__init__(f"events since {since} are no longer kept (oldest kept: {oldest}): take a snapshot")
         self.since = since
         self.oldest = oldest
+        self.snapshot = snapshot
 
 
 class SubscriptionLagged(EventError):

@@ -30,11 +30,11 @@ from engine.util.inotify import Watcher
 if TYPE_CHECKING:
     from engine.conf import DomainDefinition
     from engine.events.bus import Bus
-    from engine.shutdown.drill import Drill
+    from engine.shutdown.drill import Drill, Told
     from engine.store import Store
     from engine.systemd.doctor import Finding
 
-__all__ = ["Ordering"]
+__all__ = ["Ordering", "member_of"]
 
 log = logging.getLogger("engine.order")
 
@@ -55,7 +55,7 @@ class Owner(Protocol):
     def start_soon(self, function: Any, *args: object, name: str) -> bool: ...
 
 
-def _member(definition: DomainDefinition, connection: str) -> Member:
+def member_of(definition: DomainDefinition, connection: str) -> Member:
     return Member(
         key=f"{connection}#{definition.uuid}",
         name=definition.name,
@@ -149,11 +149,11 @@ class Ordering:
         Raises:
             CycleError: the path. OrderError: a domain after itself.
         """
-        self._declared.check_new(_member(definition, connection))
+        self._declared.check_new(member_of(definition, connection))
 
     def known(self, domain: Domain) -> None:
         """A domain is there, or was defined anew."""
-        member = _member(domain.definition, domain.connection)
+        member = member_of(domain.definition, domain.connection)
         before = self._declared.member(member.key)
         self._domains[member.key] = domain
         self._declared.put(member)
@@ -226,6 +226,14 @@ class Ordering:
         """What ``down`` would do now: unlike ``plan`` it is there whatever is declared. Raises NoSuchDomain."""
         return self._plan(self.lenient_graph()[0], "down", None if names is None else self._keys(names))
 
+    def stop_timeout(self) -> float:
+        """Seconds to give the stop of all guests: the worst case if every one that is defined runs, and some air."""
+        from engine.systemd.install import DEFAULT_TIMEOUT
+
+        graph, _ = self.lenient_graph()  # what had to be left out of it is among doctor's findings
+        plan = make_plan(graph, "down", {key: Facts(active=True) for key in graph.sorted("down")})
+        return max(DEFAULT_TIMEOUT, plan.seconds + max(plan.seconds / 10, 10.0))
+
     def _plan(self, graph: OrderGraph, direction: Direction, keys: Iterable[str] | None) -> Plan:
         facts = {
             key: Facts(active=True, ready=domain.ready, refused=self._refused(domain))
@@ -241,7 +249,14 @@ class Ordering:
 
     # ------------------------------------------------------------------ up and down
 
-    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+    async def up(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        resume: bool = False,
+        autostart: bool = False,
+        cause: str | None = None,
+    ) -> Report:
         """See ``Engine.up``."""
         from engine.shutdown.executor import Up
 
@@ -255,7 +270,7 @@ class Ordering:
             keys = self._keys(names)
         if autostart:
             keys = [*(keys or ()), *(key for key, domain in self._domains.items() if domain.autostart)]
-        run = Up(self._plan(self.graph(), "up", keys), _Controls(self), record=record, resumed=resume)
+        run = Up(self._plan(self.graph(), "up", keys), _Controls(self, cause), record=record, resumed=resume)
         with anyio.CancelScope() as scope:
             ended = self._ups[scope] = anyio.Event()
             try:
@@ -267,7 +282,12 @@ class Ordering:
         return run.report
 
     async def down(
-        self, names: Iterable[str] | None = None, *, deadline: float | None = None, record: Record | None = None
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        deadline: float | None = None,
+        cause: str | None = None,
+        record: Record | None = None,
     ) -> Report:
         """See ``Engine.down``.
 
@@ -282,11 +302,13 @@ class Ordering:
             for ended in [*self._ups.values()]:
                 await ended.wait()
             async with self._one_down:
-                return await self._down(names, until, going_on=record is not None)
+                return await self._down(names, until, cause=cause, going_on=record is not None)
         finally:
             self._downs -= 1
 
-    async def _down(self, names: Iterable[str] | None, until: float | None, *, going_on: bool) -> Report:
+    async def _down(
+        self, names: Iterable[str] | None, until: float | None, *, cause: str | None, going_on: bool
+    ) -> Report:
         from engine.shutdown.executor import Down
 
         graph, problems = self.lenient_graph()
@@ -296,7 +318,7 @@ class Ordering:
         if going_on:
             keys = [] if record is None else self._still_to_stop(graph, record)
         plan = self._plan(graph, "down", keys)
-        controls = _Controls(self)
+        controls = _Controls(self, cause)
         controls.keeps_record = bool(plan.steps) or record is not None
         earlier = self._kept.current()
         run = Down(plan, controls, deadline=until, record=record, problems=problems)
@@ -316,13 +338,13 @@ class Ordering:
                 needed.add(key)
         return [key for key in record.left if key in self._domains and key not in needed]
 
-    async def drill(self, names: Iterable[str] | None = None) -> Drill:
+    async def drill(self, names: Iterable[str] | None = None, *, told: Told | None = None) -> Drill:
         """See ``Engine.drill``."""
         from engine.shutdown.drill import drill
 
         plan = self.plan("down", names)
         gates = {step.key: self.of(self._domains[step.key]).gates for step in plan.steps}
-        return await drill(plan, _Controls(self), gates)
+        return await drill(plan, _Controls(self), gates, told=told)
 
     async def resume(self) -> None:
         """Go on, in the background, with a ``down`` that was interrupted."""
@@ -439,8 +461,9 @@ class Target:
 class _Controls:
     """The domains as ``up`` and ``down`` see them (``engine.shutdown.controls.Controls``)."""
 
-    def __init__(self, ordering: Ordering) -> None:
+    def __init__(self, ordering: Ordering, cause: str | None = None) -> None:
         self._ordering = ordering
+        self._cause = cause
         self._domains = dict(ordering._domains)
         #: A ``down`` that has nothing to stop leaves the record of the one before alone.
         self.keeps_record = True
@@ -498,7 +521,7 @@ class _Controls:
 
     def publish(self, key: str | None, event_type: type[Event], **facts: Any) -> None:
         if key is None:
-            self._ordering._owner.bus.publish(event_type, **facts)
+            self._ordering._owner.bus.publish(event_type, cause=self._cause, **facts)
         else:
             assert issubclass(event_type, DomainEvent)
             self._domains[key].publish(event_type, **facts)

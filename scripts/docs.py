@@ -9,12 +9,14 @@ when a page is out of date.
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from pathlib import Path
 
 import formats
 
 from engine import errors, lifecycle
+from engine.cli import schemas
 from engine.events import types
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -23,7 +25,8 @@ NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
 def pages() -> dict[str, str]:
     """Each generated page by its file name."""
-    return {"states.md": states(), "events.md": events(), "errors.md": error_tree()} | formats.pages()
+    own = {"states.md": states(), "events.md": events(), "errors.md": error_tree(), "json.md": outputs()}
+    return own | formats.pages()
 
 
 def states() -> str:
@@ -57,6 +60,35 @@ def events() -> str:
 
 def error_tree() -> str:
     return f"# Errors\n{NOTE}\n{inspect.getdoc(errors)}\n".replace("::\n", "")
+
+
+def outputs() -> str:
+    found, types = schemas.schemas("#{name}")
+    rows = "\n".join(f"| `{command} --json` | {_prints(schema)} |" for command, schema in found.items())
+    none = "\n".join(f"- `{command}` {why}." for command, why in schemas.NONE.items())
+    table = f"| command | prints |\n| --- | --- |\n{rows}"
+    parts = [f"# What `--json` prints\n{NOTE}{JSON}\n{table}\n\nWithout `--json`:\n\n{none}\n"]
+    for name, schema in sorted(types.items()):
+        fields = ",\n".join(
+            f"  {json.dumps(field)}: {json.dumps(kind)}" for field, kind in schema["properties"].items()
+        )
+        required = json.dumps(schema["required"])
+        text = f'{{"type": "object", "required": {required},\n "properties": {{\n{fields}}}}}'
+        parts.append(f"## {name}\n\n{inspect.cleandoc(schema.get('description', ''))}\n\n```json\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+JSON = """
+A command with `--json` prints one document in UTF-8 and nothing else; `events` prints one a line. Errors and warnings
+go to standard error, and the exit code is the same as without. What stands here stays: names keep their meaning and
+their type. More may come to it, so a program leaves aside what it does not know. The types are JSON Schemas (2020-12).
+"""
+
+
+def _prints(schema: dict[str, object]) -> str:
+    items = schema.get("items")
+    name = str((items if isinstance(items, dict) else schema)["$ref"]).removeprefix("#")
+    return f"{'a list of ' if items else ''}[{name}](#{name.lower()})"
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""``events``: reads the journal, whether an engine holds the state directory or not, and never stands in its way."""
+"""``events``: asks the service, or reads the journal beside whoever holds it, and never stands in its way."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.events.filters import EventFilter
     from engine.events.journal_file import JournalReader
     from engine.events.types import Event
+    from engine.server.client import RemoteEngine
 
 __all__ = ["event_types_named", "events"]
 
@@ -74,12 +75,23 @@ def events(
     be given several times.
 
     The journal is only read: it does not matter who holds the state directory. What a guest does by itself gets
-    into it while an engine runs, or when the next one looks.
+    into it while an engine runs, or when the next one looks. --follow goes on when a service is started anew.
     """
     from engine.events.filters import EventFilter
 
     wanted = EventFilter(*kinds, domain=domains or None)
     show = _show_json if as_json else _show
+
+    async def ask(engine: RemoteEngine) -> None:
+        if follow:
+            await _follow_service(engine, _checked(since) or "", kinds, domains, show)
+            return
+        async for page in engine.past(*kinds, domain=domains, since=_checked(since) or ""):
+            show(page)
+            await output.taken()
+
+    if session.run_served(ask):
+        return
     path = session.state_dir / "journal.db"
     if follow:
         from engine.cli.follow import follow as follow_journal
@@ -95,21 +107,40 @@ def events(
         _print(reader, _begin(reader, since), wanted, show)
 
 
+async def _follow_service(
+    engine: RemoteEngine, since: str, kinds: tuple[type[Event], ...], domains: tuple[str, ...], show: Show
+) -> None:
+    async with engine.subscribe(*kinds, domain=domains, policy="block", since=since, lasting=True) as found:
+        async for event in found:
+            show([event])
+            await output.taken()
+
+
+def _checked(since: str | None) -> str | None:
+    """Raises click.BadParameter: not a number or an id."""
+    from engine.errors import ConfigError
+    from engine.events.journal import parse_since
+
+    try:
+        if since is not None:
+            parse_since(since)
+    except ConfigError as exc:
+        raise click.BadParameter(str(exc), param_hint="--since") from exc
+    return since
+
+
 def _begin(reader: JournalReader, since: str | None) -> int:
     """The number to go on after; None: from the oldest that is kept.
 
     Raises:
         click.BadParameter: not a number or an id. ResyncRequired: it is no longer kept, or there was no such event.
     """
-    from engine.errors import ConfigError, ResyncRequired
+    from engine.errors import ResyncRequired
     from engine.events.journal import parse_since
 
     if since is None:
         return 0
-    try:
-        epoch, number = parse_since(since)
-    except ConfigError as exc:
-        raise click.BadParameter(str(exc), param_hint="--since") from exc
+    epoch, number = parse_since(_checked(since) or "")
     first, last = 1, reader.newest
     if epoch is not None:
         bounds = [start for _, start in reader.epochs] + [reader.newest + 1]
@@ -132,7 +163,7 @@ def _print(reader: JournalReader, cursor: int, wanted: EventFilter, show: Show) 
 
 def _show(events: Iterable[Event]) -> None:
     from engine.cli.printable import printable_line
-    from engine.cli.words import clock, describe, subject
+    from engine.events.words import clock, describe, subject
 
     for event in events:
         line = f"{clock(event)}  {event.sequence:>6}  {subject(event)}  {describe(event)}"

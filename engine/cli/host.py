@@ -13,6 +13,7 @@ from engine.cli.failures import Failed
 from engine.cli.session import Session
 
 if TYPE_CHECKING:
+    from engine.cli.session import AnyEngine
     from engine.core import Engine
     from engine.systemd.doctor import Finding
 
@@ -51,7 +52,14 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
     folder = install.units_dir(user=user)
     found: list[Finding] = []
 
-    async def work(engine: Engine) -> None:
+    async def work(engine: AnyEngine) -> None:
+        from engine.core import Engine
+
+        if not isinstance(engine, Engine):
+            diagnosis = await engine.doctor(fix=fix, dry_run=dry_run)
+            found.extend(diagnosis.findings)
+            _show(found, diagnosis.done, dry_run=dry_run, as_json=as_json)
+            return
         units = _units(session, user=user, timeout=_stop_timeout(engine))
         findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
         if done and not dry_run:
@@ -59,7 +67,7 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
         found.extend(findings)
         _show(findings, done, dry_run=dry_run, as_json=as_json)
 
-    session.run_own(work)
+    session.run(work)
     if any(finding.severity == "error" for finding in found):
         raise Failed()
 
@@ -81,13 +89,7 @@ def _show(findings: list[Finding], done: list[str], *, dry_run: bool, as_json: b
 
 
 def _stop_timeout(engine: Engine) -> float:
-    """Seconds to give the stop of all guests: the worst case if every one that is defined runs, and some air."""
-    from engine.shutdown.plan import Facts, make_plan
-    from engine.systemd.install import DEFAULT_TIMEOUT
-
-    graph, _ = engine.order.lenient_graph()  # what had to be left out of it is among the findings
-    plan = make_plan(graph, "down", {key: Facts(active=True) for key in graph.sorted("down")})
-    return max(DEFAULT_TIMEOUT, plan.seconds + max(plan.seconds / 10, 10.0))
+    return engine.order.stop_timeout()
 
 
 @click.command("install-units")

@@ -221,19 +221,25 @@ def _yes(value: bool) -> str:
 @click.command()
 @arguments.domain
 @click.option("--reason", is_flag=True, help="And why it is in it.")
+@arguments.as_json
 @with_engine
-async def domstate(engine: AnyEngine, name: str, reason: bool) -> None:
+async def domstate(engine: AnyEngine, name: str, reason: bool, as_json: bool) -> None:
     """Print the state of a domain."""
     domain = find(engine, name)
+    if as_json:
+        output.json({"state": domain.state.value, "reason": domain.reason})
+        return
     output.data(f"{domain.state} ({domain.reason})" if reason else str(domain.state))
 
 
 @click.command()
 @arguments.domain
+@arguments.as_json
 @with_engine
-async def domuuid(engine: AnyEngine, name: str) -> None:
+async def domuuid(engine: AnyEngine, name: str, as_json: bool) -> None:
     """Print the UUID of a domain."""
-    output.data(find(engine, name).uuid)
+    uuid = find(engine, name).uuid
+    output.json({"uuid": uuid}) if as_json else output.data(uuid)
 
 
 @click.command()

@@ -44,12 +44,14 @@ _SECTIONS = {
         "dumpxml": "looking:dumpxml",
         "events": "events:events",
         "wait": "waiting:wait",
+        "watch": "watch:watch",
     },
     "Order": {
         "order": "ordering:order",
         "plan": "ordering:plan",
         "up": "ordering:up",
         "down": "ordering:down",
+        "operations": "operations:operations",
     },
     "Documents": {
         "validate": "documents:validate",

@@ -43,9 +43,7 @@ async def order(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> Non
     chosen = {f"{domain.connection}#{domain.uuid}" for domain in (find(engine, name) for name in names)}
     found = [each for each in await _declared(engine) if not chosen or each.key in chosen]
     if as_json:
-        import msgspec
-
-        output.json([{name: fact for name, fact in msgspec.structs.asdict(e).items() if name != "key"} for e in found])
+        output.json(found)
         return
     from engine.shutdown.words import gates_words, ladder_words
 
@@ -130,12 +128,12 @@ async def up(engine: AnyEngine, names: tuple[str, ...], resume: bool, autostart:
     Each when those it waits for are ready. Without a choice all that are defined; with domains named these, and
     what they require.
     """
-    from engine.cli.progress import shown
+    from engine.cli.progress import going_on, shown
 
     if names and resume:
         raise click.UsageError("--resume brings back what the last 'down' stopped: it takes no domains")
     chosen = _names(engine, names)
-    async with shown(engine, quiet=as_json):
+    async with going_on(engine), shown(engine, quiet=as_json):
         report = await engine.up(chosen, resume=resume, autostart=autostart)
     _tell(report, as_json=as_json)
 
@@ -158,7 +156,7 @@ async def down(engine: AnyEngine, names: tuple[str, ...], deadline: float | None
     requires them. No guest is destroyed unless its ladder says so. Interrupted, it is gone on with by the next
     'down'.
     """
-    from engine.cli.progress import shown
+    from engine.cli.progress import going_on, shown
 
     chosen = _names(engine, names)
     if drill:
@@ -168,7 +166,7 @@ async def down(engine: AnyEngine, names: tuple[str, ...], deadline: float | None
             raise Failed()
         return
     await _tell_systemd(engine, chosen, deadline)
-    async with shown(engine, quiet=as_json):
+    async with going_on(engine), shown(engine, quiet=as_json):
         report = await engine.down(chosen, deadline=deadline)
     _tell(report, as_json=as_json)
 

@@ -43,6 +43,7 @@ __all__ = [
     "raw",
     "say",
     "table",
+    "taken",
     "warning",
 ]
 
@@ -161,17 +162,28 @@ def beside_loop() -> Iterator[Sequence[Stream]]:
 
 def finish() -> None:
     """Write what waits, now that no event loop is held up. Raises what ``data`` raises."""
-    for file, stream in _streams.items():
+    for stream in _streams.values():
         stream.finish()
-        if _asked and file is sys.stdout and stream.error is not None:
-            with _output_errors():
-                raise stream.error
+    _check()
+
+
+def _check() -> None:
+    stream = _streams.get(sys.stdout)
+    if _asked and stream is not None and stream.error is not None:
+        with _output_errors():
+            raise stream.error
 
 
 async def drained() -> None:
     """Return once all remarks are written."""
     if (stream := _streams.get(sys.stdout)) is not None:
         await stream.drained()
+
+
+async def taken() -> None:
+    """Return once what was asked for is written: for a command that prints without end. Raises what ``data`` raises."""
+    await drained()
+    _check()
 
 
 def flush() -> None:

@@ -46,9 +46,16 @@ async def _within(timeout: float | None, wait: Callable[[], Awaitable[None]], so
 @click.option("--force-boot", is_flag=True, help="Discard a managed save and boot afresh.")
 @click.option("--wait", is_flag=True, help="Return only when they are ready.")
 @_timeout
+@arguments.as_json
 @with_engine
 async def start(
-    engine: AnyEngine, names: tuple[str, ...], paused: bool, force_boot: bool, wait: bool, timeout: float | None
+    engine: AnyEngine,
+    names: tuple[str, ...],
+    paused: bool,
+    force_boot: bool,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Start domains.
 
@@ -63,7 +70,7 @@ async def start(
             await _within(timeout, domain.wait_ready, f"domain '{domain.name}' runs and is not ready")
             output.say(f"Domain '{domain.name}' is ready")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
@@ -71,8 +78,11 @@ async def start(
 @_mode
 @click.option("--wait", is_flag=True, help="Return only when they are off.")
 @_timeout
+@arguments.as_json
 @with_engine
-async def shutdown(engine: AnyEngine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None) -> None:
+async def shutdown(
+    engine: AnyEngine, names: tuple[str, ...], mode: Mode, wait: bool, timeout: float | None, as_json: bool
+) -> None:
     """Ask domains to power off.
 
     Returns when they are asked, unless told to wait. Only the ones named, in no order: 'down' stops in order.
@@ -86,70 +96,75 @@ async def shutdown(engine: AnyEngine, names: tuple[str, ...], mode: Mode, wait: 
             await _within(timeout, domain.wait_stopped, still)
             output.say(f"Domain '{domain.name}' is off ({domain.reason})")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
 @arguments.domains
 @_mode
+@arguments.as_json
 @with_engine
-async def reboot(engine: AnyEngine, names: tuple[str, ...], mode: Mode) -> None:
+async def reboot(engine: AnyEngine, names: tuple[str, ...], mode: Mode, as_json: bool) -> None:
     """Ask domains to reboot."""
 
     async def one(domain: AnyDomain) -> None:
         await domain.reboot(method=mode or "default")
         output.say(f"Domain '{domain.name}' is being rebooted")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
 @arguments.domains
+@arguments.as_json
 @with_engine
-async def reset(engine: AnyEngine, names: tuple[str, ...]) -> None:
+async def reset(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> None:
     """Press the reset button of domains."""
 
     async def one(domain: AnyDomain) -> None:
         await domain.reset()
         output.say(f"Domain '{domain.name}' was reset")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
 @arguments.domains
+@arguments.as_json
 @with_engine
-async def suspend(engine: AnyEngine, names: tuple[str, ...]) -> None:
+async def suspend(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> None:
     """Stop the CPUs of domains; 'resume' lets them run again."""
 
     async def one(domain: AnyDomain) -> None:
         await domain.suspend()
         output.say(f"Domain '{domain.name}' suspended")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
 @arguments.domains
+@arguments.as_json
 @with_engine
-async def resume(engine: AnyEngine, names: tuple[str, ...]) -> None:
+async def resume(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> None:
     """Let the CPUs of suspended domains run."""
 
     async def one(domain: AnyDomain) -> None:
         await domain.resume()
         output.say(f"Domain '{domain.name}' resumed")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)
 
 
 @click.command()
 @arguments.domains
+@arguments.as_json
 @with_engine
-async def destroy(engine: AnyEngine, names: tuple[str, ...]) -> None:
+async def destroy(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> None:
     """Pull the plug of domains, at once. What they had not written is lost."""
 
     async def one(domain: AnyDomain) -> None:
         await domain.destroy()
         output.say(f"Domain '{domain.name}' destroyed")
 
-    await each(engine, names, one)
+    await each(engine, names, one, as_json=as_json)

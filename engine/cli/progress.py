@@ -10,32 +10,21 @@ from typing import TYPE_CHECKING
 
 from engine.cli import output
 from engine.cli.printable import printable_line
-from engine.cli.words import clock, describe, subject
 from engine.events import types
+from engine.events.words import clock, describe, subject
+from engine.shutdown.progress import WATCHED, DomainProgress, Follower
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from engine.cli.session import AnyEngine
 
-__all__ = ["Progress", "shown"]
-
-# what a watcher wants to know; the rest is in the journal
-_WANTED = (
-    types.LifecycleEvent,
-    types.DomainReady,
-    types.DomainNotReady,
-    types.DomainStopTried,
-    types.DomainStopFailed,
-    types.CommandFailed,
-    types.PlanStarted,
-    types.PlanFinished,
-)
-
+__all__ = ["STYLES", "Progress", "going_on", "shown", "taken"]
 
 # how many events a reader may be behind; one that is slower than that reads what it missed in the journal
 _BOUND = 8192
 _FRAME = 1 / 8  # seconds
+STYLES = {"waiting": "dim", "under way": "yellow", "done": "green", "failed": "bold red"}
 
 
 @asynccontextmanager
@@ -46,7 +35,7 @@ async def shown(engine: AnyEngine, *, quiet: bool) -> AsyncIterator[None]:
         return
     import anyio
 
-    async with engine.subscribe(*_WANTED, bound=_BOUND) as events:
+    async with engine.subscribe(*WATCHED, bound=_BOUND) as events:
         lines = _Lines()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_live if output.fancy() else lines.follow, events)
@@ -54,6 +43,25 @@ async def shown(engine: AnyEngine, *, quiet: bool) -> AsyncIterator[None]:
             tasks.cancel_scope.cancel()
         if not output.fancy():
             await lines.follow(events, patient=False)
+
+
+@asynccontextmanager
+async def going_on(engine: AnyEngine) -> AsyncIterator[None]:
+    """Say, where the body is cut short, that a service goes on with what it was asked for."""
+    import anyio
+
+    from engine.core import Engine
+
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        operation = None if isinstance(engine, Engine) else engine.operation
+        if operation is not None and operation.state == "running":
+            output.warning(
+                f"the service goes on with it: 'virengine operations' shows how far it is, "
+                f"'virengine operations --cancel {operation.id}' ends it"
+            )
+        raise
 
 
 class _Lines:
@@ -111,51 +119,8 @@ async def _live(events: AsyncIterator[types.Event]) -> None:
             draw()  # the cursor is given back
 
 
-class _Row:
-    __slots__ = ("began", "ended", "name", "style", "what")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.what = "waiting"
-        self.style = "dim"
-        self.began: float | None = None
-        self.ended: float | None = None
-
-
-class Progress:
+class Progress(Follower):
     """The live table: a row a domain of the plan."""
-
-    def __init__(self) -> None:
-        self._title = ""
-        self._down = True
-        self._rows: list[_Row] = []
-        # plans name domains only by their names, which several connections may have: the first event takes a row
-        self._free: dict[str, list[_Row]] = {}
-        self._taken: dict[tuple[str, str], _Row] = {}
-
-    def take(self, event: types.Event) -> None:
-        """Take in what happened."""
-        if isinstance(event, types.PlanStarted):
-            self._down = event.direction == "down"
-            self._title = describe(event).partition(":")[0]
-            self._rows = [_Row(name) for name in event.domains]
-            self._free, self._taken = {}, {}
-            for free in reversed(self._rows):
-                self._free.setdefault(free.name, []).append(free)
-        elif isinstance(event, types.DomainEvent) and (row := self._row(event)) is not None:
-            row.what = describe(event)
-            row.began = row.began or event.time
-            done = types.DomainStopped if self._down else types.DomainReady
-            failed = (types.DomainStopFailed, types.CommandFailed, types.DomainNotReady)
-            if isinstance(event, (done, *failed)):
-                row.ended = event.time
-            row.style = "green" if isinstance(event, done) else "bold red" if isinstance(event, failed) else "yellow"
-
-    def _row(self, event: types.DomainEvent) -> _Row | None:
-        key = (event.connection, event.uuid)
-        if key not in self._taken and (free := self._free.get(event.domain)):
-            self._taken[key] = free.pop()
-        return self._taken.get(key)
 
     def table(self) -> Table:
         """As it is now."""
@@ -163,10 +128,17 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("Domain", "What", "Time", box=SIMPLE_HEAD, pad_edge=False, title=self._title or None)
-        now = time.time()
-        for row in self._rows:
-            seconds = "" if row.began is None else f"{max(0.0, (row.ended or now) - row.began):.1f} s"
-            what = Text(printable_line(row.what), style=row.style)
-            table.add_row(Text(printable_line(row.name)), what, Text(seconds, justify="right"))
+        told = self.progress
+        title = f"{told.direction} {'goes on' if told.resumed else 'begins'}" if told.direction else None
+        table = Table("Domain", "What", "Time", box=SIMPLE_HEAD, pad_edge=False, title=title)
+        for domain in told.domains:
+            what = Text(printable_line(domain.what), style=STYLES[domain.step])
+            table.add_row(Text(printable_line(domain.name)), what, Text(taken(domain), justify="right"))
         return table
+
+
+def taken(domain: DomainProgress) -> str:
+    """How long it took, or has taken so far, in words."""
+    if domain.began is None:
+        return ""
+    return f"{max(0.0, (domain.ended or time.time()) - domain.began):.1f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from engine.domain import Domain
     from engine.glance import DomainView
     from engine.server.client import RemoteDomain, RemoteEngine
+    from engine.server.facts import DomainFacts
 
     #: What a command works with: an engine of its own, or a service's.
     AnyEngine: TypeAlias = Engine | RemoteEngine
     AnyDomain: TypeAlias = Domain | RemoteDomain
 
-__all__ = ["BACKENDS", "Interrupted", "Session", "each", "find", "state_dirs", "with_engine"]
+__all__ = ["BACKENDS", "Interrupted", "Session", "each", "facts_of", "find", "state_dirs", "tell", "with_engine"]
 
 BACKENDS = ("asyncio", "trio")
 
@@ -126,27 +127,44 @@ class Session:
 
         SIGINT and SIGTERM cancel the work; an engine of our own is closed in order, then Interrupted is raised.
         """
-        uris = self.uris
+        _ = self.uris  # what is wrong with them is said before anything is done
 
         async def main() -> None:
             async with self._served() as remote:
                 if remote is not None:
                     await work(remote)
                     return
-            await self._embedded(uris, work)
+            await self.embedded(work)
 
         self.run_plain(main)
 
+    def run_served(self, work: Callable[[RemoteEngine], Awaitable[None]]) -> bool:
+        """The same only where there is a service. Returns whether there is."""
+        if not self.socket.exists():
+            return False
+        served = False
+
+        async def main() -> None:
+            nonlocal served
+            async with self._served() as remote:
+                if remote is not None:
+                    served = True
+                    await work(remote)
+
+        self.run_plain(main)
+        return served
+
     def run_own(self, work: Callable[[Engine], Awaitable[None]]) -> None:
         """The same, with an engine of our own in any case."""
-        uris = self.uris
-        self.run_plain(lambda: self._embedded(uris, work))
+        _ = self.uris
+        self.run_plain(lambda: self.embedded(work))
 
-    async def _embedded(self, uris: tuple[str, ...], work: Callable[[Engine], Awaitable[None]]) -> None:
+    async def embedded(self, work: Callable[[Engine], Awaitable[None]]) -> None:
+        """Do ``work`` with an engine of our own, in an event loop that runs."""
         from engine.core import Engine
 
         engine = Engine(
-            *uris,
+            *self.uris,
             state_dir=self.state_dir,
             runtime_dir=self.runtime_dir,
             on_close="leave",
@@ -172,9 +190,14 @@ class Session:
             except ConnectionBroken as exc:
                 if not is_absent(exc):
                     raise
-            if remote is not None and self._uris:
-                remote.only(self.uris)
+            if remote is not None:
+                self.choose(remote)
             yield remote
+
+    def choose(self, remote: RemoteEngine) -> None:
+        """Have to do only with the connections that were named. Raises NoSuchConnection."""
+        if self._uris:
+            remote.only(self.uris)
 
     def run_plain(self, work: Callable[[], Awaitable[None]]) -> None:
         """The same without an engine."""
@@ -263,8 +286,13 @@ def _has(engine: AnyEngine, uri: str, key: str) -> bool:
     return any(key in (domain.name, domain.uuid) for domain in engine.domains(connection=uri))
 
 
-async def each(engine: AnyEngine, names: Sequence[str], action: Callable[[AnyDomain], Awaitable[None]]) -> None:
+async def each(
+    engine: AnyEngine, names: Sequence[str], action: Callable[[AnyDomain], Awaitable[None]], *, as_json: bool = False
+) -> None:
     """Do ``action`` for all the named domains at once; one that fails keeps no other from it.
+
+    Args:
+        as_json: print how those are for which it is done, and nothing else.
 
     Raises:
         NoSuchDomain: before anything is done. ExceptionGroup: of the EngineErrors, when several failed.
@@ -272,8 +300,11 @@ async def each(engine: AnyEngine, names: Sequence[str], action: Callable[[AnyDom
     from engine.errors import EngineError
 
     domains = list(dict.fromkeys(find(engine, name) for name in names))
+    if as_json:
+        output.begin(quiet=True)
     if len(domains) == 1:
-        return await action(domains[0])
+        await action(domains[0])
+        return tell(domains, as_json=as_json)
 
     import anyio
 
@@ -288,6 +319,21 @@ async def each(engine: AnyEngine, names: Sequence[str], action: Callable[[AnyDom
     async with anyio.create_task_group() as tasks:
         for domain in domains:
             tasks.start_soon(one, domain)
+    tell([domain for domain in domains if domain not in errors], as_json=as_json)
     if errors:
         raise ExceptionGroup("some failed", [errors[domain] for domain in domains if domain in errors])
     return None
+
+
+def tell(domains: Iterable[AnyDomain], *, as_json: bool) -> None:
+    """Print how they are, if that is wanted."""
+    if as_json:
+        output.json([facts_of(domain) for domain in domains])
+
+
+def facts_of(domain: AnyDomain) -> DomainFacts:
+    """What is told of a domain, as JSON; not the process, which takes asking for."""
+    from engine.domain import Domain
+    from engine.server.facts import domain_facts
+
+    return domain_facts(domain) if isinstance(domain, Domain) else domain.facts

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli import arguments
+from engine.cli import arguments, output
 from engine.cli.events import event_types_named
 from engine.cli.failures import Failed
-from engine.cli.session import find, with_engine
+from engine.cli.session import facts_of, find, with_engine
 
 if TYPE_CHECKING:
     from engine.cli.session import AnyDomain, AnyEngine
@@ -31,8 +31,9 @@ _STATES = ("running", "stopped", "ready")
     help="running, stopped, ready, or the next event of a type, such as DomainReady or domain.stopped.",
 )
 @click.option("--timeout", type=arguments.seconds, metavar="SECONDS", help="Fail if it takes longer.")
+@arguments.as_json
 @with_engine
-async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None) -> None:
+async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None, as_json: bool) -> None:
     """Wait until a domain runs, is off, is ready, or until something happens to it.
 
     What is so already is not waited for; an event is always the next one. Fails when a gate was not passed in time.
@@ -45,13 +46,16 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None)
     domain = find(engine, name)
     with anyio.move_on_after(timeout):
         await _wait(engine, domain, wanted, kinds)
+        if as_json:
+            await domain.refresh()
+            output.json(facts_of(domain))
         return
     raise CommandTimeout(f"domain '{domain.name}' is {domain.state}", timeout or 0.0)
 
 
 async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[type[Event], ...]) -> None:
-    from engine.cli.words import describe
     from engine.events import types
+    from engine.events.words import describe
 
     changes = (types.LifecycleEvent, types.DomainReady, types.DomainNotReady)
     async with engine.subscribe(*(kinds or changes), domain=domain.uuid) as events:

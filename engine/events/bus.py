@@ -37,11 +37,15 @@ class Bus:
     Args:
         journal: numbers and keeps the events; open, and open longer than the bus.
         snapshot_source: gives the domains as they are now, for ``snapshot=True``; must return at once.
+
+    Attributes:
+        gaps, missed: how often readers were told that they missed events, and how many these were.
     """
 
     def __init__(self, journal: Journal | None = None, *, snapshot_source: SnapshotSource | None = None) -> None:
         self.journal = journal if journal is not None else MemoryJournal()
         self.snapshot_source = snapshot_source
+        self.gaps = self.missed = 0
         self._subscriptions: dict[Subscription, None] = {}
         self._routes: dict[tuple[type[Event], bool], tuple[Subscription, ...]] = {}
         self._stable = self.journal.stable
@@ -190,6 +194,11 @@ class Bus:
     def snapshot(self) -> Iterable[Mapping[str, Any]]:
         """The facts of a ``DomainSnapshot`` for each domain, as it is now."""
         return self.snapshot_source() if self.snapshot_source is not None else ()
+
+    def lost(self, missed: int) -> None:
+        """A reader is told that it missed so many."""
+        self.gaps += 1
+        self.missed += missed
 
     # ------------------------------------------------------------------------ commands
 

@@ -114,7 +114,7 @@ class Journal:
         epoch, number = parse_since(since)
         newest = self.newest if epoch is None else self._last_of(epoch)
         if not self.oldest - 1 <= number <= newest:
-            raise ResyncRequired(number, self.oldest)
+            raise ResyncRequired(number, self.oldest, f"{self.epoch}/{self.newest}")
         return number
 
     async def read(self, since: int, limit: int) -> Sequence[Event]:

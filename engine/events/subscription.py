@@ -58,6 +58,9 @@ class Feed(Protocol):
     def snapshot(self) -> Iterable[Mapping[str, Any]]:
         """The facts of a ``DomainSnapshot`` for each domain, as it is now."""
 
+    def lost(self, missed: int) -> None:
+        """A reader is told that it missed so many."""
+
 
 class Subscription:
     """Events for one reader, from ``async with`` on. Made by ``Bus.subscribe``; read by one task at a time.
@@ -376,6 +379,7 @@ class Subscription:
             self._lost = 0
 
     def _disconnect(self) -> None:
+        self._feed.lost(self._refused)
         self.fail(SubscriptionLagged(self._refused, self._lost_last))
         self._refused = 0
 
@@ -389,6 +393,7 @@ class Subscription:
         self._snapshot.append(SnapshotComplete(**stamp, count=len(self._snapshot)))
 
     def _gap(self, missed: int, last: int) -> Gap:
+        self._feed.lost(missed)
         journal = self._feed.journal
         return Gap(host=journal.host, epoch=journal.epoch, sequence=last, time=now(), missed=missed)
 

@@ -21,6 +21,7 @@ from engine.errors import EngineError
 from engine.server.access import Access, Caller
 from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
+from engine.server.metrics import Metrics
 from engine.server.openapi import describe
 from engine.server.operations import Operations
 from engine.server.peers import ROLES, Peer
@@ -29,6 +30,7 @@ from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
 from engine.server.session import cookie_name
 from engine.server.table import ROUTES
+from engine.server.webhooks.hooks import Webhooks
 
 __all__ = ["Application"]
 
@@ -46,11 +48,18 @@ class Application:
     """
 
     def __init__(
-        self, engine: Engine, operations: Operations, access: Access, limits: ServerLimits, audit: Audit
+        self,
+        engine: Engine,
+        operations: Operations,
+        access: Access,
+        limits: ServerLimits,
+        audit: Audit,
+        metrics: Metrics,
+        webhooks: Webhooks,
     ) -> None:
         self._engine, self._operations = engine, operations
         self.access, self.limits = access, limits
-        self._audit = audit
+        self._audit, self._metrics, self._webhooks = audit, metrics, webhooks
         self._streams: Counter[str] = Counter()
         self._replays = Replays()
         by_path: dict[str, list[Route]] = {}
@@ -77,6 +86,7 @@ class Application:
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
         answer, problem, caller = await self._handled(route, request)
+        self._metrics.requests[route.method, route.path, getattr(answer, "status_code", 200)] += 1
         if route.changes:
             await self._audit.note(
                 caller.peer,
@@ -135,6 +145,8 @@ class Application:
             access=self.access,
             streams=self._streams,
             limits=self.limits,
+            metrics=self._metrics,
+            webhooks=self._webhooks,
             describe=_describe,
             peer=caller.peer,
             role=caller.role,

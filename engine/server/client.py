@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import anyio
 import httpx2
 import msgspec
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine import errors
 from engine.abc import DomainInfo
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
 from engine.events.encoding import from_cloudevent
+from engine.events.filters import Patterns
+from engine.events.subscription import Policy
 from engine.events.types import Event
 from engine.lifecycle import ACTIVE, State
 from engine.server.facts import Declared, DomainFacts
+from engine.server.messages import Messages, RemoteSubscription
 from engine.server.problems import ProblemDocument
 from engine.shutdown.drill import Drill
 from engine.shutdown.plan import Plan
 from engine.shutdown.report import Report
-from engine.util.unix import connect_unix
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from engine.server.examining import Diagnosis
+    from engine.server.operations import Operation
+    from engine.server.webhooks.hook import WebhookState
 
 XML = "application/xml"
 _PAGE = 10_000
@@ -59,13 +68,22 @@ async def connect(path: str | os.PathLike[str]) -> AsyncIterator[RemoteEngine]:
         yield engine
 
 
+class OperationCancelled(EngineError):
+    """Somebody cancelled what the service carried out."""
+
+
 class RemoteEngine:
-    """An engine in another process."""
+    """An engine in another process.
+
+    Attributes:
+        operation: the plan that it carries out for us, or has last; None: there was none.
+    """
 
     def __init__(self, http: httpx2.AsyncClient, path: Path) -> None:
         self._http, self.path = http, path
         self._domains: list[RemoteDomain] = []
         self.connections: tuple[str, ...] = ()
+        self.operation: Operation | None = None
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Raises what the engine raised; ConnectionBroken: the service is not there, or gone."""
@@ -149,51 +167,106 @@ class RemoteEngine:
     async def declared_order(self) -> list[Declared]:
         return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
 
-    @asynccontextmanager
-    async def subscribe(
-        self, *types: type[Event], domain: str = "", bound: int = 1024
-    ) -> AsyncIterator[AsyncIterator[Event]]:
-        """The events of these types, from now on; of what it is too slow for the oldest are left out."""
-        names = ",".join(each.__name__ for each in types)
-        query = urlencode({"type": names, "domain": domain, "bound": bound, "policy": "drop_oldest"})
-        async with await connect_unix(self.path, 10.0, what=f"the service at {self.path}") as stream:
-            # a version that knows no chunks: the events stand there as they are
-            await stream.send(f"GET /v1/events?{query} HTTP/1.0\r\n\r\n".encode())
-            lines = BufferedByteReceiveStream(stream)
-            status = await _line(lines)
-            while await _line(lines):
-                pass
-            if " 200" not in status:
-                raise error_of(await lines.receive())
-            await _line(lines)  # the comment that it begins with
-            async with aclosing(_events(lines)) as events:
-                yield events
+    def subscribe(
+        self,
+        *types: type[Event],
+        domain: Patterns = None,
+        bound: int = 1024,
+        policy: Policy = "drop_oldest",
+        since: str = "",
+        snapshot: bool = False,
+        lasting: bool = False,
+        told: Callable[[bool], None] = lambda there: None,
+    ) -> RemoteSubscription:
+        """The events of these types, from ``async with`` on, or after the id ``since``.
+
+        Args:
+            policy: what becomes of those that this reader is too slow for.
+            snapshot: how all domains are comes first.
+            lasting, told: the service may go away and come back: see ``RemoteSubscription``.
+        """
+        query = {
+            "type": _names(types),
+            "domain": ",".join(_texts(domain)),
+            "bound": bound,
+            "policy": policy,
+            "snapshot": "true" if snapshot else "false",
+        }
+        target = f"/v1/events?{urlencode(query)}"
+        return RemoteSubscription(self.path, target, error_of, since=since, lasting=lasting, told=told)
+
+    async def past(self, *types: type[Event], domain: Patterns = None, since: str = "") -> AsyncGenerator[list[Event]]:
+        """The events of the past that are kept, or those after an id or number."""
+        query = {"type": _names(types), "domain": ",".join(_texts(domain)), "since": since}
+        path = f"/v1/journal?{urlencode(query)}"
+        while path:
+            answer = await self.ask("GET", path)
+            yield [from_cloudevent(each) for each in answer.json()]
+            link = answer.headers.get("link", "")
+            path = f"/v1/journal{link.partition('>')[0].removeprefix('<')}" if link else ""
+
+    async def doctor(self, *, fix: bool = False, dry_run: bool = False) -> Diagnosis:
+        from engine.server.examining import Diagnosis
+
+        if not fix:
+            answer = await self.ask("GET", "/v1/doctor")
+        else:
+            answer = await self.ask("POST", "/v1/doctor", json={"fix": fix, "dry_run": dry_run})
+        return msgspec.json.decode(answer.content, type=Diagnosis)
+
+    async def operations(self) -> list[Operation]:
+        from engine.server.operations import Operation
+
+        return msgspec.json.decode((await self.ask("GET", "/v1/operations")).content, type=list[Operation])
+
+    async def cancel(self, operation: str) -> Operation:
+        """Ask it to end. Raises NotFound: there is none of that id."""
+        from engine.server.operations import Operation
+
+        answer = await self.ask("DELETE", f"/v1/operations/{quote(operation, safe='')}")
+        return msgspec.json.decode(answer.content, type=Operation)
+
+    async def webhooks(self) -> list[WebhookState]:
+        from engine.server.webhooks.hook import WebhookState
+
+        return msgspec.json.decode((await self.ask("GET", "/v1/webhooks")).content, type=list[WebhookState])
+
+    async def _carry_out(self, what: str, body: Mapping[str, Any], type_: type[T]) -> T:
+        """Begin an operation and look on until it has ended; whoever stops looking on leaves it alone."""
+        from engine.server.operations import Operation
+
+        answer = await self.ask("POST", f"/v1/{what}", json=body, headers={"prefer": "respond-async"})
+        self.operation = ended = msgspec.json.decode(answer.content, type=Operation)
+        async with Messages(self.path, f"/v1/operations/{ended.id}/events", error_of) as messages:
+            async for message in messages:
+                self.operation = ended = msgspec.json.decode(message.data, type=Operation)
+                if message.kind == "ended":
+                    break
+        if ended.problem is not None:
+            raise error_of(msgspec.json.encode(ended.problem))
+        if ended.state == "cancelled":
+            raise OperationCancelled(f"the operation {ended.id} was cancelled")
+        return msgspec.convert(ended.result, type_)
 
     async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
         body = {"domains": _listed(names), "resume": resume, "autostart": autostart}
-        return msgspec.json.decode((await self.ask("POST", "/v1/up", json=body)).content, type=Report)
+        return await self._carry_out("up", body, Report)
 
     async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
         body = {"domains": _listed(names), "deadline": deadline}
-        return msgspec.json.decode((await self.ask("POST", "/v1/down", json=body)).content, type=Report)
+        return await self._carry_out("down", body, Report)
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
-        answer = await self.ask("POST", "/v1/drill", json={"domains": _listed(names)})
-        return msgspec.json.decode(answer.content, type=Drill)
+        return await self._carry_out("drill", {"domains": _listed(names)}, Drill)
 
 
-async def _line(lines: BufferedByteReceiveStream) -> str:
-    return (await lines.receive_until(b"\n", _LONGEST_LINE)).decode().rstrip("\r")
+def _names(types: Iterable[type[Event]]) -> str:
+    return ",".join(each.__name__ for each in types)
 
 
-async def _events(lines: BufferedByteReceiveStream) -> AsyncGenerator[Event]:
-    while True:
-        try:
-            line = await _line(lines)
-        except (anyio.IncompleteRead, anyio.BrokenResourceError) as exc:
-            raise ConnectionBroken("the service ended while it told of events") from exc
-        if line.startswith("data: "):
-            yield from_cloudevent(line.removeprefix("data: "))
+def _texts(patterns: Patterns) -> list[str]:
+    alone = isinstance(patterns, str | UUID)
+    return [str(patterns)] if alone else [str(each) for each in patterns or ()]  # type: ignore[union-attr]
 
 
 def _listed(names: Iterable[str] | None) -> list[str] | None:
@@ -303,6 +376,7 @@ class RemoteDomain:
 
     async def undefine(self, *, managed_save: bool = False) -> None:
         await self._ask("DELETE", "", params={"managed_save": "true" if managed_save else "false"})
+        self.facts = msgspec.structs.replace(self.facts, persistent=False)
 
     async def wait_ready(self) -> None:
         await self._wait("ready")

@@ -15,7 +15,7 @@ from engine.server.problems import Fault
 from engine.server.routes import AbsolutePath, Answer, Body, Call, Name, Route
 from engine.server.tokens import in_scope
 
-__all__ = ["ROUTES", "OneQuery", "answer_work", "domain_asked"]
+__all__ = ["ROUTES", "OneQuery", "accepted", "answer_work", "domain_asked", "path_of", "prefers_operation"]
 
 
 class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,11 +123,22 @@ async def answer_work(
     call: Call, what: str, work: Callable[[], Awaitable[Any]], *, domain: str | None = None
 ) -> Answer:
     """Answer with what it comes to, or at once, with the operation, where that is preferred (RFC 7240)."""
-    if "respond-async" not in call.request.headers.get("prefer", ""):
+    if not prefers_operation(call):
         return Answer(content=await work())
-    operation = call.operations.begin(what, work, by=call.peer.name, domain=domain)
-    headers = {"location": f"/v1/operations/{operation.id}", "preference-applied": "respond-async"}
+    return accepted(call.operations.begin(what, work, by=call.peer.name, domain=domain))
+
+
+def prefers_operation(call: Call) -> bool:
+    return "respond-async" in call.request.headers.get("prefer", "")
+
+
+def accepted(operation: Operation) -> Answer:
+    headers = {"location": path_of(operation), "preference-applied": "respond-async"}
     return Answer(content=operation, status=202, headers=headers)
+
+
+def path_of(operation: Operation) -> str:
+    return f"/v1/operations/{operation.id}"
 
 
 ROUTES = (

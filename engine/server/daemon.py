@@ -68,6 +68,7 @@ class Daemon:
                 tls=self._tls,
                 audit=self._state_dir / "audit.log",
             )
+            await service.webhooks.configure(self._settings.webhook)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             await tasks.start(self._reload, service)
             await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
@@ -121,6 +122,10 @@ class Daemon:
                     self._change(service)
                 except ConfigError as exc:
                     log.error("%s: all stays as it was", exc)
+                try:
+                    await service.webhooks.configure(self._settings.webhook)
+                except ConfigError as exc:
+                    log.error("%s: the webhooks stay as they were", exc)
 
     def _change(self, service: Service) -> None:
         """Blocking, for the moment that small files take. Raises ConfigError: nothing is changed."""

@@ -16,13 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from engine.errors import EngineError
 from engine.events.encoding import to_cloudevent, types_by_name
+from engine.events.journal import Journal
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
 from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route
 from engine.server.tokens import in_scope
 
-__all__ = ["ROUTES", "EventStream"]
+__all__ = ["ROUTES", "EventStream", "domains_asked", "types_named", "words_of"]
 
 # seconds without an event, after which a comment shows that the connection stands
 HEARTBEAT = 15.0
@@ -49,27 +50,30 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 async def events(call: Call) -> EventStream:
     query: EventsQuery = call.query
-    since = call.request.headers.get("last-event-id") or query.since
+    back = call.request.headers.get("last-event-id")
+    since = back or query.since
     subscription = call.engine.subscribe(
-        *_types(query.type),
-        domain=_domains(call),
-        connection=_words(query.connection),
+        *types_named(query.type),
+        domain=domains_asked(call),
+        connection=words_of(query.connection),
         bound=query.bound,
         policy=query.policy,
         since=since,
-        snapshot=query.snapshot,
+        snapshot=query.snapshot and not back,  # a browser that comes back asks for the same as before
     )
     most = call.limits.subscriptions_each
     if call.streams[call.peer.name] >= most:
         raise Fault(429, "Too many requests", f"{call.peer.name} listens to {most} streams already")
     stream = EventStream(subscription, call.streams, call.peer.name)
     await stream.open()
+    if since is None and not query.snapshot:
+        stream.begins_at(call.engine.bus.journal)
     return stream
 
 
-def _domains(call: Call) -> list[str] | None:
+def domains_asked(call: Call) -> list[str] | None:
     """Those that are asked for, as far as the caller may know of them."""
-    asked = _words(call.query.domain)
+    asked = words_of(call.query.domain)
     if not call.domains:
         return asked
     for word in asked or ():
@@ -79,13 +83,13 @@ def _domains(call: Call) -> list[str] | None:
     return asked or list(call.domains)
 
 
-def _words(text: str) -> list[str] | None:
+def words_of(text: str) -> list[str] | None:
     return [word for word in text.split(",") if word] or None
 
 
-def _types(text: str) -> list[type[Event]]:
+def types_named(text: str) -> list[type[Event]]:
     known = types_by_name()
-    words = _words(text) or []
+    words = words_of(text) or []
     for word in words:
         if word.lower() not in known:
             raise Fault(400, "Bad request", f"there is no event type '{word[:60]}'")
@@ -97,6 +101,11 @@ class EventStream:
 
     def __init__(self, subscription: Subscription, streams: Counter[str], peer: str) -> None:
         self._subscription, self._streams, self._peer = subscription, streams, peer
+        self._begin = ""
+
+    def begins_at(self, journal: Journal) -> None:
+        """Say in the beginning that all up to now is known."""
+        self._begin = f"id: {journal.epoch}/{journal.newest}\n"
 
     async def open(self) -> None:
         """Raises ResyncRequired, ConfigError: before anything is answered."""
@@ -113,7 +122,9 @@ class EventStream:
         try:
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b": here begins the stream\n\n", "more_body": True})
+            # with an id and nothing else: who is cut off before the first event knows all the same where to go on
+            begin = f": here begins the stream\n{self._begin}\n".encode()
+            await send({"type": "http.response.body", "body": begin, "more_body": True})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._tell, send, tasks.cancel_scope)
                 while (await receive())["type"] != "http.disconnect":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Literal
 
 import msgspec
 
-from engine.lifecycle import State
+from engine.server.exposition import OPENMETRICS, TEXT, expose
 from engine.server.operations import Operation
 from engine.server.routes import Answer, Call, Route
 
@@ -57,26 +56,8 @@ async def cancel_operation(call: Call) -> Answer:
 
 
 async def metrics(call: Call) -> Answer:
-    """Source: the OpenMetrics specification 1.0."""
-    states = Counter((domain.connection, domain.state) for domain in call.engine.domains())
-    lines = ["# TYPE virengine_domains gauge", "# HELP virengine_domains Domains by connection and state."]
-    for uri in call.engine.connections:
-        for state in State:
-            labels = f'connection="{_escaped(uri)}",state="{state.value}"'
-            lines.append(f"virengine_domains{{{labels}}} {states[uri, state]}")
-    running = sum(operation.state == "running" for operation in call.operations.list())
-    for name, help_, value in (
-        ("operations_running", "Operations that go on.", running),
-        ("event_streams", "Clients that listen to events.", call.streams.total()),
-        ("journal_newest", "The number of the newest event.", call.engine.bus.journal.newest),
-    ):
-        lines += [f"# TYPE virengine_{name} gauge", f"# HELP virengine_{name} {help_}", f"virengine_{name} {value}"]
-    text = "\n".join([*lines, "# EOF", ""])
-    return Answer(content=text.encode(), media_type="application/openmetrics-text; version=1.0.0; charset=utf-8")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    text, media_type = expose(call.metrics.families(call), call.request.headers.get("accept", ""))
+    return Answer(content=text, media_type=media_type, headers={"vary": "accept"})
 
 
 async def description(call: Call) -> Answer:
@@ -105,8 +86,8 @@ ROUTES = (
         path="/metrics",
         handler=metrics,
         role="viewer",
-        summary="Figures for OpenMetrics.",
-        answers={200: "application/openmetrics-text"},
+        summary="Figures for Prometheus; as OpenMetrics where that is accepted.",
+        answers={200: (TEXT, OPENMETRICS)},
     ),
     Route(
         method="GET",

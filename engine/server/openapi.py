@@ -29,7 +29,8 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The OpenAPI document of these."""
     types: list[Any] = [ProblemDocument]
     for route in routes:
-        types += [each for each in route.answers.values() if each is not None and not isinstance(each, str)]
+        kinds = [kind for content in route.answers.values() for kind in _kinds(content)]
+        types += [kind for kind in kinds if not isinstance(kind, str)]
         types += [route.body] if isinstance(route.body, type) else []
     _, components = msgspec.json.schema_components(types, schema_hook=_foreign, ref_template=_REFS)
     paths: dict[str, dict[str, Any]] = {}
@@ -67,11 +68,17 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _answer(status: int, content: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"description": http.HTTPStatus(status).phrase}
-    if isinstance(content, str):
-        described["content"] = {content: {"schema": {"type": "string"}}}
-    elif content is not None:
-        described["content"] = {"application/json": {"schema": _schema(content)}}
+    for kind in _kinds(content):
+        media, schema = (kind, {"type": "string"}) if isinstance(kind, str) else ("application/json", _schema(kind))
+        described.setdefault("content", {})[media] = {"schema": schema}
     return described
+
+
+def _kinds(content: Any) -> tuple[Any, ...]:
+    """An answer's types, and media types."""
+    if content is None:
+        return ()
+    return content if isinstance(content, tuple) else (content,)
 
 
 def _schema(type_: Any) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from engine.server.commands import answer_work
+from engine.server.commands import accepted, path_of, prefers_operation
 from engine.server.facts import Declared, declared_order
 from engine.server.operations import Operation
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Body, Call, Route
+from engine.shutdown.drill import Check
+from engine.shutdown.plan import PlanStep
+from engine.shutdown.report import Report
 
 __all__ = ["ROUTES"]
 
@@ -68,35 +73,62 @@ async def declared(call: Call) -> Answer:
     return Answer(content=declared_order(call.engine))
 
 
+async def answer_plan(call: Call, what: str, work: Callable[[Operation], Awaitable[Any]]) -> Answer:
+    """As ``answer_work``; an operation in any case, so that others see it and can cancel it."""
+    operation = call.operations.begin_plan(what, work, by=call.peer.name)
+    if prefers_operation(call):
+        return accepted(operation)
+    return Answer(content=await call.operations.result(operation), headers={"location": path_of(operation)})
+
+
 async def up(call: Call) -> Answer:
     body: UpBody = call.body
     if body.resume and body.domains:
         raise Fault(400, "Bad request", "'resume' brings back what the last 'down' stopped: it takes no domains")
 
-    async def work() -> msgspec.Raw:
-        report = await call.engine.up(body.domains, resume=body.resume, autostart=body.autostart)
-        return msgspec.Raw(report.to_json().encode())
+    async def work(operation: Operation) -> msgspec.Raw:
+        return _settled(
+            operation,
+            await call.engine.up(body.domains, resume=body.resume, autostart=body.autostart, cause=operation.id),
+        )
 
-    return await answer_work(call, "up", work)
+    return await answer_plan(call, "up", work)
 
 
 async def down(call: Call) -> Answer:
     body: DownBody = call.body
 
-    async def work() -> msgspec.Raw:
-        report = await call.engine.down(body.domains, deadline=body.deadline)
-        return msgspec.Raw(report.to_json().encode())
+    async def work(operation: Operation) -> msgspec.Raw:
+        return _settled(operation, await call.engine.down(body.domains, deadline=body.deadline, cause=operation.id))
 
-    return await answer_work(call, "down", work)
+    return await answer_plan(call, "down", work)
+
+
+def _settled(operation: Operation, report: Report) -> msgspec.Raw:
+    assert operation.progress is not None
+    operation.progress.settle(report)
+    return msgspec.Raw(report.to_json().encode())
 
 
 async def drill(call: Call) -> Answer:
     body: DrillBody = call.body
 
-    async def work() -> msgspec.Raw:
-        return msgspec.Raw((await call.engine.drill(body.domains)).to_json().encode())
+    async def work(operation: Operation) -> msgspec.Raw:
+        progress = operation.progress
+        assert progress is not None
+        steps = call.engine.plan("down", body.domains).steps
+        progress.begin("drill", (step.name for step in steps))
+        rows = {step.key: row for step, row in zip(steps, progress.domains, strict=True)}
 
-    return await answer_work(call, "drill", work)
+        def told(step: PlanStep, checks: Sequence[Check]) -> None:
+            wrong = [f"{check.what}: {check.detail}" for check in checks if not check.ok]
+            rows[step.key].connection = step.connection
+            progress.move(rows[step.key], "failed" if wrong else "done", "; ".join(wrong) or "fine", time.time())
+            call.operations.changed(operation)
+
+        return msgspec.Raw((await call.engine.drill(body.domains, told=told)).to_json().encode())
+
+    return await answer_plan(call, "drill", work)
 
 
 _ANSWERS: dict[int, Any] = {200: dict[str, Any], 202: Operation}

@@ -12,8 +12,10 @@ from starlette.requests import Request
 from engine.core import Engine
 from engine.server.access import Access
 from engine.server.limits import ServerLimits
+from engine.server.metrics import Metrics
 from engine.server.operations import Operations
 from engine.server.peers import Peer, Role
+from engine.server.webhooks.hooks import Webhooks
 
 __all__ = ["AbsolutePath", "Answer", "Body", "Call", "Name", "Route"]
 
@@ -41,6 +43,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     access: Access
     streams: Counter[str]
     limits: ServerLimits
+    metrics: Metrics
+    webhooks: Webhooks
     describe: Callable[[], dict[str, Any]]
     peer: Peer
     role: Role | None
@@ -74,7 +78,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         role: who may ask it at least; None: everybody.
         summary: one sentence.
         query: a struct of the parameters, all of which have defaults. body: a struct, or "xml".
-        answers: by status, of what type the content is; a text: of which media type.
+        answers: by status, of what type the content is; a text: of which media type; a tuple: one of these.
         faults: further statuses that are problem documents.
         scoped: it gives those who may have to do with some domains only what is of these.
     """

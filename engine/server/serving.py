@@ -17,10 +17,13 @@ from engine.server.app import Application
 from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
 from engine.server.listeners import accept_from
+from engine.server.metrics import Metrics
 from engine.server.operations import Operations
 from engine.server.peers import Peer
 from engine.server.secured import secure
 from engine.server.transport import HttpConnections
+from engine.server.webhooks.hooks import Webhooks
+from engine.server.webhooks.settings import Webhook
 
 __all__ = ["Service", "serve"]
 
@@ -34,6 +37,9 @@ class Service:
         access: who may do what; root and this process's user may do everything.
         tls: for connections that come over TLS.
         audit: a file for who asked for what that changes something; None: it is only logged.
+
+    Attributes:
+        webhooks: who is told what happens; ``configure`` says who.
     """
 
     def __init__(
@@ -46,7 +52,11 @@ class Service:
         audit: Path | None = None,
     ) -> None:
         self._operations = Operations(kept=limits.operations, running=limits.operations)
-        self._application = Application(engine, self._operations, access or Access(), limits, Audit(audit))
+        self._engine, self._metrics, self.webhooks = engine, Metrics(engine), Webhooks(engine)
+        engine.add_interceptor(self._metrics.measure)
+        self._application = Application(
+            engine, self._operations, access or Access(), limits, Audit(audit), self._metrics, self.webhooks
+        )
         self._connections = HttpConnections(self._application.asgi, limits)
         self._tls = tls
 
@@ -71,26 +81,38 @@ class Service:
         doors = dict.fromkeys(sockets, self._serve) | dict.fromkeys(secured, self._serve_secured)
         async with anyio.create_task_group() as tasks:
             self._operations.run_in(tasks)
+            await tasks.start(self._operations.follow, self._engine)
+            await tasks.start(self._metrics.follow)
+            self.webhooks.run_in(tasks)
             task_status.started()
             await accept_from(doors, lambda: self._application.limits)
 
     async def _serve(self, stream: Any, peer: Peer) -> None:
-        await self._connections.serve(stream, {"peer": peer})
+        with self._metrics.connected():
+            await self._connections.serve(stream, {"peer": peer})
 
     async def _serve_secured(self, stream: Any, peer: Peer) -> None:
         assert self._tls is not None
-        found = await secure(stream, self._tls, peer, self._application.limits.idle_seconds)
-        if found is not None:
-            inner, known, alpn = found
-            await self._connections.serve(inner, {"peer": known}, tls=True, alpn=alpn)
+        with self._metrics.connected():
+            found = await secure(stream, self._tls, peer, self._application.limits.idle_seconds)
+            if found is not None:
+                inner, known, alpn = found
+                await self._connections.serve(inner, {"peer": known}, tls=True, alpn=alpn)
 
 
 async def serve(
     engine: Engine,
     sockets: Sequence[socket.socket],
     *,
+    webhooks: Sequence[Webhook] = (),
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     **options: Any,
 ) -> None:
-    """Serve an open engine's API until it is cancelled; the options are those of ``Service``."""
-    await Service(engine, **options).run(sockets, task_status=task_status)
+    """Serve an open engine's API until it is cancelled; the other options are those of ``Service``.
+
+    Raises:
+        ConfigError: a webhook makes no sense.
+    """
+    service = Service(engine, **options)
+    await service.webhooks.configure(webhooks)
+    await service.run(sockets, task_status=task_status)

@@ -33,6 +33,7 @@ from engine.errors import ConfigError
 from engine.server.limits import ServerLimits
 from engine.server.listeners import Address, parse_address
 from engine.server.peers import Role
+from engine.server.webhooks.settings import Webhook, check, check_name
 
 __all__ = ["AccessSettings", "Settings", "TlsSettings", "parse_settings", "read_settings"]
 
@@ -115,6 +116,7 @@ class Settings(Table, frozen=True, kw_only=True):
     access: AccessSettings = AccessSettings()
     tls: TlsSettings | None = None
     limits: LimitSettings = LimitSettings()
+    webhook: tuple[Webhook, ...] = ()
 
     def with_more(self, *, listen: Iterable[str] = (), **rules: Iterable[str]) -> Settings:
         """The same, with further addresses, and further names in the roles. Raises ConfigError: one is none."""
@@ -156,6 +158,10 @@ def parse_settings(text: str, *, source: str | None = None) -> Settings:
         for number, name in enumerate(names):
             with read.at("access", role, number):
                 _check_name(name)
+    for number, webhook in enumerate(read.value.webhook):
+        with read.at("webhook", number):
+            check(webhook)
+            check_name(webhook, read.value.webhook[:number])
     return read.value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.server import commands, domains, events, host, order, session
+from engine.server import commands, domains, events, examining, hooking, host, order, past, session, watching
 from engine.server.routes import Route
 
 __all__ = ["ROUTES"]
@@ -14,4 +14,8 @@ ROUTES: tuple[Route, ...] = (
     *commands.ROUTES,
     *order.ROUTES,
     *events.ROUTES,
+    *watching.ROUTES,
+    *past.ROUTES,
+    *examining.ROUTES,
+    *hooking.ROUTES,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import anyio
 import msgspec
@@ -16,7 +17,7 @@ from engine.shutdown.plan import Plan, PlanStep
 from engine.shutdown.render import budget_words
 from engine.shutdown.words import duration, gate_name
 
-__all__ = ["Check", "Drill", "drill"]
+__all__ = ["Check", "Drill", "Told", "drill"]
 
 # domains asked at the same time: a drill of ten thousand must not open ten thousand sockets
 _AT_ONCE = 64
@@ -60,33 +61,48 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
 
 
+#: Called with a step of the plan and all that was found about it.
+Told: TypeAlias = Callable[[PlanStep, Sequence[Check]], None]
+
+
 async def drill(
-    plan: Plan, controls: Controls, gates: Mapping[str, tuple[Gate, ...]], *, seconds: float = AGENT_ANSWERS
+    plan: Plan,
+    controls: Controls,
+    gates: Mapping[str, tuple[Gate, ...]],
+    *,
+    seconds: float = AGENT_ANSWERS,
+    told: Told | None = None,
 ) -> Drill:
     """Check a plan against the domains that run: do agents answer, are gates reachable, can every guest be stopped.
 
     Args:
         gates: of the domains, by key.
         seconds: each may take to answer.
+        told: called for each domain when all about it was looked at.
     """
     found: dict[str, list[Check]] = {step.key: [] for step in plan.steps}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
     async def ask(step: PlanStep, look: Callable[..., Awaitable[Check]], *args: object) -> None:
-        async with limit:
-            found[step.key].append(await look(step, *args))
+        found[step.key].append(await look(step, *args))
 
-    async with anyio.create_task_group() as tasks:
-        for step in plan.steps:
-            target = controls.target(step.key)
+    async def look_at(step: PlanStep) -> None:
+        target = controls.target(step.key)
+        async with limit, anyio.create_task_group() as looks:
             if plan.direction == "down":
-                tasks.start_soon(ask, step, _ladder, controls, seconds)
+                looks.start_soon(ask, step, _ladder, controls, seconds)
                 if any(rung.method == "agent" for rung in step.possible):
-                    tasks.start_soon(ask, step, _agent, target, seconds)
+                    looks.start_soon(ask, step, _agent, target, seconds)
             if controls.is_active(step.key):
                 for gate in gates.get(step.key, ()):
                     if gate.kind not in ("running", "delay"):
-                        tasks.start_soon(ask, step, _gate, target, gate, seconds)
+                        looks.start_soon(ask, step, _gate, target, gate, seconds)
+        if told is not None:
+            told(step, found[step.key])
+
+    async with anyio.create_task_group() as tasks:
+        for step in plan.steps:
+            tasks.start_soon(look_at, step)
     checks = [check for step in plan.steps for check in sorted(found[step.key], key=lambda check: check.what)]
     if plan.budget is not None:
         checks.append(Check(what="budget", ok=bool(plan.fits), detail=budget_words(plan).rstrip(".")))

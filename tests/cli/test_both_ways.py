@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
+from support.program import PROGRAM, client, printed, service
 
-PROGRAM = (sys.executable, "-m", "engine")
 DOMAIN = """<domain type='test'>
   <name>{name}</name><uuid>00000000-0000-4000-8000-00000000000{number}</uuid><title>{name} it is</title>
   <memory unit='MiB'>16</memory><os><type>hvm</type></os>
@@ -45,13 +42,13 @@ COMMANDS = (
     "plan up --svg -",
     "plan down",
     "start web --wait",
-    "wait web",
+    "wait web --json",
     "wait web --for running",
     "wait web --for stopped --timeout 0.1",
     "wait web --for domain.started --timeout 0.1",
     "wait web --for DomainStrated",
     "start web",
-    "suspend web",
+    "suspend web --json",
     "domstate web",
     "resume web",
     "reboot web --mode acpi",
@@ -77,11 +74,18 @@ COMMANDS = (
     "down --json",
     "up --resume",
     "destroy web",
+    "events --domain web --type LifecycleEvent",
+    "events --domain web --type domain.stopped --domain db",
+    "events --since 999999",
+    "events --since nonsense",
+    "doctor",
+    "doctor --json",
+    "doctor --fix --dry-run",
     "wait web --timeout 0.1",
     "wait web --for stopped",
     "destroy db",
     "undefine web nobody",
-    "undefine web",
+    "undefine --json web",
     "list --all --name",
 )
 # what can't be the same: times, processes, where a directory is
@@ -89,6 +93,8 @@ CHANGING = (
     (re.compile(r"/[^ \n\"']*/(embedded|served)"), "FOLDER"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "DAY"),
+    (re.compile(r"TIME +\d+ "), "TIME NUMBER "),
+    (re.compile(r"the oldest kept is \d+"), "OLDEST"),
     (re.compile(r'("(?:began|started|seconds|cpu_time|resident)": )[0-9.e-]+'), r"\1NUMBER"),
     (re.compile(r"\b\d+(\.\d+)? m?s\b"), "SECONDS"),
     (re.compile(r" {2,}"), "  "),  # as wide as the numbers are
@@ -118,20 +124,6 @@ def prepared(tmp_path: Path, name: str) -> Path:
     )
     (folder / "broken.xml").write_text("<domain type='test'>\n<name>x</name><memory>1</memory>\n<clok/></domain>")
     return folder
-
-
-@contextlib.contextmanager
-def service(folder: Path, backend: str) -> Iterator[None]:
-    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
-    env = {**os.environ, "VIRENGINE_BACKEND": backend}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("Listening at ")
-            yield
-        finally:
-            process.terminate()
-            assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -170,6 +162,63 @@ def test_a_service_that_hangs_is_told(tmp_path: Path) -> None:
     assert "does not answer" in ended.stderr
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_events_are_followed_across_a_restart_of_the_service(backend: str, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    run(folder, "define {0}/db.xml")
+    command = [*PROGRAM, "--state-dir", str(folder / "state"), "--backend", backend]
+    with contextlib.ExitStack() as stack:
+        with service(folder, backend):
+            follow = [*command, "events", "--follow", "--type", "LifecycleEvent"]
+            following = stack.enter_context(subprocess.Popen(follow, stdout=subprocess.PIPE, text=True))
+            stack.callback(following.kill)
+            assert following.stdout is not None
+            with client(folder) as http:
+                while "virengine_event_streams 1\n" not in http.get("/metrics").text:
+                    assert following.poll() is None
+        run(folder, "start db")  # while there is none
+        with service(folder, backend):
+            run(folder, "destroy db")
+            lines = [following.stdout.readline().split("  ")[-1].strip() for _ in range(2)]
+            following.send_signal(signal.SIGINT)
+            assert following.wait(20) == 130
+    assert lines == ["started (booted)", "stopped (destroyed)"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_ctrl_c_ends_the_looking_on_and_says_so(backend: str, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    (folder / "slow.xml").write_text(
+        DOMAIN.format(
+            name="slow", number=3, order="<order:stop><order:try method='acpi' timeout='600'/></order:stop>"
+        ).replace("agent='no'", "agent='no' ignore='acpi'")
+    )
+    command = [*PROGRAM, "--state-dir", str(folder / "state"), "--backend", backend]
+    with service(folder, backend):
+        run(folder, "define {0}/slow.xml")
+        run(folder, "start slow")
+        with subprocess.Popen([*command, "down"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
+            assert down.stdout is not None
+            while "stop tried: acpi" not in down.stdout.readline():
+                assert down.poll() is None
+            down.send_signal(signal.SIGINT)
+            _, told = down.communicate(timeout=20)
+        assert down.returncode == 130
+        found = re.search(r"'virengine operations --cancel (\S+)' ends it", told)
+        assert found is not None, told
+        assert re.search(rf"{found[1]} +down +running +0 of 1 .* user:", printed(command, "operations"))
+        assert "is being cancelled" in printed(command, "operations", "--cancel", found[1])
+        with client(folder) as http:
+            while (state := http.get(f"/v1/operations/{found[1]}").json()["state"]) == "running":
+                pass
+        assert state == "cancelled"
+        assert run(folder, "domstate slow")[1] == "running\n"
+        assert "ended already: cancelled" in printed(command, "operations", "--cancel", found[1])
+        assert found[1] not in printed(command, "operations")
+        assert json.loads(printed(command, "operations", "--json"))[0]["state"] == "cancelled"
+    assert run(folder, "operations")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("wanted", "command"),
     [
@@ -189,8 +238,7 @@ def test_wait_ends_when_it_comes(wanted: str, command: str, tmp_path: Path) -> N
             run(folder, "start db")
         with subprocess.Popen([*options, "wait", "db", "--for", wanted, "--timeout", "30"]) as waiting:
             try:
-                transport = httpx2.HTTPTransport(uds=str(folder / "state" / "api.sock"))
-                with httpx2.Client(transport=transport, base_url="http://x") as http:
+                with client(folder) as http:
                     while "virengine_event_streams 1\n" not in http.get("/metrics").text:
                         assert waiting.poll() is None
                 assert run(folder, f"{command} db")[0] == 0

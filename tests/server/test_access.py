@@ -26,6 +26,7 @@ ASKED = {
     "{direction}": "down",
     "{operation}": "x",
     "{name}": "x",
+    "{webhook}": "x",
 }
 
 

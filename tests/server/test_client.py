@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import anyio
 import pytest
 from support.served import DOMAIN, Served, served
 
-from engine import errors
+from engine import Engine, errors
 from engine.errors import (
     ConfigError,
     ConnectionBroken,
@@ -20,9 +22,12 @@ from engine.errors import (
     NoSuchDomain,
     Problem,
 )
+from engine.events.types import DomainDefined, Gap
 from engine.lifecycle import State
 from engine.server.client import RemoteEngine, connect, error_of
+from engine.server.listeners import listen, parse_address
 from engine.server.problems import problem_of
+from engine.server.serving import serve
 
 pytestmark = pytest.mark.anyio
 
@@ -154,3 +159,60 @@ async def test_a_wait_is_cancelled(server: Served) -> None:
         assert within.cancelled_caught
         assert isinstance(engine, RemoteEngine)
         await engine.refresh()
+
+
+async def test_a_subscription_that_lasts_goes_on_with_the_next_service(tmp_path: Path) -> None:
+    """Nothing is missed and nothing told twice, though nothing had been told yet when the first one went."""
+    there: list[bool] = []
+    path = tmp_path / "api.sock"
+    state: dict[str, Any] = {"state_dir": tmp_path / "state", "systemd": False, "on_close": "leave"}
+
+    @contextlib.asynccontextmanager
+    async def service() -> AsyncIterator[Engine]:
+        async with Engine("test:///default", **state) as engine:
+            with listen(parse_address(f"unix:{path}")) as sock:
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(lambda *, task_status: serve(engine, [sock], task_status=task_status))
+                    yield engine
+                    tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as stack:
+        async with service() as first:
+            remote = await stack.enter_async_context(connect(path))
+            events = await stack.enter_async_context(
+                remote.subscribe(DomainDefined, policy="block", lasting=True, told=there.append)
+            )
+            await first.define(DOMAIN.format("a", ""))
+            assert (await anext(events)).domain == "a"  # type: ignore[attr-defined]
+            await first.define(DOMAIN.format("b", ""))
+            await first.bus.journal.flush()
+        found: list[str] = []
+
+        async def read() -> None:
+            while len(found) < 3:
+                found.append((await anext(events)).domain)  # type: ignore[attr-defined]
+
+        tasks.start_soon(read)
+        async with Engine("test:///default", **state) as quiet:  # nobody is served meanwhile
+            await quiet.define(DOMAIN.format("c", ""))
+        async with service() as second:
+            await second.define(DOMAIN.format("d", ""))
+            with anyio.fail_after(10):
+                while len(found) < 3:
+                    await anyio.sleep(0.01)
+    assert found == ["b", "c", "d"]
+    assert there == [True, False, True]
+
+
+async def test_what_is_no_longer_kept_is_told_as_a_gap_to_who_comes_back(server: Served) -> None:
+    async with connect(server.path) as engine, engine.subscribe(DomainDefined, policy="block", lasting=True) as events:
+        events._since = "gone/3"
+        await events._close()
+        gap = await anext(events)
+        assert isinstance(gap, Gap)
+        assert gap.missed == 1  # one at least: how many nobody knows
+        with pytest.raises(errors.ResyncRequired) as raised:
+            async with engine.subscribe(since="gone/3"):
+                pass
+    journal = server.engine.bus.journal
+    assert raised.value.snapshot == f"{journal.epoch}/{journal.newest}"

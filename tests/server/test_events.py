@@ -32,10 +32,9 @@ class Reader:
     async def next(self) -> dict[str, Any]:
         """The next event, comments left out: ``id``, ``event`` and its decoded ``data``."""
         found: dict[str, Any] = {}
-        while (line := await self.line()) or not found:
+        while (line := await self.line()) or "data" not in found:
             name, _, value = line.partition(": ")
-            if name:
-                found[name] = value
+            found = {**found, name: value} if line else {}
         return {**found, "data": json.loads(found["data"])}
 
 

@@ -10,6 +10,7 @@ from support.transports import Certificates
 from engine.errors import ConfigError
 from engine.server.settings import Settings, parse_settings, read_settings
 
+HOOK = "[[webhook]]\nname = 'a'\nurl = 'https://h.example/'\nsecret-file = '/s'\n"
 WHOLE = """
 listen = ["tls:0.0.0.0:8470", "tcp:[::1]:8471", "unix:/run/x.sock"]
 
@@ -53,6 +54,9 @@ def test_nothing_at_all_is_a_file() -> None:
         ("listen = ['tls:0.0.0.0:80']\n", "f.toml:1: listen[1]: 'tls:0.0.0.0:80' needs a certificate"),
         ("[tls]\ncertificate = '/a.pem'\n", "f.toml:1: tls: there has to be 'key'"),
         ("[tls]\ncertificate = 'a.pem'\nkey = '/b'\n", "f.toml:2: tls.certificate: expected 'str' matching regex"),
+        (f"{HOOK}\n{HOOK}", "f.toml:6: webhook[2]: webhook 'a': there is another one of that name"),
+        (HOOK.replace("https", "ftp"), "f.toml:1: webhook[1]: webhook 'a': the URL is neither of https"),
+        (HOOK.replace("/s", "s"), "f.toml:4: webhook[1].secret-file: expected 'str' matching regex"),
         ("listen = [\n", "f.toml:2: not well-formed TOML"),
     ],
 )

@@ -1,0 +1,92 @@
+"""``doctor`` as the API has it: does the host's own shutdown keep the order?"""
+
+from __future__ import annotations
+
+import os
+
+import anyio
+import anyio.to_thread
+import msgspec
+import sniffio
+
+from engine.core import Engine
+from engine.server.problems import Fault
+from engine.server.routes import Answer, Body, Call, Route
+from engine.store import DiskStore
+from engine.systemd import install
+from engine.systemd.doctor import Finding
+
+__all__ = ["ROUTES", "Diagnosis", "examine"]
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``doctor`` found.
+
+    Attributes:
+        ok: no guest may come to harm. findings: the gravest first. done: what was mended, or would be.
+    """
+
+    ok: bool
+    findings: list[Finding]
+    done: list[str]
+
+
+class DoctorBody(Body, frozen=True, kw_only=True):
+    """Attributes: fix: mend what can be mended; dry_run: only say what would be done."""
+
+    fix: bool = False
+    dry_run: bool = False
+
+
+async def get_doctor(call: Call) -> Answer:
+    return Answer(content=await examine(call.engine))
+
+
+async def post_doctor(call: Call) -> Answer:
+    body: DoctorBody = call.body or DoctorBody()
+    return Answer(content=await examine(call.engine, fix=body.fix, dry_run=body.dry_run))
+
+
+async def examine(engine: Engine, *, fix: bool = False, dry_run: bool = False) -> Diagnosis:
+    """Raises HostError; Fault: the engine is one of which no unit can know."""
+    user = os.geteuid() != 0
+    units = await anyio.to_thread.run_sync(_units, engine, user, sniffio.current_async_library())
+    folder = install.units_dir(user=user)
+    findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
+    if done and not dry_run:
+        findings, _ = await engine.doctor(units=units, folder=folder)
+    return Diagnosis(ok=all(each.severity != "error" for each in findings), findings=findings, done=done)
+
+
+def _units(engine: Engine, user: bool, backend: str) -> dict[str, str]:
+    """What the unit files of this engine should be; blocking."""
+    if not isinstance(engine.store, DiskStore):
+        raise Fault(409, "Conflict", "this engine keeps nothing on disk: no unit can start or stop its guests")
+    options = [text for uri in engine.connections for text in ("--uri", uri)]
+    command = [*install.engine_command(), "--state-dir", str(engine.store.path), *options, "--backend", backend]
+    start = ("up", "--resume", "--autostart")
+    timeout = engine.order.stop_timeout()
+    return install.render_units(command, start=start, state_dir=engine.store.path, timeout=timeout, user=user)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/v1/doctor",
+        handler=get_doctor,
+        role="viewer",
+        summary="Whether the host's own shutdown keeps the order, and what is not as it should be.",
+        answers={200: Diagnosis},
+        faults=(409, 503),
+    ),
+    Route(
+        method="POST",
+        path="/v1/doctor",
+        handler=post_doctor,
+        role="admin",
+        summary="The same, and mend what can be mended. Guests are neither started nor stopped by it.",
+        body=DoctorBody,
+        answers={200: Diagnosis},
+        faults=(409, 503),
+    ),
+)

@@ -1,0 +1,73 @@
+"""A service that is killed while it tells: what it had not told is told by the next."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+from support.receiver import SECRET, receiving
+from support.served import DOMAIN
+
+pytestmark = pytest.mark.anyio
+KILLS, ROUNDS = 3, 15
+
+
+@asynccontextmanager
+async def service(folder: Path, backend: str) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
+    options = ("--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "--backend", backend)
+    command = [sys.executable, "-m", "engine", *options, "serve", "--config", str(folder / "virengine.toml")]
+    async with await anyio.open_process(command, stderr=None) as process:
+        try:
+            assert process.stdout is not None
+            await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 4096)
+            transport = httpx2.AsyncHTTPTransport(uds=str(folder / "state" / "api.sock"))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://engine", timeout=10) as http:
+                yield process, http
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+async def test_nothing_is_lost(tmp_path: Path, anyio_backend_name: str) -> None:
+    (tmp_path / "node.xml").write_text("<node/>")
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "secret").chmod(0o600)
+    async with receiving() as receiver:
+        (tmp_path / "virengine.toml").write_text(
+            f"[[webhook]]\nname = 'hook'\nurl = '{receiver.url}'\nsecret-file = '{tmp_path}/secret'\n"
+            "type = ['LifecycleEvent']\n"
+        )
+        done: list[str] = []
+        for number in range(KILLS):
+            async with service(tmp_path, anyio_backend_name) as (process, http):
+                if not number:
+                    xml = {"content-type": "application/xml"}
+                    await http.post("/v1/domains", content=DOMAIN.format("web", ""), headers=xml)
+                    done.append("defined")
+                for _ in range(ROUNDS):
+                    await http.post("/v1/domains/web/start")
+                    await http.post("/v1/domains/web/destroy")
+                    done += ["started", "stopped"]
+                # an event that is not on disk yet is none: nobody was told of it
+                while "virengine_journal_unwritten 0\n" not in (await http.get("/metrics")).text:
+                    pass
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+        async with service(tmp_path, anyio_backend_name) as (_, http):
+            # what was told twice has the number that it had before
+            await receiver.until(
+                lambda: len({request.headers["webhook-id"] for request in receiver.taken}) >= len(done)
+            )
+            [state] = (await http.get("/v1/webhooks")).json()
+    assert state["gaps"] == 0
+    first = {request.headers["webhook-id"]: request for request in reversed(receiver.taken)}
+    in_order = sorted(first.values(), key=lambda request: request.event["sequence"])
+    assert [request.told[1] for request in in_order] == done
