@@ -11,24 +11,26 @@ from typing import Any
 import anyio
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as Path
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketState
 
 from engine.core import Engine
 from engine.errors import EngineError
 from engine.server.access import Access, Caller
 from engine.server.audit import Audit
+from engine.server.gate import check_origin, check_role, secret_of
 from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
 from engine.server.openapi import describe
 from engine.server.operations import Operations
-from engine.server.peers import ROLES, Peer
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
-from engine.server.session import cookie_name
+from engine.server.sockets import FAILED, close
 from engine.server.table import ROUTES
 from engine.server.webhooks.hooks import Webhooks
 
@@ -37,7 +39,6 @@ __all__ = ["Application"]
 log = logging.getLogger(__name__)
 
 _XML = ("application/xml", "text/xml")
-_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Application:
@@ -65,13 +66,12 @@ class Application:
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, []).append(route)
-        self.asgi = Starlette(
-            routes=[
-                Path(path, self._endpoint(routes), methods=[route.method for route in routes])
-                for path, routes in by_path.items()
-            ],
-            exception_handlers={404: _not_found, 405: _not_allowed},
-        )
+        paths: list[BaseRoute] = [
+            Path(path, self._endpoint(routes), methods=[route.method for route in routes])
+            for path, routes in by_path.items()
+        ]
+        paths += [WebSocketRoute(route.path, self._socket_endpoint(route)) for route in ROUTES if route.socket]
+        self.asgi = Starlette(routes=paths, exception_handlers={404: _not_found, 405: _not_allowed})
         self.asgi.router.redirect_slashes = False
 
     def _endpoint(self, routes: list[Route]) -> Callable[[Request], Awaitable[ASGIApp]]:
@@ -86,25 +86,56 @@ class Application:
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
         answer, problem, caller = await self._handled(route, request)
-        self._metrics.requests[route.method, route.path, getattr(answer, "status_code", 200)] += 1
+        await self._note(route, request, caller, getattr(answer, "status_code", 200), problem)
+        return answer
+
+    async def _note(self, route: Route, request: HTTPConnection, caller: Caller, status: int, problem: str) -> None:
+        self._metrics.requests[route.method, route.path, status] += 1
         if route.changes:
+            path = f"{request.url.path}?{request.url.query}".rstrip("?")
             await self._audit.note(
                 caller.peer,
                 caller.role,
-                method=request.method,
-                path=f"{request.url.path}?{request.url.query}".rstrip("?"),
-                status=getattr(answer, "status_code", 200),
+                method=request.scope.get("method", "GET"),
+                path=path,
+                status=status,
                 problem=problem,
             )
-        return answer
+
+    def _socket_endpoint(self, route: Route) -> Callable[[WebSocket], Awaitable[None]]:
+        async def endpoint(socket: WebSocket) -> None:
+            await self._serve_socket(route, socket)
+
+        return endpoint
+
+    async def _serve_socket(self, route: Route, socket: WebSocket) -> None:
+        """What can be refused is, as a request is, before the socket is accepted."""
+        assert route.socket is not None
+        caller = Caller(peer=socket.state.peer, role=None)
+        try:
+            caller = await self._identify(route, socket)
+            check_role(route, caller)
+            async with route.socket(await self._call(route, socket, caller)) as talk:
+                await socket.accept()
+                await self._note(route, socket, caller, 101, "")
+                await talk(socket)
+        except Exception as exc:  # the boundary
+            if not isinstance(exc, Fault | EngineError):
+                log.exception("%s failed", socket.url.path)
+            problem = problem_of(exc)
+            if socket.application_state is WebSocketState.CONNECTING:
+                headers = exc.headers if isinstance(exc, Fault) else None
+                await socket.send_denial_response(_problem(problem, headers))
+                await self._note(route, socket, caller, problem.status, problem.type)
+            else:
+                await close(socket, FAILED, problem.detail)
 
     async def _handled(self, route: Route, request: Request) -> tuple[ASGIApp, str, Caller]:
         """The answer, of which type the problem is that it tells of, and who asked."""
         caller = Caller(peer=request.state.peer, role=None)
         try:
-            _check_origin(request, caller.peer)
             caller = await self._identify(route, request)
-            _check_role(route, caller)
+            check_role(route, caller)
             call = await self._call(route, request, caller)
             key = request.headers.get("idempotency-key") if route.changes else None
             if key is None:
@@ -123,22 +154,23 @@ class Application:
             return _problem(problem), problem.type, caller
         return (_response(answer) if isinstance(answer, Answer) else answer), "", caller
 
-    async def _identify(self, route: Route, request: Request) -> Caller:
+    async def _identify(self, route: Route, request: HTTPConnection) -> Caller:
+        check_origin(request, request.state.peer)
         try:
-            return await self.access.identify(request.state.peer, _secret(request))
+            return await self.access.identify(request.state.peer, secret_of(request))
         except Fault:
             if route.role is not None:
                 raise
             return Caller(peer=request.state.peer, role=None)  # with a token that is none any more one can log in anew
 
-    async def _allowed(self, route: Route, request: Request) -> bool:
+    async def _allowed(self, route: Route, request: HTTPConnection) -> bool:
         try:
-            _check_role(route, await self._identify(route, request))
+            check_role(route, await self._identify(route, request))
         except Fault:
             return False
         return True
 
-    async def _call(self, route: Route, request: Request, caller: Caller) -> Call:
+    async def _call(self, route: Route, request: HTTPConnection, caller: Caller) -> Call:
         return Call(
             engine=self._engine,
             operations=self._operations,
@@ -155,7 +187,7 @@ class Application:
             allowed=partial(self._allowed, route, request),
             path=request.path_params,
             query=_query(route, request),
-            body=await self._body(route, request),
+            body=await self._body(route, request) if isinstance(request, Request) else None,
         )
 
     async def _body(self, route: Route, request: Request) -> Any:
@@ -194,7 +226,7 @@ def _describe() -> dict[str, Any]:
     return describe(ROUTES)
 
 
-def _query(route: Route, request: Request) -> Any:
+def _query(route: Route, request: HTTPConnection) -> Any:
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in given:
@@ -210,44 +242,6 @@ def _query(route: Route, request: Request) -> Any:
         return msgspec.convert(given, route.query, strict=False)
     except msgspec.ValidationError as exc:
         raise Fault(400, "Bad request", f"a parameter is not what it should be: {exc}") from exc
-
-
-def _secret(request: Request) -> str | None:
-    """The token that a request brings; a browser's is in a cookie."""
-    kind, _, secret = request.headers.get("authorization", "").partition(" ")
-    if kind and kind.lower() != "bearer":
-        raise Fault(401, "Not allowed", "only tokens are taken", headers={"www-authenticate": "Bearer"})
-    return secret.strip() if kind else request.cookies.get(cookie_name(request))
-
-
-def _check_role(route: Route, caller: Caller) -> None:
-    name = caller.peer.name
-    if route.role is not None:
-        if caller.role is None and caller.peer.uid is None:
-            headers = {"www-authenticate": "Bearer"}
-            raise Fault(401, "Not allowed", f"{name} may do nothing here without a token", headers=headers)
-        if caller.role is None:
-            raise Fault(403, "Not allowed", f"{name} may do nothing here")
-        if ROLES.index(caller.role) < ROLES.index(route.role):
-            raise Fault(403, "Not allowed", f"{name} is {caller.role}, and this is for {route.role}s")
-    if caller.domains and not route.for_some:
-        raise Fault(403, "Not allowed", f"{name} may have to do with some domains only, and this is about all")
-
-
-def _check_origin(request: Request, peer: Peer) -> None:
-    """A page in a browser can make it ask; it can't make it say so falsely.
-
-    A UNIX socket is no shelter: ``ssh -L`` brings browsers to it. Names without a dot are nobody's on the Internet, so
-    no page of somebody else's can have come from there (DNS rebinding); a certificate says the same by itself.
-    """
-    host = request.headers.get("host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    known = name in _LOCAL or (peer.uid is not None and "." not in name and ":" not in name)
-    if request.url.scheme != "https" and not known:
-        raise Fault(403, "Not allowed", "the host that is asked for is not this one")
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{host}":
-        raise Fault(403, "Not allowed", "pages of other sites may ask nothing here")
 
 
 def _problem(problem: ProblemDocument, headers: dict[str, str] | None = None) -> Response:

@@ -6,27 +6,26 @@ told 410, with the number that it can begin at. What is told to one reader only 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 import anyio
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from engine.errors import EngineError
 from engine.events.encoding import to_cloudevent, types_by_name
-from engine.events.journal import Journal
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
 from engine.server.problems import Fault, problem_of
-from engine.server.routes import Call, Route
+from engine.server.routes import Call, Route, Talk
+from engine.server.sockets import DONE, FAILED, NOT_ALLOWED, close
+from engine.server.streams import HEARTBEAT, Pieces, one_stream
 from engine.server.tokens import in_scope
 
-__all__ = ["ROUTES", "EventStream", "domains_asked", "types_named", "words_of"]
-
-# seconds without an event, after which a comment shows that the connection stands
-HEARTBEAT = 15.0
+__all__ = ["ROUTES", "domains_asked", "types_named", "words_of"]
 
 
 class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,27 +47,36 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     bound: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 1024
 
 
-async def events(call: Call) -> EventStream:
+async def events(call: Call) -> Pieces:
+    stack = AsyncExitStack()
+    async with stack:
+        subscription = await stack.enter_async_context(_subscribed(call))
+        return Pieces(_pieces(call, subscription), stack.pop_all())
+    raise AssertionError  # the stack swallows nothing
+
+
+@asynccontextmanager
+async def events_socket(call: Call) -> AsyncIterator[Talk]:
+    async with _subscribed(call) as subscription:
+        yield partial(_talk, call, subscription)
+
+
+@asynccontextmanager
+async def _subscribed(call: Call) -> AsyncIterator[Subscription]:
+    """Raises Fault, ResyncRequired, ConfigError: before anything is answered."""
     query: EventsQuery = call.query
     back = call.request.headers.get("last-event-id")
-    since = back or query.since
-    subscription = call.engine.subscribe(
-        *types_named(query.type),
-        domain=domains_asked(call),
-        connection=words_of(query.connection),
-        bound=query.bound,
-        policy=query.policy,
-        since=since,
-        snapshot=query.snapshot and not back,  # a browser that comes back asks for the same as before
-    )
-    most = call.limits.subscriptions_each
-    if call.streams[call.peer.name] >= most:
-        raise Fault(429, "Too many requests", f"{call.peer.name} listens to {most} streams already")
-    stream = EventStream(subscription, call.streams, call.peer.name)
-    await stream.open()
-    if since is None and not query.snapshot:
-        stream.begins_at(call.engine.bus.journal)
-    return stream
+    with one_stream(call):
+        async with call.engine.subscribe(
+            *types_named(query.type),
+            domain=domains_asked(call),
+            connection=words_of(query.connection),
+            bound=query.bound,
+            policy=query.policy,
+            since=back or query.since,
+            snapshot=query.snapshot and not back,  # a browser that comes back asks for the same as before
+        ) as subscription:
+            yield subscription
 
 
 def domains_asked(call: Call) -> list[str] | None:
@@ -96,63 +104,61 @@ def types_named(text: str) -> list[type[Event]]:
     return [known[word.lower()] for word in words]
 
 
-class EventStream:
-    """An ASGI application that tells the events of a subscription for as long as somebody listens."""
+async def _told(call: Call, subscription: Subscription) -> AsyncGenerator[Sequence[Event]]:
+    """The events as they come; none: nothing has come for a while.
 
-    def __init__(self, subscription: Subscription, streams: Counter[str], peer: str) -> None:
-        self._subscription, self._streams, self._peer = subscription, streams, peer
-        self._begin = ""
+    Raises:
+        EngineError: the reader lagged, the journal can't be read. Fault: it is not allowed any more.
+    """
+    batches, looked = subscription.batches(), anyio.current_time()
+    while True:
+        batch: Sequence[Event] | None = ()
+        with anyio.move_on_after(HEARTBEAT):
+            batch = await anext(batches, None)
+        if batch is None:
+            return
+        if (now := anyio.current_time()) - looked >= HEARTBEAT:
+            looked = now
+            if not await call.allowed():
+                raise Fault(403, "Not allowed", f"{call.peer.name} may not listen any more")
+        yield batch
 
-    def begins_at(self, journal: Journal) -> None:
-        """Say in the beginning that all up to now is known."""
-        self._begin = f"id: {journal.epoch}/{journal.newest}\n"
 
-    async def open(self) -> None:
-        """Raises ResyncRequired, ConfigError: before anything is answered."""
-        await self._subscription.__aenter__()
-        self._streams[self._peer] += 1
+async def _pieces(call: Call, subscription: Subscription) -> AsyncGenerator[bytes]:
+    journal, query = call.engine.bus.journal, call.query
+    asked = query.since or query.snapshot or call.request.headers.get("last-event-id")
+    # with an id and nothing else: who is cut off before the first event knows all the same where to go on
+    begin = "" if asked else f"id: {journal.epoch}/{journal.newest}\n"
+    yield f": here begins the stream\n{begin}\n".encode()
+    try:
+        async with aclosing(_told(call, subscription)) as told:
+            async for batch in told:
+                yield b"".join(map(as_sse, batch)) or b": still here\n\n"
+    except (Fault, EngineError) as exc:  # the client is told, and may come back
+        yield b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
 
-    async def _close(self) -> None:
-        self._streams[self._peer] -= 1
-        if not self._streams[self._peer]:
-            del self._streams[self._peer]
-        await self._subscription.__aexit__(None, None, None)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+async def _talk(call: Call, subscription: Subscription, socket: WebSocket) -> None:
+    """Each event is a message; the last may be a problem document. What the other side says is not listened to."""
+
+    async def listen() -> None:
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass
+        tasks.cancel_scope.cancel()
+
+    code, reason = DONE, "the service ends"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
         try:
-            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            # with an id and nothing else: who is cut off before the first event knows all the same where to go on
-            begin = f": here begins the stream\n{self._begin}\n".encode()
-            await send({"type": "http.response.body", "body": begin, "more_body": True})
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._tell, send, tasks.cancel_scope)
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                tasks.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._close()
-
-    async def _tell(self, send: Send, scope: anyio.CancelScope) -> None:
-        batches = self._subscription.batches()
-        try:
-            while True:
-                batch: Sequence[Event] | None = None
-                with anyio.move_on_after(HEARTBEAT):
-                    batch = await anext(batches, ())
-                if batch is None:
-                    await send({"type": "http.response.body", "body": b": still here\n\n", "more_body": True})
-                elif not batch:
-                    break
-                else:
-                    body = b"".join(map(as_sse, batch))
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-        except EngineError as exc:  # it lagged, or the journal can't be read: the client is told, and may come back
-            body = b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        scope.cancel()
+            async with aclosing(_told(call, subscription)) as told:
+                async for batch in told:
+                    for event in batch:
+                        await socket.send_text(msgspec.json.encode(to_cloudevent(event)).decode())
+        except (Fault, EngineError) as exc:
+            code, reason = NOT_ALLOWED if isinstance(exc, Fault) else FAILED, str(exc)
+            await socket.send_text(msgspec.json.encode(problem_of(exc)).decode())
+        tasks.cancel_scope.cancel()
+    await close(socket, code, reason)
 
 
 def as_sse(event: Event) -> bytes:
@@ -168,8 +174,10 @@ ROUTES = (
         method="GET",
         path="/v1/events",
         handler=events,
+        socket=events_socket,
         role="viewer",
-        summary="Events as they happen (Server-Sent Events, each a CloudEvent), from Last-Event-ID on.",
+        summary="Events as they happen, from Last-Event-ID or since on: Server-Sent Events, each a CloudEvent; as a "
+        "WebSocket a message each.",
         query=EventsQuery,
         answers={200: "text/event-stream"},
         faults=(410, 429),

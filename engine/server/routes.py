@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Literal
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
 from engine.core import Engine
 from engine.server.access import Access
@@ -17,7 +19,7 @@ from engine.server.operations import Operations
 from engine.server.peers import Peer, Role
 from engine.server.webhooks.hooks import Webhooks
 
-__all__ = ["AbsolutePath", "Answer", "Body", "Call", "Name", "Route"]
+__all__ = ["AbsolutePath", "Answer", "Body", "Call", "Name", "Route", "Talk"]
 
 #: What is not empty; a file on the server's host.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -49,11 +51,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     peer: Peer
     role: Role | None
     domains: tuple[str, ...] = ()
-    request: Request
+    request: HTTPConnection
     allowed: Callable[[], Awaitable[bool]]
     path: Mapping[str, str]
     query: Any = None
     body: Any = None
+
+
+#: Talks over a WebSocket that is accepted, until one side ends it; it closes it.
+Talk: TypeAlias = Callable[[WebSocket], Awaitable[None]]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +81,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         method, path: as OpenAPI writes them: ``/v1/domains/{domain}``.
         handler: gives an Answer, or something that is an ASGI application, as a stream is.
+        socket: of a path that can be a WebSocket, too: what is refused is so on entering; it gives what then talks.
+        acts: although it is a GET, something may come of it.
         role: who may ask it at least; None: everybody.
         summary: one sentence.
         query: a struct of the parameters, all of which have defaults. body: a struct, or "xml".
@@ -93,11 +101,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answers: Mapping[int, Any] = {}
     faults: tuple[int, ...] = ()
     scoped: bool = False
+    socket: Callable[[Call], AbstractAsyncContextManager[Talk]] | None = None
+    acts: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether it may change something."""
-        return self.method != "GET"
+        return self.acts or self.method != "GET"
 
     @property
     def for_some(self) -> bool:

@@ -6,7 +6,7 @@ import socket
 from importlib.metadata import version
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from engine.server.peers import Role
 from engine.server.routes import Answer, Body, Call, Name, Route
@@ -14,7 +14,7 @@ from engine.server.routes import Answer, Body, Call, Name, Route
 __all__ = ["ROUTES", "cookie_name"]
 
 
-def cookie_name(request: Request) -> str:
+def cookie_name(request: HTTPConnection) -> str:
     """Of what a browser keeps the token in; cookies are not told apart by ports, and services are."""
     return f"virengine-{request.url.port or 'web'}"
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from engine.server import commands, domains, events, examining, hooking, host, order, past, session, watching
+from engine.server import (
+    commands,
+    domains,
+    events,
+    examining,
+    hooking,
+    host,
+    interactive,
+    order,
+    past,
+    session,
+    watching,
+)
 from engine.server.routes import Route
 
 __all__ = ["ROUTES"]
@@ -11,6 +23,7 @@ ROUTES: tuple[Route, ...] = (
     *session.ROUTES,
     *host.ROUTES,
     *domains.ROUTES,
+    *interactive.ROUTES,
     *commands.ROUTES,
     *order.ROUTES,
     *events.ROUTES,

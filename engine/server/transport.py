@@ -30,6 +30,8 @@ __all__ = ["HttpConnections"]
 log = logging.getLogger(__name__)
 
 _CHUNK = 65536
+# seconds between two pings, so that whatever stands between knows that a WebSocket is in use
+_PING = 20.0
 
 
 class HttpConnections:
@@ -48,6 +50,7 @@ class HttpConnections:
         self._config.h11_max_incomplete_size = limits.header_bytes
         self._config.h2_max_header_list_size = limits.header_bytes
         self._config.websocket_max_message_size = limits.body_bytes
+        self._config.websocket_ping_interval = _PING
         self._config.logger_class = _Logger  # type: ignore[assignment]
 
     async def serve(self, stream: ByteStream, state: dict[str, Any], *, tls: bool = False, alpn: str = "") -> None:

@@ -1,0 +1,61 @@
+"""What lasts: streams of events, consoles, screens. Each peer may have so many at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+from engine.server.problems import Fault
+from engine.server.routes import Call
+
+__all__ = ["HEARTBEAT", "Pieces", "one_stream"]
+
+#: Seconds without anything to tell, after which it is shown that the connection stands; and between two looks at
+#: whether the other side is still allowed to listen.
+HEARTBEAT = 15.0
+
+
+@contextmanager
+def one_stream(call: Call) -> Iterator[None]:
+    """Takes the place of one of them. Raises Fault: the peer has as many already."""
+    streams, name, most = call.streams, call.peer.name, call.limits.subscriptions_each
+    if streams[name] >= most:
+        raise Fault(429, "Too many requests", f"{name} listens to {most} streams already")
+    streams[name] += 1
+    try:
+        yield
+    finally:
+        streams[name] -= 1
+        if not streams[name]:
+            del streams[name]
+
+
+class Pieces:
+    """An ASGI application: Server-Sent Events, piece by piece, for as long as somebody listens.
+
+    Args:
+        stack: closed in the end.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes], stack: AsyncExitStack) -> None:
+        self._pieces, self._stack = pieces, stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tell, send, tasks.cancel_scope)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                tasks.cancel_scope.cancel()
+
+    async def _tell(self, send: Send, scope: anyio.CancelScope) -> None:
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        scope.cancel()
