@@ -26,6 +26,7 @@ from engine.lifecycle import Command, Report, State
 __all__ = [
     "ConnectionURI",
     "Discovered",
+    "Display",
     "DomainHandle",
     "DomainInfo",
     "Driver",
@@ -148,6 +149,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     runtime_dir: Path
 
 
+class Display(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a screen can be seen.
+
+    Attributes:
+        scheme: ``vnc`` or ``spice``. place: the address that it listens at, and port, or the path of its socket and 0.
+    """
+
+    scheme: str
+    place: str
+    port: int = 0
+
+
 class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a running domain uses now; None: the driver can't tell.
 
@@ -157,6 +170,7 @@ class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
         console: path of the first serial or console: a file or pty; socket paths are not given.
         console_offset: where in that file this run of the domain begins.
         log: the per-domain log of the hypervisor's own words.
+        displays: those that listen somewhere.
     """
 
     pid: int | None = None
@@ -166,6 +180,7 @@ class DomainInfo(msgspec.Struct, frozen=True, kw_only=True):
     console: Path | None = None
     console_offset: int = 0
     log: Path | None = None
+    displays: tuple[Display, ...] = ()
 
 
 class Screenshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from engine.core import Engine
 from engine.errors import EngineError
 from engine.server.access import Access, Caller
 from engine.server.audit import Audit
+from engine.server.closing import FAILED
 from engine.server.gate import check_origin, check_role, secret_of
 from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
@@ -30,7 +31,7 @@ from engine.server.operations import Operations
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
-from engine.server.sockets import FAILED, close
+from engine.server.sockets import close
 from engine.server.table import ROUTES
 from engine.server.webhooks.hooks import Webhooks
 

@@ -17,9 +17,10 @@ from uuid import UUID
 import anyio
 import httpx2
 import msgspec
+from anyio.abc import ByteStream
 
 from engine import errors
-from engine.abc import DomainInfo
+from engine.abc import JSON, DomainInfo, Screenshot
 from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
 from engine.events.encoding import from_cloudevent
@@ -41,6 +42,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from engine.server.examining import Diagnosis
     from engine.server.operations import Operation
+    from engine.server.talking import SocketStream
     from engine.server.webhooks.hook import WebhookState
 
 XML = "application/xml"
@@ -377,6 +379,32 @@ class RemoteDomain:
     async def undefine(self, *, managed_save: bool = False) -> None:
         await self._ask("DELETE", "", params={"managed_save": "true" if managed_save else "false"})
         self.facts = msgspec.structs.replace(self.facts, persistent=False)
+
+    async def agent_command(
+        self, name: str, arguments: Mapping[str, JSON] | None = None, *, timeout: float = 30.0
+    ) -> Any:
+        body = {"command": name, "arguments": arguments, "timeout": timeout}
+        return (await self._ask("POST", "/agent", json=body)).json()["return"]
+
+    @asynccontextmanager
+    async def open_console(self, device: str = "", *, force: bool = False) -> AsyncIterator[SocketStream]:
+        query = {"device": device, "force": "true" if force else "false"}
+        async with await self._socket("/console", query) as stream:
+            yield stream
+
+    async def open_graphics(self) -> ByteStream:
+        return await self._socket("/vnc", {})
+
+    async def screenshot(self) -> Screenshot:
+        answer = await self._ask("GET", "/screenshot")
+        return Screenshot(data=answer.content, media_type=answer.headers["content-type"])
+
+    async def _socket(self, more: str, query: Mapping[str, str]) -> SocketStream:
+        from engine.server.talking import SocketStream
+
+        asked = urlencode({"connection": self.connection, **query})
+        target = f"/v1/domains/{quote(self.uuid)}{more}?{asked}"
+        return await SocketStream.connect(self._engine.path, target, error_of)
 
     async def wait_ready(self) -> None:
         await self._wait("ready")

@@ -19,9 +19,10 @@ from engine.errors import EngineError
 from engine.events.encoding import to_cloudevent, types_by_name
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
+from engine.server.closing import DONE, FAILED, NOT_ALLOWED
 from engine.server.problems import Fault, problem_of
 from engine.server.routes import Call, Route, Talk
-from engine.server.sockets import DONE, FAILED, NOT_ALLOWED, close
+from engine.server.sockets import close
 from engine.server.streams import HEARTBEAT, Pieces, one_stream
 from engine.server.tokens import in_scope
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import msgspec
 from starlette.websockets import WebSocket
 
+from engine.server.closing import DONE, NOT_ALLOWED, TAKEN
 from engine.server.commands import OneQuery, domain_asked
 from engine.server.routes import Answer, Body, Call, Name, Route, Talk
-from engine.server.sockets import DONE, NOT_ALLOWED, TAKEN, bridge, close, upgrade
+from engine.server.sockets import bridge, close, upgrade
 from engine.server.streams import one_stream
 
 __all__ = ["ROUTES"]

@@ -8,14 +8,13 @@ import anyio
 from anyio.abc import ByteStream
 from starlette.websockets import WebSocket, WebSocketState
 
+from engine.server.closing import DONE, NOT_ALLOWED
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Call
 from engine.server.streams import HEARTBEAT
 
-__all__ = ["DONE", "FAILED", "NOT_ALLOWED", "TAKEN", "bridge", "close", "upgrade"]
+__all__ = ["bridge", "close", "upgrade"]
 
-#: Close codes (section 7.4); from 4000 on they are our own.
-DONE, NOT_ALLOWED, FAILED, TAKEN = 1000, 1008, 1011, 4001
 _LONGEST_REASON = 123
 
 

@@ -15,9 +15,9 @@ PROGRAM = (sys.executable, "-m", "engine")
 
 
 @contextlib.contextmanager
-def service(folder: Path, backend: str) -> Iterator[None]:
+def service(folder: Path, backend: str, *, uri: str = "") -> Iterator[None]:
     """From when it listens on, with the test driver; it has to end in order."""
-    command = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
+    command = [*PROGRAM, "--uri", uri or f"test://{folder}/node.xml", "--state-dir", str(folder / "state"), "serve"]
     env = {**os.environ, "VIRENGINE_BACKEND": backend}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:

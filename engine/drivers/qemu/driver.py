@@ -447,6 +447,7 @@ class QemuDriver(Driver):
             console=Path(console) if console else None,
             console_offset=_number(guest.facts.get("console_offset")) if guest.characters.console else 0,
             log=domain.log_path,
+            displays=await interactive.displays(guest),
         )
 
     async def _pty(self, guest: Guest) -> str:

@@ -12,15 +12,16 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteStream
 
-from engine.abc import Screenshot
+from engine.abc import Display, Screenshot
 from engine.drivers.qemu.characters import Terminal
 from engine.drivers.qemu.guest import UNDO, Guest
+from engine.drivers.qemu.peripherals import display_socket
 from engine.drivers.qemu.qmp.connection import QmpError
 from engine.errors import DriverError, EngineError, HostError
 from engine.util.terminal import TerminalStream
 from engine.util.unix import UnixStream, connect_unix
 
-__all__ = ["open_console", "open_graphics", "pty_of", "screenshot", "terminal_of"]
+__all__ = ["displays", "open_console", "open_graphics", "pty_of", "screenshot", "terminal_of"]
 
 # seconds that a program which listens for us, QEMU itself, may take to let us in
 _CONNECTS = 5.0
@@ -65,6 +66,21 @@ async def pty_of(guest: Guest, chardev: str) -> str:
         if device.get("label") == chardev:
             return str(device.get("filename", "")).removeprefix("pty:")
     return ""
+
+
+async def displays(guest: Guest) -> tuple[Display, ...]:
+    """Those that listen somewhere; none where QEMU does not tell."""
+    found: list[Display] = []
+    for index, graphics in enumerate(guest.machine.devices.graphics):
+        kind = graphics.listens[0].type if graphics.listens else "socket" if graphics.socket else "address"
+        if kind == "socket":
+            path = display_socket(graphics, index, str(guest.domain.runtime_dir))
+            found.append(Display(scheme=graphics.type, place=path))
+        elif kind == "address":
+            with contextlib.suppress(EngineError, KeyError, ValueError):
+                told = await guest.execute("query-vnc", timeout=2.0)
+                found.append(Display(scheme="vnc", place=str(told["host"]), port=int(told["service"])))
+    return tuple(found)
 
 
 async def open_graphics(guest: Guest) -> ByteStream:

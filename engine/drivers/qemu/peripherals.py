@@ -67,13 +67,18 @@ def _input(line: Line, topology: Topology, device: InputDevice, index: int) -> N
         line.device(f"virtio-{device.type}-pci", topology.pci(device.address), id=f"input{index}")
 
 
+def display_socket(graphics: Graphics, index: int, runtime: str) -> str:
+    """Path of the socket of a display that listens at one."""
+    path = (graphics.listens[0].socket if graphics.listens else "") or graphics.socket
+    return path or str(PurePosixPath(runtime) / f"{graphics.type}{index or ''}.sock")
+
+
 def _graphics(line: Line, graphics: Graphics, index: int, places: Places) -> None:
     listen = graphics.listens[0] if graphics.listens else None
     if len(graphics.listens) > 1:
         raise refuse("<listen>", "a display listens in one place", graphics.listens[1])
     kind = listen.type if listen else ("socket" if graphics.socket else "address")
-    path = (listen.socket if listen else "") or graphics.socket
-    path = path or str(PurePosixPath(places.runtime) / f"{graphics.type}{index or ''}.sock")
+    path = display_socket(graphics, index, places.runtime)
     if graphics.type == "spice":
         if kind == "address":
             raise refuse(

@@ -1,0 +1,130 @@
+"""A WebSocket of the service as a client has it: a stream of bytes. Source: RFC 6455."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from pathlib import Path
+from typing import Self
+
+import anyio
+from anyio.abc import ByteStream
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import RemoteProtocolError
+
+from engine.errors import ConnectionBroken
+from engine.server.closing import TAKEN
+from engine.server.messages import ErrorOf
+from engine.util.unix import UnixStream, connect_unix
+
+__all__ = ["SocketStream"]
+
+# seconds to be let in, and to part as friends
+_DOOR, _FAREWELL = 10.0, 1.0
+
+
+class SocketStream(ByteStream):
+    """Bytes both ways. Get it from ``connect``.
+
+    Attributes:
+        code, reason: why the other side closed it; 0, "": it has not.
+    """
+
+    def __init__(self, stream: UnixStream, error_of: ErrorOf) -> None:
+        self._stream, self._error_of = stream, error_of
+        self._protocol = WSConnection(ConnectionType.CLIENT)
+        self._events: deque[Event] = deque()
+        self._data = bytearray()
+        self.code, self.reason = 0, ""
+
+    @classmethod
+    async def connect(cls, path: Path, target: str, error_of: ErrorOf) -> Self:
+        """Raises what the service refuses it with; ConnectionBroken: it is not there."""
+        what = f"the service at {path}"
+        try:
+            stream = await connect_unix(path, _DOOR, what=what)
+        except OSError as exc:
+            raise ConnectionBroken(f"{what} does not answer: {(exc.strerror or str(exc)).lower()}") from exc
+        found = cls(stream, error_of)
+        try:
+            await found._open(target)
+        except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
+            await stream.aclose()
+            raise ConnectionBroken(f"{what} ended") from exc
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+            raise
+        return found
+
+    async def _open(self, target: str) -> None:
+        await self._stream.send(self._protocol.send(Request(host="virengine", target=target)))
+        refusal = bytearray()
+        while True:
+            match await self._next():
+                case AcceptConnection():
+                    return
+                case RejectConnection(has_body=False):
+                    raise self._error_of(bytes(refusal))
+                case RejectData(data=data, body_finished=finished):
+                    refusal += data
+                    if finished:
+                        raise self._error_of(bytes(refusal))
+
+    async def _next(self) -> Event:
+        while not self._events:
+            data = await self._stream.receive()
+            try:
+                self._protocol.receive_data(data)
+                self._events += self._protocol.events()
+            except RemoteProtocolError as exc:
+                raise anyio.BrokenResourceError from exc
+        return self._events.popleft()
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        while not self._data:
+            match await self._next():
+                case BytesMessage(data=data):
+                    self._data += data
+                case TextMessage(data=text):
+                    self._data += text.encode()
+                case Ping() as ping:
+                    await self._stream.send(self._protocol.send(ping.response()))
+                case CloseConnection(code=code, reason=reason):
+                    self.code, self.reason = int(code), reason or ""
+                    raise anyio.EndOfStream
+        data = bytes(self._data[:max_bytes])
+        del self._data[:max_bytes]
+        return data
+
+    async def send(self, item: bytes) -> None:
+        if self.code:
+            raise anyio.BrokenResourceError
+        await self._stream.send(self._protocol.send(Message(data=item)))
+
+    @property
+    def taken(self) -> bool:
+        """Somebody else has taken over what is at the other end."""
+        return self.code == TAKEN
+
+    async def send_eof(self) -> None:
+        """A WebSocket ends in both directions at once."""
+
+    async def aclose(self) -> None:
+        with anyio.move_on_after(_FAREWELL, shield=True):
+            if not self.code:
+                with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    await self._stream.send(self._protocol.send(CloseConnection(code=1000)))
+            await self._stream.aclose()
