@@ -117,8 +117,8 @@ class Application:
             caller = await self._identify(route, socket)
             check_role(route, caller)
             async with route.socket(await self._call(route, socket, caller)) as talk:
-                await socket.accept()
                 await self._note(route, socket, caller, 101, "")
+                await socket.accept()
                 await talk(socket)
         except Exception as exc:  # the boundary
             if not isinstance(exc, Fault | EngineError):
@@ -126,8 +126,8 @@ class Application:
             problem = problem_of(exc)
             if socket.application_state is WebSocketState.CONNECTING:
                 headers = exc.headers if isinstance(exc, Fault) else None
-                await socket.send_denial_response(_problem(problem, headers))
                 await self._note(route, socket, caller, problem.status, problem.type)
+                await socket.send_denial_response(_problem(problem, headers))
             else:
                 await close(socket, FAILED, problem.detail)
 

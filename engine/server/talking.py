@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 from anyio.abc import ByteStream
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -47,6 +48,7 @@ class SocketStream(ByteStream):
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._events: deque[Event] = deque()
         self._data = bytearray()
+        self._sending = anyio.Lock()
         self.code, self.reason = 0, ""
 
     @classmethod
@@ -59,7 +61,7 @@ class SocketStream(ByteStream):
             raise ConnectionBroken(f"{what} does not answer: {(exc.strerror or str(exc)).lower()}") from exc
         found = cls(stream, error_of)
         try:
-            await found._open(target)
+            await found.open(target)
         except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
             await stream.aclose()
             raise ConnectionBroken(f"{what} ended") from exc
@@ -69,8 +71,10 @@ class SocketStream(ByteStream):
             raise
         return found
 
-    async def _open(self, target: str) -> None:
-        await self._stream.send(self._protocol.send(Request(host="virengine", target=target)))
+    async def open(self, target: str, *, token: str = "") -> None:
+        """Raises what the service refuses it with."""
+        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+        await self._say(Request(host="virengine", target=target, extra_headers=headers))
         refusal = bytearray()
         while True:
             match await self._next():
@@ -82,6 +86,11 @@ class SocketStream(ByteStream):
                     refusal += data
                     if finished:
                         raise self._error_of(bytes(refusal))
+
+    async def _say(self, event: Event) -> None:
+        data = self._protocol.send(event)
+        async with self._sending:
+            await self._stream.send(data)
 
     async def _next(self) -> Event:
         while not self._events:
@@ -100,10 +109,13 @@ class SocketStream(ByteStream):
                     self._data += data
                 case TextMessage(data=text):
                     self._data += text.encode()
-                case Ping() as ping:
-                    await self._stream.send(self._protocol.send(ping.response()))
-                case CloseConnection(code=code, reason=reason):
+                case Ping() as ping if self._protocol.state is ConnectionState.OPEN:
+                    await self._say(ping.response())
+                case CloseConnection(code=code, reason=reason) as closing:
                     self.code, self.reason = int(code), reason or ""
+                    if self._protocol.state is ConnectionState.REMOTE_CLOSING:
+                        with contextlib.suppress(anyio.BrokenResourceError):
+                            await self._say(closing.response())
                     raise anyio.EndOfStream
         data = bytes(self._data[:max_bytes])
         del self._data[:max_bytes]
@@ -112,7 +124,7 @@ class SocketStream(ByteStream):
     async def send(self, item: bytes) -> None:
         if self.code:
             raise anyio.BrokenResourceError
-        await self._stream.send(self._protocol.send(Message(data=item)))
+        await self._say(Message(data=item))
 
     @property
     def taken(self) -> bool:
@@ -124,7 +136,8 @@ class SocketStream(ByteStream):
 
     async def aclose(self) -> None:
         with anyio.move_on_after(_FAREWELL, shield=True):
-            if not self.code:
+            if self._protocol.state is ConnectionState.OPEN:
                 with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    await self._stream.send(self._protocol.send(CloseConnection(code=1000)))
+                    await self._say(CloseConnection(code=1000))
+        with anyio.CancelScope(shield=True):
             await self._stream.aclose()

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 from anyio import CancelScope
 from anyio.abc import ByteStream, TaskGroup
 from hypercorn.app_wrappers import ASGIWrapper
@@ -43,7 +44,6 @@ class HttpConnections:
 
     def __init__(self, app: Any, limits: ServerLimits) -> None:
         self._app = ASGIWrapper(app)
-        self._context = _Context()
         self._limits = limits
         self._config = Config()
         self._config.include_server_header = False
@@ -60,11 +60,12 @@ class HttpConnections:
             tls: it comes over TLS; alpn: the protocol that was agreed on there.
         """
         async with stream, _Tasks() as tasks:
+            context = _Context()
             connection = _Connection(stream, tasks, self._limits)
             protocol = ProtocolWrapper(
                 self._app,
                 self._config,
-                self._context,  # type: ignore[arg-type]
+                context,  # type: ignore[arg-type]
                 tasks,  # type: ignore[arg-type]
                 ConnectionState(state),
                 tls,
@@ -73,7 +74,10 @@ class HttpConnections:
                 connection.send,
                 alpn or "http/1.1",
             )
-            await connection.run(protocol)
+            try:
+                await connection.run(protocol)
+            finally:
+                context.over.set()
 
 
 class _Connection:
@@ -166,19 +170,23 @@ class _SingleTask:
 
 
 class _Context:
+    """Of one connection."""
+
     event_class = _Event
     single_task_class = _SingleTask
 
     def __init__(self) -> None:
         self.terminate = _Event()
         self.terminated = _Event()
+        self.over = anyio.Event()
 
     async def mark_request(self) -> None:
         pass
 
-    @staticmethod
-    async def sleep(wait: float) -> None:
-        await anyio.sleep(wait)
+    async def sleep(self, wait: float) -> None:
+        """Nobody sleeps on when the connection is over."""
+        with anyio.move_on_after(wait):
+            await self.over.wait()
 
     @staticmethod
     def time() -> float:
@@ -217,29 +225,35 @@ class _Messages:
     def __init__(self, bound: int) -> None:
         self._queue: deque[Any] = deque()
         self._bound = bound
-        self._changed = anyio.Condition()
+        self._changed = anyio.Event()
         self._closed = False
 
     async def put(self, message: Any) -> None:
-        """Wait for room; none is needed once the application has ended."""
-        async with self._changed:
-            while len(self._queue) >= self._bound and not self._closed:
-                await self._changed.wait()
-            self._queue.append(message)
-            self._changed.notify_all()
+        """Wait for room; none is needed once the application has ended, nor to tell that the other side has gone.
+
+        That is told at once: the connection may be just about to be cut off, and it would never be told again.
+        """
+        while len(self._queue) >= self._bound and not self._closed and not message["type"].endswith(".disconnect"):
+            await self._changed.wait()
+        self._queue.append(message)
+        self._wake()
 
     async def get(self) -> Any:
-        async with self._changed:
-            while not self._queue:
-                await self._changed.wait()
-            self._changed.notify_all()
-            return self._queue.popleft()
+        await anyio.lowlevel.checkpoint()
+        while not self._queue:
+            await self._changed.wait()
+        message = self._queue.popleft()
+        self._wake()
+        return message
 
-    async def close(self) -> None:
-        async with self._changed:
-            self._closed = True
-            self._queue.clear()
-            self._changed.notify_all()
+    def close(self) -> None:
+        self._closed = True
+        self._queue.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
 
 async def _run_app(app: ASGIWrapper, scope: Any, messages: _Messages, send: Any) -> None:
@@ -247,8 +261,7 @@ async def _run_app(app: ASGIWrapper, scope: Any, messages: _Messages, send: Any)
         await app(scope, messages.get, send, None, None)  # type: ignore[arg-type]
     except Exception:  # the boundary: one request must not end the server
         log.exception("a request failed: %s %s", scope.get("method", scope["type"]), scope.get("path"))
-    with CancelScope(shield=True):
-        await messages.close()
+    messages.close()
     await send(None)
 
 
