@@ -183,6 +183,16 @@ class Subscription:
         self._dropped = self._lost = self._refused = 0
         self.end()
 
+    @property
+    def position(self) -> str | None:
+        """The id of the newest event if all that match up to it were read: one can go on after it. None: not so now."""
+        waits = (
+            self._queue or self._snapshot or self._folded is not None or self._dropped or self._lost or self._refused
+        )
+        if waits or self._cursor is not None or not self._opened or self._ended:
+            return None
+        return f"{self._feed.journal.epoch}/{self._feed.delivered(self._durable)}"
+
     def __aiter__(self) -> Self:
         return self
 

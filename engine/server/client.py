@@ -378,7 +378,9 @@ class RemoteDomain:
 
     async def undefine(self, *, managed_save: bool = False) -> None:
         await self._ask("DELETE", "", params={"managed_save": "true" if managed_save else "false"})
-        self.facts = msgspec.structs.replace(self.facts, persistent=False)
+        # an active one goes on as a transient domain; of another nothing is left
+        state = self.facts.state if self.active else State.NOSTATE.value
+        self.facts = msgspec.structs.replace(self.facts, persistent=False, autostart=False, state=state)
 
     async def agent_command(
         self, name: str, arguments: Mapping[str, JSON] | None = None, *, timeout: float = 30.0

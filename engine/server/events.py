@@ -126,17 +126,19 @@ async def _told(call: Call, subscription: Subscription) -> AsyncGenerator[Sequen
 
 
 async def _pieces(call: Call, subscription: Subscription) -> AsyncGenerator[bytes]:
-    journal, query = call.engine.bus.journal, call.query
-    asked = query.since or query.snapshot or call.request.headers.get("last-event-id")
-    # with an id and nothing else: who is cut off before the first event knows all the same where to go on
-    begin = "" if asked else f"id: {journal.epoch}/{journal.newest}\n"
-    yield f": here begins the stream\n{begin}\n".encode()
+    yield _comment("here begins the stream", subscription)
     try:
         async with aclosing(_told(call, subscription)) as told:
             async for batch in told:
-                yield b"".join(map(as_sse, batch)) or b": still here\n\n"
+                yield b"".join(map(as_sse, batch)) or _comment("still here", subscription)
     except (Fault, EngineError) as exc:  # the client is told, and may come back
         yield b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
+
+
+def _comment(text: str, subscription: Subscription) -> bytes:
+    """With an id, and no data: who is cut off knows where to go on though nothing of what it asked for happened."""
+    position = subscription.position
+    return f": {text}\n{f'id: {position}{chr(10)}' if position is not None else ''}\n".encode()
 
 
 async def _talk(call: Call, subscription: Subscription, socket: WebSocket) -> None:

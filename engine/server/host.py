@@ -110,7 +110,7 @@ ROUTES = (
         path="/v1/operations",
         handler=list_operations,
         role="viewer",
-        summary="What goes on, and what ended of late; the newest first.",
+        summary="What goes on, and what ended of late, the newest first; of plans without their domains.",
         answers={200: list[Operation]},
     ),
     Route(

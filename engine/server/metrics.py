@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Metrics"]
 
+_BOUND = 65_536
+
 # seconds: of commands, which take as long as a guest's power-off; and until a reader has an event
 _COMMANDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _LAGS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
@@ -68,7 +70,8 @@ class Metrics:
 
     async def follow(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Count the events from now on, until the engine is closed."""
-        async with self._engine.subscribe(policy="block") as events:
+        # nothing is read of the journal: what goes wrong with that must not end this
+        async with self._engine.subscribe(bound=_BOUND) as events:
             task_status.started()
             async for batch in events.batches():
                 now = time()

@@ -20,6 +20,12 @@ from engine.shutdown.progress import WATCHED, Follower, Progress
 __all__ = ["NoSuchOperation", "Operation", "Operations", "Watch"]
 
 
+# events that a reader may be behind: one that had to read the journal could fail with that
+_BOUND = 65_536
+# plans that are remembered after they ended: each has all its domains, twice
+_PLANS = 32
+
+
 class NoSuchOperation(NotFound):
     """It never was, or ended so long ago that it was forgotten."""
 
@@ -73,7 +79,7 @@ class Operations:
     """Runs operations, and remembers them for a while.
 
     Args:
-        kept: so many of those that ended.
+        kept: so many of those that ended; of plans fewer.
         running: no more than that at once; plans come on top.
 
     Attributes:
@@ -93,7 +99,7 @@ class Operations:
 
     async def follow(self, engine: Engine, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Note how far plans are, until the engine is closed."""
-        async with engine.subscribe(*WATCHED, policy="block") as events:
+        async with engine.subscribe(*WATCHED, bound=_BOUND) as events:
             task_status.started()
             async for event in events:
                 for run in self._runs.values():
@@ -142,13 +148,14 @@ class Operations:
             self._forget()
 
     def _forget(self) -> None:
-        ended = [each.id for each in self._all.values() if each.id not in self._runs]
-        for number in ended[: max(0, len(ended) - self._kept)]:
-            del self._all[number]
+        ended = [each for each in self._all.values() if each.id not in self._runs]
+        plans = [each for each in ended if each.progress is not None]
+        for each in (*plans[: max(0, len(plans) - _PLANS)], *ended[: max(0, len(ended) - self._kept)]):
+            self._all.pop(each.id, None)
 
     def list(self) -> list[Operation]:
-        """All that are remembered, the newest first."""
-        return [*reversed(self._all.values())]
+        """All that are remembered, the newest first; of plans not what became of each domain."""
+        return [_short(operation) for operation in reversed(self._all.values())]
 
     def get(self, id: str) -> Operation:
         """Raises NoSuchOperation."""
@@ -181,3 +188,10 @@ class Operations:
         """What happens to it next; None: it has ended."""
         run = self._runs.get(operation.id)
         return None if run is None else Watch(run.changed, run.ended)
+
+
+def _short(operation: Operation) -> Operation:
+    if operation.progress is None:
+        return operation
+    progress = msgspec.structs.replace(operation.progress, domains=[])
+    return msgspec.structs.replace(operation, progress=progress, result=None)

@@ -134,3 +134,17 @@ async def test_a_slow_client_slows_nobody_and_is_told_what_it_missed(tmp_path: P
             with anyio.fail_after(10):
                 while b"org.virengine.gap" not in data:
                     data += await slow.receive()
+
+
+async def test_a_stream_says_where_to_go_on_before_anything_happens(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And while what happens is none of what it asked for: that may be long gone when it comes back."""
+    monkeypatch.setattr("engine.server.events.HEARTBEAT", 0.05)
+    journal = server.engine.bus.journal
+    async with reading(server, "?type=DomainCrashed") as events:
+        assert await events.line() == ": here begins the stream"
+        assert await events.line() == f"id: {journal.epoch}/{journal.newest}"
+        await server.define("web")
+        while await events.line() != f"id: {journal.epoch}/{journal.newest}":
+            pass

@@ -93,16 +93,36 @@ async def test_a_plan_that_somebody_waits_for_is_seen_and_cancelled_by_others(se
 
 
 async def test_two_plans_at_once_are_told_apart(server: Served) -> None:
-    await define(server)
+    """Both go on: neither guest's agent ever answers."""
     for name in ("a", "b"):
-        await server.define(name, GUEST.format("agent='no'", ""))
+        gate = "<order:ready gate='agent' timeout='600'/>"
+        answer = await server.define(name, GUEST.format("boot='600'", ORDER.format(gate)))
+        assert answer.status_code == 201, answer.text
     ids = [
         (await server.http.post("/v1/up", json={"domains": [name]}, headers=ASYNC)).json()["id"] for name in ("a", "b")
     ]
     for id, name in zip(ids, ("a", "b"), strict=True):
         async with following(server, id) as events:
-            ended = await until(events, "done", name)
-        assert [row["name"] for row in ended["progress"]["domains"]] == [name]
+            told = await until(events, "under way", name)
+        assert told["state"] == "running"
+        assert [row["name"] for row in told["progress"]["domains"]] == [name]
+
+
+async def test_whoever_looks_on_is_told_of_every_step(server: Served) -> None:
+    await server.http.post("/v1/domains/test/destroy")
+    for name in ("a", "b"):
+        await server.define(name, GUEST.format("ignore='acpi' agent='no'", ORDER.format(STOP)))
+        await server.http.post(f"/v1/domains/{name}/start")
+    down = (await server.http.post("/v1/down", headers=ASYNC)).json()
+    async with following(server, down["id"]) as events:
+        await until(events, "under way", "b")
+        await server.http.post("/v1/domains/a/destroy")
+        told = await until(events, "done", "a")
+        assert (told["state"], told["progress"]["done"], told["progress"]["total"]) == ("running", 1, 2)
+        await server.http.post("/v1/domains/b/destroy")
+        while (found := await events.next())["event"] != "ended":
+            pass
+        assert found["data"]["progress"]["done"] == 2
 
 
 async def test_a_drill_tells_of_each_domain(server: Served) -> None:

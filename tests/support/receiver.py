@@ -26,7 +26,8 @@ class Request:
 
     @property
     def event(self) -> dict[str, Any]:
-        return json.loads(self.body)
+        found: dict[str, Any] = json.loads(self.body)
+        return found
 
     @property
     def told(self) -> tuple[str, str]:
@@ -73,7 +74,7 @@ class Receiver:
             self.taken.append(request)
         self._changed.set()
         self._changed = anyio.Event()
-        if answer is None:
+        while answer is None:
             await anyio.sleep_forever()
         status, more = answer
         await stream.send(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n{more}\r\n".encode())

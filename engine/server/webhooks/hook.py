@@ -15,7 +15,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from engine.core import Engine
-from engine.errors import ResyncRequired, StoreError
+from engine.errors import EngineClosed, ResyncRequired, StoreError
 from engine.events.encoding import type_name
 from engine.events.journal import event_id, now, parse_since
 from engine.events.types import Event, Gap
@@ -98,6 +98,7 @@ class Hook:
         self._last_delivery: float | None = None
         self._last_failure: float | None = None
         self._last_error = ""
+        self._unwritten = False
 
     async def prepare(self) -> None:
         """Read what is needed. Raises ConfigError."""
@@ -134,17 +135,19 @@ class Hook:
         async with anyio.create_task_group() as self._tasks:
             for lane in [*self._lanes.by_key.values()]:
                 self._tasks.start_soon(self._work, lane)
-            while not self._engine.bus.closed:
+            while True:
                 try:
-                    await self._read()
+                    return await self._read()
                 except StoreError as exc:
                     log.warning("webhook '%s': %s", self.settings.name, exc)
                     await anyio.sleep(_UNREADABLE)
+                except EngineClosed:
+                    return None
 
     # ------------------------------------------------------------------ reading
 
     async def _read(self) -> None:
-        """Take in all that happens. What the filter leaves out moves the position on, too: it is not waited for."""
+        """Take in all that happens, until the engine is closed. What the filter leaves out moves the position, too."""
         subscription = self._engine.subscribe(policy="block", durable=True, since=self._since())
         async with subscription as events:
             async for event in events:
@@ -364,8 +367,11 @@ class Hook:
         self._cursor.lanes = {key: lane.done for key, lane in self._lanes.by_key.items()}
         try:
             await anyio.to_thread.run_sync(partial(save, self._path, msgspec.json.encode(self._cursor)))
+            self._unwritten = False
         except OSError as exc:
-            log.error("%s: how far a webhook is can't be written down: %s", self._path, exc.strerror)
+            if not self._unwritten:  # said once, and not each second
+                log.error("%s: how far a webhook is can't be written down: %s", self._path, exc.strerror)
+            self._unwritten = True
 
     @property
     def state(self) -> WebhookState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from engine.server.webhooks.settings import Webhook, check_name
 from engine.store import DiskStore
 
 __all__ = ["NoSuchWebhook", "Webhooks"]
+
+log = logging.getLogger(__name__)
 
 
 class NoSuchWebhook(NotFound):
@@ -74,6 +77,8 @@ class Webhooks:
         try:
             with scope:
                 await hook.run()
+        except Exception:  # the boundary: one webhook must end neither the others nor the service
+            log.exception("webhook '%s' failed", hook.settings.name)
         finally:
             ended.set()
 
