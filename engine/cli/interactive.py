@@ -73,7 +73,10 @@ async def _talk(keyboard: Keyboard, stream: ByteStream) -> None:
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @with_engine
 async def screenshot(engine: AnyEngine, name: str, path: Path | None) -> None:
-    """Write what the screen of a domain shows to a file, by default one named after it and the time."""
+    """Write what the screen of a domain shows to a file.
+
+    By default to one that is named after the domain and the time.
+    """
     from datetime import datetime
 
     import anyio.to_thread
@@ -125,7 +128,10 @@ async def _displays(engine: AnyEngine, name: str) -> tuple[Display, ...]:
 @click.option("--pretty", is_flag=True, help="Print the answer over several lines.")
 @with_engine
 async def agent_command(engine: AnyEngine, name: str, command: str, timeout: float, pretty: bool) -> None:
-    """Give the guest agent a command of its own, such as '{"execute": "guest-get-osinfo"}'."""
+    """Give the guest agent a command of its own.
+
+    JSON is such as '{"execute": "guest-get-osinfo"}', with "arguments" where there are some; so is the answer.
+    """
     asked = _asked(command)
     value = await find(engine, name).agent_command(asked["execute"], asked.get("arguments"), timeout=timeout)
     output.data(json.dumps({"return": value}, indent=2 if pretty else None))
