@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from engine.abc import Display
 from engine.conf.nodes.differences import Difference
 from engine.errors import Problem
 from engine.server.examining import Diagnosis
@@ -38,6 +39,13 @@ class DomainDetails(DomainFacts, frozen=True, kw_only=True):
     resident: int | None
     console: str | None
     log: str | None
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: path: of the file that was written; media_type: what is in it."""
+
+    path: str
+    media_type: str
 
 
 class DomainState(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +154,8 @@ OUTPUTS: dict[str, Any] = {
     "domuuid": DomainId,
     "events": CloudEvent,
     "wait": DomainFacts,
+    "domdisplay": list[Display],
+    "screenshot": Picture,
     **dict.fromkeys(_ACTIONS, Domains),
     "order": list[Declared],
     "plan": PlanDocument,
@@ -169,6 +179,9 @@ NONE: dict[str, str] = {
     "schema": "prints a document",
     "completion": "prints a script",
     "watch": "draws on a terminal",
+    "console": "shows a terminal",
+    "vncdisplay": "is 'domdisplay --json' in virsh's words",
+    "qemu-agent-command": "prints the agent's answer, which is JSON as it is",
     "serve": "tells through its API",
     "config check": "has nothing to say but what is wrong",
     "token add": "prints the token, and nothing else",

@@ -157,5 +157,7 @@ def test_a_real_guest(tmp_path: Path) -> None:
             host, _, number = where.partition(":")
             assert host == "127.0.0.1"
             assert run(options, "domdisplay", "echo").stdout.strip() == f"vnc://{host}:{5900 + int(number)}"
+            [display] = json.loads(run(options, "domdisplay", "echo", "--json").stdout)
+            assert display == {"scheme": "vnc", "place": host, "port": 5900 + int(number)}
         finally:
             run(options, "destroy", "echo")

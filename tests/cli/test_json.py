@@ -77,6 +77,7 @@ def test_what_is_printed_is_what_is_documented(virengine: Any, tmp_path: Path) -
         check(name.split()[0], *name.split())
     for name in ("suspend", "resume", "reboot", "reset", "autostart"):
         check(name, name, "web", "db")
+    check("screenshot", "screenshot", "web", str(tmp_path / "web.png"))
     check("save", "save", "web", save)
     check("restore", "restore", save)
     check("managedsave", "managedsave", "web")
@@ -93,7 +94,8 @@ def test_what_is_printed_is_what_is_documented(virengine: Any, tmp_path: Path) -
     check("doctor", "doctor", code=virengine("doctor").exit_code)
     virengine("token", "add", "ci", "--role", "viewer")
     check("token list", "token", "list")
-    assert set(OUTPUTS) - told == {"operations", "operations --cancel"}
+    # a real guest's display: test_interactive
+    assert set(OUTPUTS) - told == {"operations", "operations --cancel", "domdisplay"}
 
 
 def test_operations_are_printed_as_documented(tmp_path: Path) -> None:
