@@ -20,7 +20,7 @@ demo:
 
 test:
 	@$(SETUP) test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n auto)
 
 test-pythons:
 	@$(PYTHON) scripts/pythons.py $(ARGS)
