@@ -74,7 +74,7 @@ def _is_gone(exc: BaseException) -> bool:
 
 
 async def _until_free(lock: Path) -> None:
-    """Until nobody has the lock, or some seconds: meanwhile a service may have come up. By flock(1): it can be killed."""
+    """Until nobody has it, or for some seconds: a service may come up meanwhile. By flock(1), which can be ended."""
     import anyio
 
     await anyio.run_process(["flock", "--wait", str(_PATIENCE), str(lock), "true"], check=False)

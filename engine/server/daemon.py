@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 
 from engine.core import Engine
 from engine.errors import ConfigError
+from engine.hostpower import HostPower
 from engine.server.access import Access
 from engine.server.listeners import Address, listen, passed_sockets
 from engine.server.polkit import ACTIONS_FILE, Polkit
@@ -75,6 +76,7 @@ class Daemon:
             await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
             where = ", ".join(map(str, self._addresses))
             self._say(f"Listening at {where}")
+            await stack.enter_async_context(HostPower(engine))
             await stack.enter_async_context(supervised(engine, self._notifier))
             await anyio.sleep_forever()
 

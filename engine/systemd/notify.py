@@ -1,7 +1,7 @@
 """Tell systemd how we fare: the datagrams of ``sd_notify(3)``.
 
-The service tells when it is up, reloads and ends, and that it does not hang; ``virengine-guests.service``, whose stop may
-take long, asks for more time.
+The service tells when it is up, reloads and ends, and that it does not hang; ``virengine-guests.service``, whose stop
+may take long, asks for more time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Notifier:
 
     @property
     def watchdog(self) -> float | None:
-        """Seconds within which systemd wants to hear ``alive`` again and again (``WatchdogSec=``); None: it does not."""
+        """Seconds within which systemd wants to hear ``alive``, again and again (``WatchdogSec=``); None: never."""
         return self._watchdog
 
     def alive(self) -> None:

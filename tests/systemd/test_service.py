@@ -4,14 +4,12 @@ are stopped in order, with the service, without it, and when it dies in their mi
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import anyio
 import pytest
-from support.vm_host import STATE, Host, document, host
+from support.vm_host import Host, host
 
-from engine.systemd.scope import ENGINE_SERVICE, GUESTS_SERVICE
+from engine.systemd.scope import ENGINE_SERVICE
 
 pytestmark = [pytest.mark.systemd, pytest.mark.qemu, pytest.mark.timeout(180)]
 
