@@ -25,6 +25,7 @@ from engine.util.files import remove_file, write_atomic
 
 __all__ = [
     "DEFAULT_TIMEOUT",
+    "DELAY_DROPIN",
     "POLKIT_ACTIONS",
     "SYSTEM_DIR",
     "TIMEOUT_DROPIN",
@@ -33,11 +34,13 @@ __all__ = [
     "install_polkit",
     "install_units",
     "quote_exec",
+    "render_delay",
     "render_timeout",
     "render_units",
     "started_units",
     "uninstall_units",
     "units_dir",
+    "write_delay",
     "write_timeout",
 ]
 
@@ -46,11 +49,13 @@ SYSTEM_DIR = Path("/etc/systemd/system")
 #: Where polkit learns of the actions there are (polkit(8)).
 POLKIT_ACTIONS = Path("/usr/share/polkit-1/actions/org.virengine.policy")
 TIMEOUT_DROPIN = Path(f"{GUESTS_SERVICE}.d") / "50-virengine-timeout.conf"
+#: The same for logind, beside the folder of units.
+DELAY_DROPIN = Path("logind.conf.d/50-virengine-delay.conf")
 #: Seconds the stop of all guests is given as long as no plan has said better: the default ladder, and some air.
 DEFAULT_TIMEOUT = 300.0
 #: Seconds the service waits for an engine that still holds the state directory.
 _TAKE_OVER = 240
-#: Seconds each of the two commands of the stop is given at least.
+#: Seconds the stop is given at least.
 _LEAST_TIMEOUT = 60.0
 _MARK = "# Put here by"
 _GUESTS = (SHUTDOWN_TARGET, GUESTS_SERVICE, AUTOSTART_SERVICE)
@@ -149,12 +154,24 @@ def _text(name: str) -> str:
 def render_timeout(worst_case: float) -> str:
     """The drop-in that gives the guests' stop as long as the plan may take, and a tenth (10 s at least) more.
 
-    Never less than a minute: that is for each of the commands of the stop.
+    Never less than a minute: that is for the program to start, and for a service that hangs.
     """
-    allowed = max(worst_case + max(worst_case / 10, 10.0), _LEAST_TIMEOUT)
-    return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n' + (
-        f"[Service]\nTimeoutStopSec={_seconds(allowed)}\n"
+    return _render_seconds(
+        worst_case, f"[Service]\nTimeoutStopSec={_seconds(max(_with_air(worst_case), _LEAST_TIMEOUT))}"
     )
+
+
+def render_delay(worst_case: float) -> str:
+    """The drop-in that has logind wait as long for those who hold an inhibitor, and only as long as they hold it."""
+    return _render_seconds(worst_case, f"[Login]\nInhibitDelayMaxSec={_seconds(_with_air(worst_case))}")
+
+
+def _render_seconds(worst_case: float, setting: str) -> str:
+    return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n{setting}\n'
+
+
+def _with_air(seconds: float) -> float:
+    return seconds + max(seconds / 10, 10.0)
 
 
 def install_units(units: Mapping[str, str], folder: Path, *, dry_run: bool = False) -> list[Action]:
@@ -181,15 +198,26 @@ def write_timeout(folder: Path, worst_case: float, *, dry_run: bool = False) -> 
         return _put(folder / TIMEOUT_DROPIN, render_timeout(worst_case), dry_run)
 
 
+def write_delay(folder: Path, worst_case: float, *, dry_run: bool = False) -> Action:
+    """Write the drop-in of ``render_delay`` where logind looks for it: beside the folder of the host's units.
+
+    Raises:
+        HostError: it can't be written.
+    """
+    path = folder.parent / DELAY_DROPIN
+    with _host_errors(path.parent):
+        return _put(path, render_delay(worst_case), dry_run)
+
+
 def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
-    """Take away what ``install_units`` and ``write_timeout`` put into ``folder``; what was not ours stays.
+    """Take away what ``install_units``, ``write_timeout`` and ``write_delay`` put there; what was not ours stays.
 
     Raises:
         HostError: the folder can't be written.
     """
     ours = (AUTOSTART_SERVICE, GUESTS_SERVICE, *_ENGINE)
     links = [path / name for path in folder.glob("*.target.wants") for name in ours]
-    paths = [*links, folder / TIMEOUT_DROPIN, *(folder / name for name in ours)]
+    paths = [*links, folder / TIMEOUT_DROPIN, folder.parent / DELAY_DROPIN, *(folder / name for name in ours)]
     target = folder / SHUTDOWN_TARGET
     if target.is_file() and target.read_text("utf-8", "replace") == render_units([])[SHUTDOWN_TARGET]:
         paths.append(target)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import HostError
 from engine.systemd.install import (
+    DELAY_DROPIN,
     TIMEOUT_DROPIN,
     Action,
     engine_command,
@@ -22,6 +23,7 @@ from engine.systemd.install import (
     render_units,
     uninstall_units,
     units_dir,
+    write_delay,
     write_timeout,
 )
 from engine.systemd.scope import AUTOSTART_SERVICE, ENGINE_SERVICE, ENGINE_SOCKET, GUESTS_SERVICE, SHUTDOWN_TARGET
@@ -49,6 +51,11 @@ def test_install_twice_and_uninstall(tmp_path: Path) -> None:
     write_timeout(tmp_path, 100)
     assert (tmp_path / TIMEOUT_DROPIN).read_text().endswith("[Service]\nTimeoutStopSec=110\n")
     assert write_timeout(tmp_path, 100).what == "keep"
+    write_delay(tmp_path / "system", 100)
+    assert (tmp_path / DELAY_DROPIN).read_text().endswith("[Login]\nInhibitDelayMaxSec=110\n")
+    uninstall_units(tmp_path / "system")
+    assert not (tmp_path / DELAY_DROPIN).exists()
+    (tmp_path / DELAY_DROPIN).parent.rmdir()
 
     (tmp_path / "other.service").write_text("[Service]\n")
     assert set(kinds(uninstall_units(tmp_path))) == {"remove"}
