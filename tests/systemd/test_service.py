@@ -4,12 +4,14 @@ are stopped in order, with the service, without it, and when it dies in their mi
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import anyio
 import pytest
-from support.vm_host import Host, host
+from support.vm_host import Host, document, host
 
-from engine.systemd.scope import ENGINE_SERVICE
+from engine.systemd.scope import ENGINE_SERVICE, GUESTS_SERVICE
 
 pytestmark = [pytest.mark.systemd, pytest.mark.qemu, pytest.mark.timeout(180)]
 
@@ -25,6 +27,9 @@ GUESTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "mail": (0.8, ("db",)),
     "batch": (1.0, ()),
 }
+TAP = "<interface type='ethernet'><target dev='tap-batch'/></interface>"
+
+UNASKED = ["systemctl", "start", "poweroff.target", "--job-mode=replace-irreversibly", "--no-block"]
 
 
 @pytest.fixture
@@ -33,25 +38,117 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def pids(stack: Host) -> dict[str, str]:
+async def pids(stack: Host) -> dict[str, int]:
     """The process of each guest, as the host has it."""
-    found = await stack.box.run(["pgrep", "--list-full", "qemu-system"])
-    return {
-        name: line.split()[0] for line in found.stdout.splitlines() for name in GUESTS if f"/host/{name}.img" in line
-    }
+    lines = (await stack.box.run(["pgrep", "--list-full", "qemu-system"])).stdout.splitlines()
+    return {name: int(line.split()[0]) for name in GUESTS for line in lines if f"/host/{name}.img" in line}
 
 
 async def main_pid(stack: Host) -> str:
+    """Of the service, which is up: who asks it waits for that at its socket."""
+    assert (await stack.virengine("domstate", "db")).strip() == "running"
     return (await stack.box.run(["systemctl", "show", "--value", "--property=MainPID", ENGINE_SERVICE])).stdout.strip()
 
 
-async def test_guests_outlive_the_service(tmp_path: Path) -> None:
+async def kill_service(stack: Host, number: str = "KILL") -> None:
+    await stack.box.run(["systemctl", "kill", "--kill-whom=main", f"--signal={number}", ENGINE_SERVICE])
+
+
+async def serving(stack: Host) -> None:
+    """With ten guests, all up."""
+    await stack.install_units("--service")
+    await stack.virengine("up")
+    assert set(await pids(stack)) == set(GUESTS)
+
+
+async def until_said(stack: Host, name: str, line: str) -> None:
+    with anyio.fail_after(60):
+        while (name, line) not in stack.witness.said:
+            await anyio.sleep(0.02)  # the witness has it from inotify
+
+
+async def test_guests_outlive_the_service_and_are_stopped_through_it(tmp_path: Path) -> None:
     async with host(tmp_path, GUESTS) as stack:
-        await stack.install_units("--service")
-        await stack.virengine("up")
-        assert len(await pids(stack)) == len(GUESTS)
-        print((await stack.box.run(["systemctl", "status", ENGINE_SERVICE])).stdout)
-        print(await stack.box.journal("--unit", ENGINE_SERVICE))
-        pid = (await pids(stack))["db"]
-        print((await stack.box.run(["cat", f"/proc/{pid}/status", f"/proc/{pid}/cgroup"])).stdout)
-        assert 0
+        (stack.box.share / "batch.xml").write_text(document("batch", devices=TAP))
+        await stack.virengine("undefine", "batch")
+        await stack.virengine("define", "/host/batch.xml")
+        await serving(stack)
+        guests = await pids(stack)
+        for pid in guests.values():  # each in a scope of its own, with less than root could do
+            assert "/machine.slice/machine-qemu" in stack.box.read(f"/proc/{pid}/cgroup")
+            status = dict(line.split(":\t", 1) for line in stack.box.read(f"/proc/{pid}/status").splitlines())
+            assert (status["NoNewPrivs"], status["Seccomp"], status["CapBnd"]) == ("1", "2", "0000000000001002")
+
+        first = await main_pid(stack)
+        await stack.box.run(["systemctl", "reload", ENGINE_SERVICE])
+        assert await main_pid(stack) == first
+        stack.box.put(f"/etc/systemd/system/{ENGINE_SERVICE}.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
+        await stack.box.run(["systemctl", "daemon-reload"])
+        await stack.box.run(["systemctl", "restart", ENGINE_SERVICE])
+        second = await main_pid(stack)
+        await kill_service(stack)
+        third = await main_pid(stack)
+        assert len({"0", first, second, third}) == 4
+        await kill_service(stack, "STOP")  # it hangs, until the watchdog has it
+        assert await main_pid(stack) not in ("0", first, second, third)
+        assert await pids(stack) == guests
+        assert "watchdog" in (await stack.box.journal("--unit", ENGINE_SERVICE)).lower()
+
+        held = await stack.box.run(["systemd-inhibit", "--list", "--no-pager"])
+        assert "virengine" in held.stdout
+        assert await stack.box.poweroff() == "poweroff"
+        stack.check_order()
+        await stack.check_nobody_was_killed()
+        await stack.check_events()
+        journal = (await stack.box.journal("--output=cat")).splitlines()
+        # logind has waited for the plan; the guests service had nothing left to do, and asked the service about it
+        gone = [index for index, line in enumerate(journal) if line.endswith(".scope: Deactivated successfully.")]
+        assert max(gone) < next(i for i, line in enumerate(journal) if line.startswith(f"Stopping {GUESTS_SERVICE}"))
+        check_ends(journal)
+
+
+def check_ends(journal: list[str]) -> None:
+    """The service is there until the guests service is done."""
+    done, ends = (
+        next(index for index, line in enumerate(journal) if line.startswith(words))
+        for words in (f"Stopped {GUESTS_SERVICE}", f"Stopping {ENGINE_SERVICE}")
+    )
+    assert done < ends
+
+
+async def test_a_host_that_asks_nobody_before_it_goes_down(tmp_path: Path) -> None:
+    """As ``systemctl start poweroff.target``, which logind never hears of: units are stopped, in their order."""
+    async with host(tmp_path, GUESTS) as stack:
+        await serving(stack)
+        await stack.box.run(UNASKED)
+        assert await stack.box.wait() == "poweroff"
+        stack.check_order()
+        await stack.check_nobody_was_killed()
+        await stack.check_events()
+        check_ends((await stack.box.journal("--output=cat")).splitlines())
+
+
+async def test_a_service_that_dies_while_it_stops_them(tmp_path: Path) -> None:
+    """And logind waits no longer: the guests service goes on with the plan that the service began."""
+    delay = {"/etc/systemd/logind.conf.d/delay.conf": "[Login]\nInhibitDelayMaxSec=1\n"}
+    async with host(tmp_path, GUESTS, files=delay) as stack:
+        await serving(stack)
+        await stack.box.run(["systemctl", "poweroff"])
+        await until_said(stack, "app1", "button")
+        await kill_service(stack)
+        assert await stack.box.wait() == "poweroff"
+        stack.check_order(again=True)  # who goes on asks anew
+        await stack.check_nobody_was_killed()
+        await stack.check_events()
+
+
+async def test_a_service_that_died_before(tmp_path: Path) -> None:
+    async with host(tmp_path, GUESTS) as stack:
+        stack.box.put(f"/etc/systemd/system/{ENGINE_SERVICE}.d/once.conf", "[Service]\nRestart=no\n")
+        await serving(stack)
+        await kill_service(stack)
+        await stack.box.run(UNASKED)
+        assert await stack.box.wait() == "poweroff"
+        stack.check_order()
+        await stack.check_nobody_was_killed()
+        await stack.check_events()
