@@ -49,7 +49,8 @@ async def _through_service(session: Session, work: Callable[[AnyEngine], Awaitab
                 await work(remote)
                 return True
         except Exception as exc:
-            if not all(map(_is_gone, _leaves(exc))):
+            # one that can't even be asked what there is may be ending, or broken: all the same
+            if begun and not all(map(_is_gone, _leaves(exc))):
                 raise
             output.warning(f"{next(_leaves(exc))}: going on without it")
     return False
