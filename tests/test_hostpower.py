@@ -199,7 +199,7 @@ async def test_a_bus_that_is_not_there_is_said_once_and_one_that_comes_is_used(
 ) -> None:
     monkeypatch.setattr("engine.systemd.inhibitor._SOON", 0.01)
     monkeypatch.setattr("engine.systemd.inhibitor._LATE", 0.01)
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO, "engine.systemd")
     place = daemon.address.partition(",guid=")[0]  # the next one is another
     async with host(daemon, tmp_path, *STACK) as (engine, logind), HostPower(engine, address=place):
         await engine.domain("db").start()

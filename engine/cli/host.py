@@ -46,13 +46,6 @@ def _can_serve() -> bool:
     return all(find_spec(name) for name in ("starlette", "hypercorn", "httpx2"))
 
 
-def _wants_service(folder: Path) -> bool:
-    """The service's units are there, or nothing is there yet and they would be put there."""
-    from engine.systemd.scope import ENGINE_SERVICE, GUESTS_SERVICE
-
-    return (folder / ENGINE_SERVICE).exists() or (not (folder / GUESTS_SERVICE).exists() and _can_serve())
-
-
 @click.command()
 @click.option("--fix", is_flag=True, help="Mend what can be mended. Guests are neither started nor stopped by it.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
@@ -78,7 +71,8 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
             found.extend(diagnosis.findings)
             _show(found, diagnosis.done, dry_run=dry_run, as_json=as_json)
             return
-        units = _units(session, user=user, service=_wants_service(folder), timeout=_stop_timeout(engine))
+        service = install.wants_service(folder, able=_can_serve())
+        units = _units(session, user=user, service=service, timeout=_stop_timeout(engine))
         findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
         if done and not dry_run:
             findings, _ = await engine.doctor(units=units, folder=folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
@@ -181,4 +182,6 @@ class Inhibitor:
     def _complain(self, why: str) -> None:
         if not self._complained:
             self._complained = True
-            log.warning("the host won't wait for guests before it goes down or sleeps: %s", why)
+            # sd_booted(3): without systemd nobody expects a logind
+            level = logging.WARNING if Path("/run/systemd/system").is_dir() else logging.INFO
+            log.log(level, "the host won't wait for guests before it goes down or sleeps: %s", why)

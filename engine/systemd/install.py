@@ -40,6 +40,7 @@ __all__ = [
     "started_units",
     "uninstall_units",
     "units_dir",
+    "wants_service",
     "write_delay",
     "write_timeout",
 ]
@@ -229,6 +230,11 @@ def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
             with contextlib.suppress(OSError):  # not there, or it holds drop-ins of the administrator's
                 (folder / TIMEOUT_DROPIN).parent.rmdir()
     return actions
+
+
+def wants_service(folder: Path, *, able: bool) -> bool:
+    """The service's units are in ``folder``, or nothing is there yet and we are ``able`` to serve."""
+    return (folder / ENGINE_SERVICE).exists() or (able and not (folder / GUESTS_SERVICE).exists())
 
 
 def started_units(*, service: bool) -> list[str]:
