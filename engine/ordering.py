@@ -188,7 +188,7 @@ class Ordering:
         self._scoping.mend()
 
     def of(self, domain: Domain) -> Order:
-        """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults."""
+        """What holds for a domain: gates, ladder, on_stop_failure and sleep completed by policy and defaults."""
         return self._declared.order(key_of(domain))
 
     def graph(self) -> OrderGraph:

@@ -26,13 +26,24 @@ _user = click.option(
 )
 
 
-def _units(session: Session, *, user: bool, timeout: float | None = None) -> dict[str, str]:
+def _units(session: Session, *, user: bool, service: bool, timeout: float | None = None) -> dict[str, str]:
     from engine.systemd import install
 
-    command = [*install.engine_command(), *session.arguments()]
-    start = ("up", "--resume", "--autostart")
-    timeout = timeout or install.DEFAULT_TIMEOUT
-    return install.render_units(command, start=start, state_dir=session.state_dir, timeout=timeout, user=user)
+    return install.render_units(
+        [*install.engine_command(), *session.arguments()],
+        start=("up", "--resume", "--autostart"),
+        state_dir=session.state_dir,
+        socket=session.socket if service else None,
+        timeout=timeout or install.DEFAULT_TIMEOUT,
+        user=user,
+    )
+
+
+def _can_serve() -> bool:
+    """What a service takes is installed."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) for name in ("starlette", "hypercorn", "httpx2"))
 
 
 @click.command()
@@ -60,7 +71,8 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
             found.extend(diagnosis.findings)
             _show(found, diagnosis.done, dry_run=dry_run, as_json=as_json)
             return
-        units = _units(session, user=user, timeout=_stop_timeout(engine))
+        service = install.wants_service(folder, able=_can_serve())
+        units = _units(session, user=user, service=service, timeout=_stop_timeout(engine))
         findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
         if done and not dry_run:
             findings, _ = await engine.doctor(units=units, folder=folder)
@@ -97,30 +109,48 @@ def _stop_timeout(engine: Engine) -> float:
 @click.option(
     "--dir", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Where to put them, if not where usual."
 )
-@click.option("--now", is_flag=True, help="Start the service as well: only a service that is up can stop guests.")
+@click.option(
+    "--service/--no-service",
+    default=None,
+    help="virengine.service, too, which everybody else asks.  [default: if 'virengine[server]' is installed]",
+)
+@click.option("--now", is_flag=True, help="Start them as well: only a service that is up can stop guests.")
 @click.option("--uninstall", is_flag=True, help="Take them away again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
-def install_units(session: Session, user: bool, folder: str | None, now: bool, uninstall: bool, dry_run: bool) -> None:
+def install_units(
+    session: Session,
+    user: bool,
+    folder: str | None,
+    service: bool | None,
+    now: bool,
+    uninstall: bool,
+    dry_run: bool,
+) -> None:
     """Put the systemd units in place.
 
     virengine-guests.service stops guests in order when the host goes down: it runs 'virengine down', with the same
-    --uri and --state-dir as given here, before the host touches any guest. After the host booted it starts what was
-    stopped then, and what is marked for autostart.
+    --uri and --state-dir as given here, before the host touches any guest. After the host booted
+    virengine-autostart.service starts what was stopped then, and what is marked for autostart. virengine.service is
+    'virengine serve', with virengine.socket, where it is asked.
     """
     from engine.systemd import install
 
     session.arguments()  # what can't be written is refused before anything is done
     target = Path(folder).absolute() if folder else install.units_dir(user=user)
+    wanted = _can_serve() if service is None else service
     if uninstall:
         actions = install.uninstall_units(target, dry_run=dry_run)
     else:
-        units = _units(session, user=user, timeout=_worst_case(session))
+        units = _units(session, user=user, service=wanted, timeout=_worst_case(session))
         actions = install.install_units(units, target, dry_run=dry_run)
+    if not user and not folder:
+        actions += install.install_polkit(remove=uninstall or not wanted, dry_run=dry_run)
     for action in actions:
         output.say(f"{'would ' if dry_run else ''}{action}")
+    started = [] if uninstall else install.started_units(service=wanted)
     if not dry_run and not folder:
-        session.run_plain(lambda: _tell_systemd(user=user, now=now and not uninstall, installed=not uninstall))
+        session.run_plain(lambda: _tell_systemd(started, user=user, now=now))
     elif now:
         output.warning("the service was not started: --now is for units that were really put where systemd looks")
 
@@ -141,22 +171,20 @@ def _worst_case(session: Session) -> float | None:
     return seconds[0] if seconds else None
 
 
-async def _tell_systemd(*, user: bool, now: bool, installed: bool) -> None:
+async def _tell_systemd(units: list[str], *, user: bool, now: bool) -> None:
     from engine.errors import EngineError
     from engine.systemd.machines import ScopeManager
-    from engine.systemd.scope import GUESTS_SERVICE
 
-    start = f"systemctl {'--user ' if user else ''}start {GUESTS_SERVICE}"
     async with ScopeManager(user=user) as manager:
         try:
             await manager.reload()
         except EngineError as exc:
-            if now:
+            if now and units:
                 raise
             output.warning(f"systemd was not told of them: {exc}")
             return
-        if now:
-            await manager.start_unit(GUESTS_SERVICE)
-            output.say(f"{GUESTS_SERVICE} is started")
-        elif installed:
-            output.say(f"then: {start}")
+        for unit in units if now else ():
+            await manager.start_unit(unit)
+            output.say(f"{unit} is started")
+    if units and not now:
+        output.say(f"then: systemctl {'--user ' if user else ''}start {' '.join(units)}")

@@ -12,7 +12,7 @@ import click
 
 from engine.cli import arguments, output
 from engine.cli.failures import Failed
-from engine.cli.session import find, with_engine
+from engine.cli.session import Session, find, with_engine
 
 if TYPE_CHECKING:
     from engine.cli.session import AnyEngine
@@ -147,27 +147,48 @@ async def up(engine: AnyEngine, names: tuple[str, ...], resume: bool, autostart:
     help="Be done by then: as it nears, the last step of each ladder is taken.",
 )
 @click.option("--drill", is_flag=True, help="Only check on the live guests that it would work; change nothing.")
+@click.option(
+    "--insist",
+    is_flag=True,
+    help="Go on whatever becomes of a service, and once nobody else has the state directory. For host shutdown.",
+)
 @arguments.as_json
-@with_engine
-async def down(engine: AnyEngine, names: tuple[str, ...], deadline: float | None, drill: bool, as_json: bool) -> None:
+@click.pass_obj
+def down(
+    session: Session, names: tuple[str, ...], deadline: float | None, drill: bool, insist: bool, as_json: bool
+) -> None:
     """Stop domains in order.
 
     Each when those that depend on it are gone. Without any named all that run; with domains named these, and what
     requires them. No guest is destroyed unless its ladder says so. Interrupted, it is gone on with by the next
     'down'.
     """
+
+    async def work(engine: AnyEngine) -> None:
+        chosen = _names(engine, names)
+        await (_drill(engine, chosen, as_json) if drill else _down(engine, chosen, deadline, as_json))
+
+    if insist:
+        from engine.cli.insisting import insist as insist_on
+
+        session.run_plain(lambda: insist_on(session, work))
+    else:
+        session.run(work)
+
+
+async def _drill(engine: AnyEngine, names: list[str] | None, as_json: bool) -> None:
+    found = await engine.drill(names)
+    (output.json_text(found.to_json()) if as_json else output.data(str(found)))
+    if not found.ok:
+        raise Failed()
+
+
+async def _down(engine: AnyEngine, names: list[str] | None, deadline: float | None, as_json: bool) -> None:
     from engine.cli.progress import going_on, shown
 
-    chosen = _names(engine, names)
-    if drill:
-        found = await engine.drill(chosen)
-        (output.json_text(found.to_json()) if as_json else output.data(str(found)))
-        if not found.ok:
-            raise Failed()
-        return
-    await _tell_systemd(engine, chosen, deadline)
+    await _tell_systemd(engine, names, deadline)
     async with going_on(engine), shown(engine, quiet=as_json):
-        report = await engine.down(chosen, deadline=deadline)
+        report = await engine.down(names, deadline=deadline)
     _tell(report, as_json=as_json)
 
 

@@ -130,7 +130,7 @@ class Session:
         _ = self.uris  # what is wrong with them is said before anything is done
 
         async def main() -> None:
-            async with self._served() as remote:
+            async with self.served() as remote:
                 if remote is not None:
                     await work(remote)
                     return
@@ -146,7 +146,7 @@ class Session:
 
         async def main() -> None:
             nonlocal served
-            async with self._served() as remote:
+            async with self.served() as remote:
                 if remote is not None:
                     served = True
                     await work(remote)
@@ -171,12 +171,16 @@ class Session:
             resume=False,
             quiet=True,
         )
-        async with engine:  # guests are left as they are
+        async with engine:
             await work(engine)
 
     @asynccontextmanager
-    async def _served(self) -> AsyncIterator[RemoteEngine | None]:
-        """The service's engine; None: there is no service."""
+    async def served(self, *, every: bool = False) -> AsyncIterator[RemoteEngine | None]:
+        """The service's engine; None: there is no service. ``every``: with all its connections, whichever were named.
+
+        Raises:
+            ConnectionBroken: it does not answer. NoSuchConnection: it lacks one that was named.
+        """
         if not os.path.exists(self.socket):  # noqa: PTH110, ASYNC240 - an error is none here
             yield None
             return
@@ -190,7 +194,7 @@ class Session:
             except ConnectionBroken as exc:
                 if not is_absent(exc):
                     raise
-            if remote is not None:
+            if remote is not None and not every:
                 self.choose(remote)
             yield remote
 

@@ -22,6 +22,7 @@ __all__ = [
     "Edge",
     "Gate",
     "Order",
+    "Sleep",
     "StopStep",
     "order_problems",
     "parse_order",
@@ -34,6 +35,8 @@ __all__ = [
 ORDER_NAMESPACE = "urn:virengine:order:1"
 
 When = Literal["both", "start", "stop"]
+#: What becomes of a domain while the host sleeps.
+Sleep = Literal["save", "pause", "nothing"]
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -99,6 +102,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         tags: names a policy can match by.
         on_stop_failure: ``hold`` keeps what depends on this domain's being gone from stopping; ``go-on`` does not.
             None: the engine's policy.
+        sleep: before the host sleeps it is saved to disk, paused, or left running (``nothing``), and brought back
+            after. None: the engine's policy.
     """
 
     edges: tuple[Edge, ...] = ()
@@ -106,6 +111,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ladder: tuple[StopStep, ...] = ()
     tags: tuple[str, ...] = ()
     on_stop_failure: Literal["hold", "go-on"] | None = None
+    sleep: Sleep | None = None
 
 
 #: Without a ladder of its own a domain is stopped so: agent if it answers, acpi, save. Never destroy.
@@ -159,6 +165,8 @@ _GATE_FIELDS = {"tcp": ("host", "port"), "http": ("url",), "serial": ("pattern",
 _GATES = ("running", "agent", "tcp", "http", "serial", "delay")
 _DIGITS = re.compile("[0-9]{1,9}")  # not str.isdigit: int() takes fewer signs than that
 _METHODS = ("agent", "acpi", "save", "destroy")
+_SLEEPS = ("save", "pause", "nothing")
+_ELEMENTS = ("requires", "after", "ready", "stop", "sleep", "tag")
 
 
 class _Reader:
@@ -245,6 +253,7 @@ class _Parts:
         self.ladder: list[StopStep] = []
         self.tags: list[str] = []
         self.on_failure: Literal["hold", "go-on"] | None = None
+        self.sleep: Sleep | None = None
 
     def take(self, child: Element, source: str | None) -> None:
         """Raises ConfigError."""
@@ -262,10 +271,13 @@ class _Parts:
             case "tag":
                 reader.only("name")
                 self.tags.append(reader.text("name"))
+            case "sleep":
+                reader.only("method")
+                self.sleep = reader.choice("method", _SLEEPS)
             case "":
                 pass  # a comment
             case other:
-                raise reader.fail(f"unknown element{suggest(other, ('requires', 'after', 'ready', 'stop', 'tag'))}")
+                raise reader.fail(f"unknown element{suggest(other, _ELEMENTS)}")
 
     def order(self) -> Order:
         return Order(
@@ -274,6 +286,7 @@ class _Parts:
             ladder=tuple(self.ladder),
             tags=tuple(self.tags),
             on_stop_failure=self.on_failure,
+            sleep=self.sleep,
         )
 
 

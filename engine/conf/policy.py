@@ -9,6 +9,7 @@
     ready = {gate = "running", timeout = 60}
     stop = [{method = "agent", timeout = 30}, {method = "acpi", timeout = 120, repeat = 10}]
     on-stop-failure = "hold"      # or "go-on"
+    sleep = "pause"               # before the host sleeps; or "save", "nothing"
     parallel = 8                  # domains that start or stop at the same time; left out: no limit
 
     [[rule]]
@@ -19,9 +20,10 @@
     stop = [{method = "acpi", timeout = 60, repeat = 10}, {method = "save", timeout = 120}]
     on-stop-failure = "go-on"
 
-Edges add up: the domain's own and those of every rule that matches. For ``ready``, ``stop`` and ``on-stop-failure`` the
-domain's own word wins, then the last rule that matches and says something, then the defaults. A rule that matches the
-domain it names leaves that one out (``match = {name = "*"}`` with ``after = ["dns"]`` does not order dns after itself).
+Edges add up: the domain's own and those of every rule that matches. For ``ready``, ``stop``, ``on-stop-failure`` and
+``sleep`` the domain's own word wins, then the last rule that matches and says something, then the defaults. A rule that
+matches the domain it names leaves that one out (``match = {name = "*"}`` with ``after = ["dns"]`` does not order dns
+after itself).
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, StopStep, wrong_host, wrong_pattern, wrong_url
+from engine.conf.order import DEFAULT_LADDER, Edge, Gate, Order, Sleep, StopStep, wrong_host, wrong_pattern, wrong_url
 from engine.conf.tables import Read, Table, read_toml
 from engine.conf.toml import Path
 
@@ -81,11 +83,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole policy. ``Policy()`` is the engine's own: no rules, the default ladder, hold, no budget, no limit.
+    """A whole policy. ``Policy()`` is the engine's own: no rules, the default ladder, hold, pause, no budget, no limit.
 
     Attributes:
         rules: in the order of the file.
-        gates, ladder, on_stop_failure: for domains that say nothing and match no rule that does.
+        gates, ladder, on_stop_failure, sleep: for domains that say nothing and match no rule that does.
         parallel: domains that may start or stop at the same time; None: no limit.
         budget: seconds the host gives to stop everything; None: not known.
         source: the file.
@@ -95,6 +97,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...] = (Gate(),)
     ladder: tuple[StopStep, ...] = DEFAULT_LADDER
     on_stop_failure: OnStopFailure = "hold"
+    sleep: Sleep = "pause"
     parallel: int | None = None
     budget: float | None = None
     source: str | None = None
@@ -104,21 +107,23 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return (rule for rule in self.rules if rule.match.matches(name, connection, tags))
 
     def complete(self, own: Order, name: str, connection: str) -> Order:
-        """What holds for a domain: gates, ladder and on_stop_failure filled in from rules and defaults.
+        """What holds for a domain: gates, ladder, on_stop_failure and sleep filled in from rules and defaults.
 
         Its edges are its own only; those of the rules keep their place in the file (``matching``).
         """
-        gates, ladder, on_failure = own.gates, own.ladder, own.on_stop_failure
-        if self.rules and not (gates and ladder and on_failure):
+        gates, ladder, on_failure, sleep = own.gates, own.ladder, own.on_stop_failure, own.sleep
+        if self.rules and not (gates and ladder and on_failure and sleep):
             for rule in reversed(tuple(self.matching(name, connection, own.tags))):
                 gates = gates or rule.order.gates
                 ladder = ladder or rule.order.ladder
                 on_failure = on_failure or rule.order.on_stop_failure
+                sleep = sleep or rule.order.sleep
         return msgspec.structs.replace(
             own,
             gates=gates or self.gates,
             ladder=ladder or self.ladder,
             on_stop_failure=on_failure or self.on_stop_failure,
+            sleep=sleep or self.sleep,
         )
 
 
@@ -154,6 +159,7 @@ class _RawDefaults(Table, frozen=True, kw_only=True):
     ready: _RawGate | tuple[_RawGate, ...] = ()
     stop: tuple[_RawStop, ...] = ()
     on_stop_failure: OnStopFailure | None = None
+    sleep: Sleep | None = None
     parallel: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
@@ -164,6 +170,7 @@ class _RawRule(Table, frozen=True, kw_only=True):
     ready: _RawGate | tuple[_RawGate, ...] = ()
     stop: tuple[_RawStop, ...] = ()
     on_stop_failure: OnStopFailure | None = None
+    sleep: Sleep | None = None
 
 
 class _RawBudget(Table, frozen=True, kw_only=True):
@@ -203,6 +210,7 @@ class _Reader:
             gates=self._gates(defaults.ready, ("defaults", "ready")) or (Gate(),),
             ladder=self._ladder(defaults.stop, ("defaults", "stop")) or DEFAULT_LADDER,
             on_stop_failure=defaults.on_stop_failure or "hold",
+            sleep=defaults.sleep or "pause",
             parallel=defaults.parallel,
             budget=raw.budget.seconds if raw.budget else None,
             source=self._read.source,
@@ -224,6 +232,7 @@ class _Reader:
             gates=self._gates(raw.ready, (*base, "ready")),
             ladder=self._ladder(raw.stop, (*base, "stop")),
             on_stop_failure=raw.on_stop_failure,
+            sleep=raw.sleep,
         )
         return Rule(match=raw.match, order=order, line=self._read.line(*base))
 

@@ -16,11 +16,13 @@ from anyio.abc import TaskStatus
 
 from engine.core import Engine
 from engine.errors import ConfigError
+from engine.hostpower import HostPower
 from engine.server.access import Access
 from engine.server.listeners import Address, listen, passed_sockets
 from engine.server.polkit import ACTIONS_FILE, Polkit
 from engine.server.serving import Service
 from engine.server.settings import Settings
+from engine.server.supervision import supervised
 from engine.server.tokens import TOKENS, TokenFile
 from engine.systemd.notify import Notifier
 
@@ -74,11 +76,9 @@ class Daemon:
             await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
             where = ", ".join(map(str, self._addresses))
             self._say(f"Listening at {where}")
-            self._notifier.ready(f"{len(engine.domains())} domains, at {where}")
-            try:
-                await anyio.sleep_forever()
-            finally:
-                self._notifier.stopping()
+            await stack.enter_async_context(HostPower(engine))
+            await stack.enter_async_context(supervised(engine, self._notifier))
+            await anyio.sleep_forever()
 
     @property
     def _addresses(self) -> tuple[Address, ...]:
@@ -119,7 +119,8 @@ class Daemon:
             task_status.started()
             async for _ in asked:
                 try:
-                    self._change(service)
+                    with self._notifier.reloads():
+                        self._change(service)
                 except ConfigError as exc:
                     log.error("%s: all stays as it was", exc)
                 try:

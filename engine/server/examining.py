@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -50,23 +51,33 @@ async def post_doctor(call: Call) -> Answer:
 async def examine(engine: Engine, *, fix: bool = False, dry_run: bool = False) -> Diagnosis:
     """Raises HostError; Fault: the engine is one of which no unit can know."""
     user = os.geteuid() != 0
-    units = await anyio.to_thread.run_sync(_units, engine, user, sniffio.current_async_library())
     folder = install.units_dir(user=user)
+    units = await anyio.to_thread.run_sync(_units, engine, user, folder, sniffio.current_async_library())
     findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
     if done and not dry_run:
         findings, _ = await engine.doctor(units=units, folder=folder)
     return Diagnosis(ok=all(each.severity != "error" for each in findings), findings=findings, done=done)
 
 
-def _units(engine: Engine, user: bool, backend: str) -> dict[str, str]:
+def _units(engine: Engine, user: bool, folder: Path, backend: str) -> dict[str, str]:
     """What the unit files of this engine should be; blocking."""
     if not isinstance(engine.store, DiskStore):
         raise Fault(409, "Conflict", "this engine keeps nothing on disk: no unit can start or stop its guests")
     options = [text for uri in engine.connections for text in ("--uri", uri)]
     command = [*install.engine_command(), "--state-dir", str(engine.store.path), *options, "--backend", backend]
-    start = ("up", "--resume", "--autostart")
-    timeout = engine.order.stop_timeout()
-    return install.render_units(command, start=start, state_dir=engine.store.path, timeout=timeout, user=user)
+    return install.render_units(
+        command,
+        start=("up", "--resume", "--autostart"),
+        state_dir=engine.store.path,
+        socket=_socket(engine.store) if install.wants_service(folder, able=True) else None,
+        timeout=engine.order.stop_timeout(),
+        user=user,
+    )
+
+
+def _socket(store: DiskStore) -> Path:
+    """Where the commands look for a service: as ``engine.cli.session.Session.socket``."""
+    return (store.path if store.run.parent == store.path else store.run) / "api.sock"
 
 
 ROUTES = (

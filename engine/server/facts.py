@@ -70,6 +70,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: ``CONNECTION#UUID``. starts_after, stops_after: whom it waits for. gates: when it is ready.
         ladder: how it is stopped; on_stop_failure: what becomes of those that wait, if it can't be.
+        sleep: what becomes of it while the host sleeps.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     ladder: tuple[StopStep, ...]
     tags: tuple[str, ...]
     on_stop_failure: str
+    sleep: str
 
 
 def declared_order(engine: Engine) -> list[Declared]:
@@ -101,6 +103,7 @@ def _declared(graph: OrderGraph, key: str) -> Declared:
         ladder=tuple(held.ladder),
         tags=tuple(held.tags),
         on_stop_failure=held.on_stop_failure or "hold",
+        sleep=held.sleep or "pause",
     )
 
 

@@ -142,7 +142,7 @@ class Declarations:
         return any(self._named[name] > 0 or name in self._named_by_policy for name in names)
 
     def order(self, key: str) -> Order:
-        """What holds for a domain: gates, ladder and on_stop_failure completed by policy and defaults.
+        """What holds for a domain: gates, ladder, on_stop_failure and sleep completed by policy and defaults.
 
         Raises:
             KeyError: there is no such domain.

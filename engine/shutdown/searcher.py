@@ -8,6 +8,7 @@ by a process of its own, which can be ended. This file is that program, too: it 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import sys
@@ -59,7 +60,8 @@ class Searcher:
 def main() -> None:
     """Messages come in, each with its length in four bytes before it: the pattern, then pieces of text. For each piece
     one byte goes out: ``1`` the pattern was seen, ``0`` it was not."""
-    os.nice(10)
+    with contextlib.suppress(OSError):  # a service need not be allowed to
+        os.nice(10)
     read, write = sys.stdin.buffer, sys.stdout.buffer
 
     def message() -> bytes | None:

@@ -16,7 +16,7 @@ import msgspec
 from engine.abc import ScopeInfo
 from engine.errors import EngineError
 from engine.systemd import install
-from engine.systemd.scope import GUESTS_SERVICE, SHUTDOWN_TARGET, ScopeRequest, UnitOrder, order_units
+from engine.systemd.scope import ENGINE_SERVICE, GUESTS_SERVICE, SHUTDOWN_TARGET, ScopeRequest, UnitOrder, order_units
 
 if TYPE_CHECKING:
     from engine.systemd.machines import ScopeManager
@@ -81,6 +81,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         folder: where units go.
         inhibit_delay: seconds logind waits for inhibitors.
         session_timeout: seconds the host gives to all services of this user; None: they are the host's own.
+        user: it is about a user's own service manager.
     """
 
     missing: str = ""
@@ -92,6 +93,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path = install.SYSTEM_DIR
     inhibit_delay: float | None = None
     session_timeout: float | None = None
+    user: bool = False
 
 
 def examine(domains: Sequence[DomainFacts], host: HostFacts, *, worst_case: float) -> list[Finding]:
@@ -215,13 +217,25 @@ def _budget(host: HostFacts, worst_case: float) -> Iterable[Finding]:
             fix="systemctl edit user@.service, with a longer TimeoutStopSec in [Service]",
         )
     if host.inhibit_delay is not None and worst_case > host.inhibit_delay:
-        yield Finding(
-            severity="info",
-            code="inhibit-delay",
-            subject="logind",
-            what=f"logind waits {host.inhibit_delay:g} s for inhibitors (InhibitDelayMaxSec), the plan may take longer",
-            why="the guests service holds the shutdown for as long as it needs: nothing depends on this",
-        )
+        yield _delay(host, worst_case)
+
+
+def _delay(host: HostFacts, worst_case: float) -> Finding:
+    """logind waits for the service only: nobody else takes an inhibitor."""
+    what = f"logind waits {host.inhibit_delay:g} s for inhibitors (InhibitDelayMaxSec), the plan may take"
+    if ENGINE_SERVICE not in host.installed:
+        why = "the guests service holds the shutdown for as long as it needs: nothing depends on this"
+        return Finding(severity="info", code="inhibit-delay", subject="logind", what=f"{what} longer", why=why)
+    return Finding(
+        severity="warning",
+        code="inhibit-delay",
+        subject="logind",
+        what=f"{what} {worst_case:g} s",
+        why="what is left of it then is done while the host stops everything else; and a host that sleeps may do so "
+        "before guests are saved",
+        fix="a longer InhibitDelayMaxSec in logind.conf" if host.user else "virengine doctor --fix",
+        fixable=not host.user,
+    )
 
 
 def _scopes(domains: Sequence[DomainFacts], host: HostFacts) -> Iterable[Finding]:
@@ -302,6 +316,7 @@ async def gather(manager: ScopeManager, expected: Mapping[str, str], folder: Pat
         folder=folder,
         inhibit_delay=delay,
         session_timeout=session,
+        user=manager.user,
     )
 
 
@@ -347,6 +362,11 @@ async def repair(
         done.append(f"start {GUESTS_SERVICE}")
     if "budget" in codes:
         action = await anyio.to_thread.run_sync(lambda: install.write_timeout(host.folder, worst_case, dry_run=dry_run))
+        done.append(str(action))
+    if "inhibit-delay" in codes:
+        action = await anyio.to_thread.run_sync(lambda: install.write_delay(host.folder, worst_case, dry_run=dry_run))
+        if not dry_run:
+            await manager.reload_logind()
         done.append(str(action))
     crooked = {finding.subject for finding in findings if finding.code in ("scope-order", "scope-timeout")}
     orders = {

@@ -20,35 +20,47 @@ from typing import Literal
 import msgspec
 
 from engine.errors import HostError
-from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, SHUTDOWN_TARGET
+from engine.systemd.scope import AUTOSTART_SERVICE, ENGINE_SERVICE, ENGINE_SOCKET, GUESTS_SERVICE, SHUTDOWN_TARGET
 from engine.util.files import remove_file, write_atomic
 
 __all__ = [
     "DEFAULT_TIMEOUT",
+    "DELAY_DROPIN",
+    "POLKIT_ACTIONS",
     "SYSTEM_DIR",
     "TIMEOUT_DROPIN",
     "Action",
     "engine_command",
+    "install_polkit",
     "install_units",
     "quote_exec",
+    "render_delay",
     "render_timeout",
     "render_units",
+    "started_units",
     "uninstall_units",
     "units_dir",
+    "wants_service",
+    "write_delay",
     "write_timeout",
 ]
 
 #: Where an administrator's units live (systemd.unit(5)).
 SYSTEM_DIR = Path("/etc/systemd/system")
+#: Where polkit learns of the actions there are (polkit(8)).
+POLKIT_ACTIONS = Path("/usr/share/polkit-1/actions/org.virengine.policy")
 TIMEOUT_DROPIN = Path(f"{GUESTS_SERVICE}.d") / "50-virengine-timeout.conf"
+#: The same for logind, beside the folder of units.
+DELAY_DROPIN = Path("logind.conf.d/50-virengine-delay.conf")
 #: Seconds the stop of all guests is given as long as no plan has said better: the default ladder, and some air.
 DEFAULT_TIMEOUT = 300.0
-#: Seconds the stop waits for an engine that still holds the state directory: the host has told it to end, too.
-_TAKE_OVER = 45
-#: Seconds each of the two commands of the stop is given at least.
+#: Seconds the service waits for an engine that still holds the state directory.
+_TAKE_OVER = 240
+#: Seconds the stop is given at least.
 _LEAST_TIMEOUT = 60.0
 _MARK = "# Put here by"
-_UNITS = (SHUTDOWN_TARGET, GUESTS_SERVICE, AUTOSTART_SERVICE)
+_GUESTS = (SHUTDOWN_TARGET, GUESTS_SERVICE, AUTOSTART_SERVICE)
+_ENGINE = (ENGINE_SOCKET, ENGINE_SERVICE)
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -103,8 +115,9 @@ def render_units(
     command: Sequence[str],
     *,
     start: Sequence[str] = ("up", "--resume"),
-    stop: Sequence[str] = ("down",),
+    stop: Sequence[str] = ("down", "--insist"),
     state_dir: Path | None = None,
+    socket: Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     user: bool = False,
 ) -> dict[str, str]:
@@ -113,34 +126,53 @@ def render_units(
     Args:
         command: program and options that hold for both (``--state-dir``, ``--uri``), the program's path absolute.
         start, stop: the rest of the command that brings guests up and down.
-        state_dir: the state directory: the stop waits until no other engine holds it.
+        state_dir: the state directory: the service waits until no other engine holds it.
+        socket: where the service listens; None: there is no service, only the units that start and stop guests.
         timeout: seconds their stop is given.
         user: for the user's own service manager.
     """
-    units = files("engine.systemd") / "units"
-    lock = (
-        ["/usr/bin/flock", "--wait", str(_TAKE_OVER), str(state_dir / "lock"), "/bin/true"] if state_dir else ["true"]
-    )
+    lock = ["flock", "--wait", str(_TAKE_OVER), str(state_dir / "lock"), "/bin/true"] if state_dir else ["true"]
     values = {
-        "@WAIT@": quote_exec(lock),
+        "@WAIT@": quote_exec([f"/usr/bin/{lock[0]}", *lock[1:]]),
         "@START@": quote_exec([*command, *start]),
         "@STOP@": quote_exec([*command, *stop]),
+        "@SERVE@": quote_exec([*command, "serve"]),
+        "@SOCKET@": str(socket).replace("%", "%%"),
+        "@SOCKET_MODE@": "0600" if user else "0666",
+        # a user's guests may need what a setuid program does for them; and what they can't reach, they can't reach
+        "@HARDENING@": "" if user else _text("hardening.conf"),
         "@TIMEOUT@": _seconds(max(timeout, _LEAST_TIMEOUT)),
         "@WANTED_BY@": "default.target" if user else "multi-user.target",
     }
-    texts = {name: (units / name).read_text("utf-8") for name in _UNITS}
-    return {name: re.sub("@[A-Z_]+@", lambda mark: values[mark[0]], text) for name, text in texts.items()}
+    names = _GUESTS if socket is None else (*_GUESTS, *_ENGINE)
+    return {name: re.sub("@[A-Z_]+@", lambda mark: values[mark[0]], _text(name)).rstrip() + "\n" for name in names}
+
+
+def _text(name: str) -> str:
+    return (files("engine.systemd") / "units" / name).read_text("utf-8").rstrip()
 
 
 def render_timeout(worst_case: float) -> str:
     """The drop-in that gives the guests' stop as long as the plan may take, and a tenth (10 s at least) more.
 
-    Never less than a minute: that is for each of the commands of the stop.
+    Never less than a minute: that is for the program to start, and for a service that hangs.
     """
-    allowed = max(worst_case + max(worst_case / 10, 10.0), _LEAST_TIMEOUT)
-    return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n' + (
-        f"[Service]\nTimeoutStopSec={_seconds(allowed)}\n"
+    return _render_seconds(
+        worst_case, f"[Service]\nTimeoutStopSec={_seconds(max(_with_air(worst_case), _LEAST_TIMEOUT))}"
     )
+
+
+def render_delay(worst_case: float) -> str:
+    """The drop-in that has logind wait as long for those who hold an inhibitor, and only as long as they hold it."""
+    return _render_seconds(worst_case, f"[Login]\nInhibitDelayMaxSec={_seconds(_with_air(worst_case))}")
+
+
+def _render_seconds(worst_case: float, setting: str) -> str:
+    return f'{_MARK} "virengine doctor --fix": the worst case of the plan is {worst_case:g} s.\n{setting}\n'
+
+
+def _with_air(seconds: float) -> float:
+    return seconds + max(seconds / 10, 10.0)
 
 
 def install_units(units: Mapping[str, str], folder: Path, *, dry_run: bool = False) -> list[Action]:
@@ -167,15 +199,26 @@ def write_timeout(folder: Path, worst_case: float, *, dry_run: bool = False) -> 
         return _put(folder / TIMEOUT_DROPIN, render_timeout(worst_case), dry_run)
 
 
+def write_delay(folder: Path, worst_case: float, *, dry_run: bool = False) -> Action:
+    """Write the drop-in of ``render_delay`` where logind looks for it: beside the folder of the host's units.
+
+    Raises:
+        HostError: it can't be written.
+    """
+    path = folder.parent / DELAY_DROPIN
+    with _host_errors(path.parent):
+        return _put(path, render_delay(worst_case), dry_run)
+
+
 def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
-    """Take away what ``install_units`` and ``write_timeout`` put into ``folder``; what was not ours stays.
+    """Take away what ``install_units``, ``write_timeout`` and ``write_delay`` put there; what was not ours stays.
 
     Raises:
         HostError: the folder can't be written.
     """
-    services = (AUTOSTART_SERVICE, GUESTS_SERVICE)
-    links = [path / name for path in folder.glob("*.target.wants") for name in services]
-    paths = [*links, folder / TIMEOUT_DROPIN, *(folder / name for name in services)]
+    ours = (AUTOSTART_SERVICE, GUESTS_SERVICE, *_ENGINE)
+    links = [path / name for path in folder.glob("*.target.wants") for name in ours]
+    paths = [*links, folder / TIMEOUT_DROPIN, folder.parent / DELAY_DROPIN, *(folder / name for name in ours)]
     target = folder / SHUTDOWN_TARGET
     if target.is_file() and target.read_text("utf-8", "replace") == render_units([])[SHUTDOWN_TARGET]:
         paths.append(target)
@@ -187,6 +230,33 @@ def uninstall_units(folder: Path, *, dry_run: bool = False) -> list[Action]:
             with contextlib.suppress(OSError):  # not there, or it holds drop-ins of the administrator's
                 (folder / TIMEOUT_DROPIN).parent.rmdir()
     return actions
+
+
+def wants_service(folder: Path, *, able: bool) -> bool:
+    """The service's units are in ``folder``, or nothing is there yet and we are ``able`` to serve."""
+    return (folder / ENGINE_SERVICE).exists() or (able and not (folder / GUESTS_SERVICE).exists())
+
+
+def started_units(*, service: bool) -> list[str]:
+    """Those that are to be started once they are installed, in this order."""
+    return [*(_ENGINE if service else ()), GUESTS_SERVICE]
+
+
+def install_polkit(*, remove: bool = False, dry_run: bool = False) -> list[Action]:
+    """Tell polkit, where it is, what there is to be allowed; or ``remove`` that.
+
+    Raises:
+        HostError: its folder can't be written.
+    """
+    path = POLKIT_ACTIONS
+    with _host_errors(path.parent):
+        if not remove:
+            return [_put(path, _text(path.name) + "\n", dry_run)] if path.parent.is_dir() else []
+        if not path.exists():
+            return []
+        if not dry_run:
+            remove_file(path)
+        return [Action("remove", path)]
 
 
 def _put(path: Path, text: str, dry_run: bool) -> Action:

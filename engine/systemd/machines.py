@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ __all__ = ["ScopeManager"]
 
 T = TypeVar("T")
 _DROPIN = "50-virengine-order.conf"
+_LOGIND_SERVICE = "systemd-logind.service"
 #: Scopes made at once: a host that starts hundreds of guests is no host that hangs.
 _AT_ONCE = 16
 #: Seconds for which one that did not answer is not asked again, so that guests that start meanwhile need not wait for
@@ -154,6 +156,14 @@ class ScopeManager:
         """
         await self._ask("Reload", timeout=_RELOAD_TIMEOUT)
 
+    async def reload_logind(self) -> None:
+        """Have logind read its configuration anew.
+
+        Raises:
+            ScopeError: it refuses, or can't be reached. CommandTimeout: no answer.
+        """
+        await self._ask("KillUnit", "ssi", [_LOGIND_SERVICE, "main", signal.SIGHUP], timeout=self.timeout)
+
     async def start_unit(self, unit: str) -> None:
         """Start a unit and wait until it is up, however long that takes.
 
@@ -167,12 +177,12 @@ class ScopeManager:
         except DBusError as exc:
             raise ScopeError(f"systemd does not start {unit}: {exc}") from exc
 
-    async def _ask(self, member: str, *, timeout: float) -> None:
+    async def _ask(self, member: str, signature: str = "", body: Sequence[Any] = (), *, timeout: float) -> None:
         if missing := self.missing():
             raise ScopeError(missing)
         try:
             with anyio.fail_after(timeout):
-                await self.link.call(*SYSTEMD, member)
+                await self.link.call(*SYSTEMD, member, signature, body)
         except TimeoutError:
             raise CommandTimeout(f"systemd: {member}", timeout) from None
         except DBusError as exc:

@@ -23,6 +23,8 @@ from engine.systemd.limits import NO_LIMITS, Limits
 
 __all__ = [
     "AUTOSTART_SERVICE",
+    "ENGINE_SERVICE",
+    "ENGINE_SOCKET",
     "GUESTS_SERVICE",
     "SHUTDOWN_TARGET",
     "Property",
@@ -44,6 +46,8 @@ __all__ = [
 SHUTDOWN_TARGET = "virt-guest-shutdown.target"
 GUESTS_SERVICE = "virengine-guests.service"
 AUTOSTART_SERVICE = "virengine-autostart.service"
+ENGINE_SERVICE = "virengine.service"
+ENGINE_SOCKET = "virengine.socket"
 MACHINE_SLICE = "machine.slice"
 _MACHINE_NAME_MAX = 64
 #: machined's own limit for the tasks of one machine.

@@ -9,6 +9,7 @@ import pytest
 def no_systemd(monkeypatch, tmp_path):
     """Whatever runs on the machine the tests are on, it is not theirs to ask or change."""
     monkeypatch.setattr("engine.systemd.install.SYSTEM_DIR", tmp_path / "units")
+    monkeypatch.setattr("engine.systemd.install.POLKIT_ACTIONS", tmp_path / "org.virengine.policy")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr("engine.systemd.machines.ScopeManager.missing", lambda self: "no systemd in this test")
 
@@ -59,7 +60,7 @@ def test_install_units_name_this_engine(virengine, tmp_path):
     service = (folder / "virengine-guests.service").read_text()
     options = f"--state-dir {virengine.state_dir} --uri {virengine.uri} --backend {virengine.options[-1]}"
     assert f"{options} up --resume --autostart" in (folder / "virengine-autostart.service").read_text()
-    assert f"{options} down" in service
+    assert f"{options} down --insist" in service
     assert "TimeoutStopSec=300" in service
     assert (folder / "virt-guest-shutdown.target").exists()
     # what is right already is left alone
@@ -106,8 +107,39 @@ def test_only_after_an_install_is_there_something_to_start(virengine, monkeypatc
         pass
 
     monkeypatch.setattr("engine.systemd.machines.ScopeManager.reload", reload)
-    assert "then: systemctl start virengine-guests.service" in virengine("install-units", "--system").stdout
+    told = virengine("install-units", "--system").stdout
+    assert "then: systemctl start virengine.socket virengine.service virengine-guests.service" in told
+    told = virengine("install-units", "--system", "--no-service").stdout
+    assert "then: systemctl start virengine-guests.service" in told
     assert "then:" not in virengine("install-units", "--system", "--uninstall").stdout
+
+
+def test_polkit_is_told_of_the_actions_where_it_is(virengine, tmp_path, monkeypatch):
+    actions = tmp_path / "actions" / "org.virengine.policy"
+    monkeypatch.setattr("engine.systemd.install.POLKIT_ACTIONS", actions)
+    virengine("install-units", "--system", "--service")
+    assert not actions.parent.exists()
+    actions.parent.mkdir()
+    assert f"write {actions}" in virengine("install-units", "--system", "--service").stdout
+    assert "org.virengine.operator" in actions.read_text()
+    virengine("install-units", "--dir", str(tmp_path / "else"), "--uninstall")
+    assert actions.exists()
+    assert f"remove {actions}" in virengine("install-units", "--system", "--uninstall").stdout
+    assert not actions.exists()
+
+
+def test_the_service_is_installed_or_not(virengine, tmp_path):
+    folder = tmp_path / "units"
+    virengine("install-units", "--dir", str(folder), "--no-service")
+    assert not list(folder.glob("virengine.s*"))
+    virengine("install-units", "--dir", str(folder))
+    service = (folder / "virengine.service").read_text()
+    assert f"{' '.join(virengine.options)}".split()[-1] in service
+    assert " serve\n" in service
+    assert f"ListenStream={virengine.state_dir}/api.sock" in (folder / "virengine.socket").read_text()
+    assert (folder / "sockets.target.wants" / "virengine.socket").is_symlink()
+    virengine("install-units", "--dir", str(folder), "--uninstall")
+    assert not list(folder.rglob("virengine*"))
 
 
 def test_install_units_into_a_folder_that_can_not_be_written(virengine, tmp_path):

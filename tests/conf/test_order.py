@@ -28,6 +28,7 @@ def test_all_that_can_be_declared_is_read() -> None:
   <order:try method="acpi" timeout="60" repeat="10"/>
   <order:try method="save" timeout="120"/>
 </order:stop>
+<order:sleep method="save"/>
 <order:tag name="front"/>"""
     )
     assert order == Order(
@@ -46,6 +47,7 @@ def test_all_that_can_be_declared_is_read() -> None:
         ),
         tags=("front",),
         on_stop_failure="go-on",
+        sleep="save",
     )
 
 

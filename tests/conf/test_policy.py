@@ -23,6 +23,7 @@ stop = [
 ]
 on-stop-failure = "go-on"
 parallel = 8
+sleep = "nothing"
 
 [[rule]]
 match = {name = "web*", tag = "front", connection = "qemu:///*"}
@@ -36,6 +37,7 @@ ready = [{gate = "agent"}, {gate = "tcp", host = "10.0.0.5", port = 80, timeout 
 match.name = "db"
 stop = [{method = "acpi", timeout = 60, repeat = 10}, {method = "destroy"}]
 on-stop-failure = "hold"
+sleep = "save"
 """
 
 
@@ -47,27 +49,28 @@ def test_all_that_a_policy_can_say() -> None:
                 match=Match(name="web*", tag="front", connection="qemu:///*"),
                 order=Order(
                     edges=(
-                        Edge(domain="db", kind="requires", line=15),
-                        Edge(domain="qemu:///system#cache", kind="requires", when="stop", line=15),
-                        Edge(domain="dns", kind="after", line=17),
+                        Edge(domain="db", kind="requires", line=16),
+                        Edge(domain="qemu:///system#cache", kind="requires", when="stop", line=16),
+                        Edge(domain="dns", kind="after", line=18),
                     ),
                     gates=(
-                        Gate(kind="agent", line=19),
-                        Gate(kind="tcp", host="10.0.0.5", port=80, timeout=90.0, on_timeout="go-on", line=19),
+                        Gate(kind="agent", line=20),
+                        Gate(kind="tcp", host="10.0.0.5", port=80, timeout=90.0, on_timeout="go-on", line=20),
                     ),
                 ),
-                line=13,
+                line=14,
             ),
             Rule(
                 match=Match(name="db"),
                 order=Order(
                     ladder=(
-                        StopStep(method="acpi", timeout=60.0, repeat=10.0, line=23),
-                        StopStep(method="destroy", timeout=10.0, line=23),
+                        StopStep(method="acpi", timeout=60.0, repeat=10.0, line=24),
+                        StopStep(method="destroy", timeout=10.0, line=24),
                     ),
                     on_stop_failure="hold",
+                    sleep="save",
                 ),
-                line=21,
+                line=22,
             ),
         ),
         gates=(Gate(kind="running", timeout=30.0, line=5),),
@@ -76,6 +79,7 @@ def test_all_that_a_policy_can_say() -> None:
             StopStep(method="acpi", timeout=120.0, repeat=10.0, line=8),
         ),
         on_stop_failure="go-on",
+        sleep="nothing",
         parallel=8,
         budget=300.0,
         source="order.toml",

@@ -18,7 +18,7 @@ LXML = etree.XMLSchema(etree.parse(SCHEMA))
 XMLSCHEMA = xmlschema.XMLSchema(SCHEMA)
 
 WORDS = st.sampled_from(
-    ["db", "web", "", "both", "stop", "agent", "acpi", "save", "tcp", "delay", "10", "0", "-1", "x"]
+    ["db", "web", "", "both", "stop", "agent", "acpi", "save", "tcp", "delay", "pause", "10", "0", "-1", "x"]
 )
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(["domain", "when", "gate", "method", "timeout", "repeat", "seconds", "host", "port", "name", "on"]),
@@ -31,7 +31,7 @@ ATTRIBUTES = st.dictionaries(
 def orders(draw: st.DrawFn) -> str:
     children = []
     for _ in range(draw(st.integers(0, 3))):
-        name = draw(st.sampled_from(["requires", "after", "ready", "stop", "tag", "try", "other"]))
+        name = draw(st.sampled_from(["requires", "after", "ready", "stop", "sleep", "tag", "try", "other"]))
         attributes = "".join(f' {key}="{value}"' for key, value in draw(ATTRIBUTES).items())
         inner = ""
         if name == "stop":
@@ -64,6 +64,8 @@ def test_both_validators_agree_and_the_parser_takes_no_more_than_they(order: str
         ("<requires domain='db'/><after domain='cache' when='stop'/><tag name='front'/>", True),
         ("<ready gate='tcp' host='h' port='80' timeout='9.5' on-timeout='go-on'/>", True),
         ("<stop on-failure='hold'><try method='acpi' timeout='60' repeat='10'/></stop>", True),
+        ("<sleep method='pause'/>", True),
+        ("<sleep method='dream'/>", False),
         ("<requires/>", False),
         ("<ready gate='pigeon'/>", False),
         ("<stop><try method='shout'/></stop>", False),

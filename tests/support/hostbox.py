@@ -10,10 +10,10 @@
 
 The box sees this machine's programs and files, the project and its environment at their own paths, and may write
 anywhere: nothing it writes leaves it, except in /host, which is ``box.share`` outside. It has PID, mount, cgroup, UTS,
-IPC and network namespaces of its own, no network but ``lo``, no devices but null, zero, full, random, tty and terminals
-(no /dev/kvm). It dies with the test, whichever way that ends. It takes root, and a cgroup2 mount to write to. The
-controllers (cpu, memory, io) are there only if the machine runs them in cgroup2: where they are bound to cgroup v1 a
-unit keeps its limits as properties, and the kernel doesn't enforce them.
+IPC and network namespaces of its own, no network but ``lo`` and what it makes itself, no devices but null, zero, full,
+random, tty, terminals and taps (no /dev/kvm). It dies with the test, whichever way that ends. It takes root, and a
+cgroup2 mount to write to. The controllers (cpu, memory, io) are there only if the machine runs them in cgroup2: where
+they are bound to cgroup v1 a unit keeps its limits as properties, and the kernel doesn't enforce them.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ DETACH = 2
 SET_PARENT_DEATH_SIGNAL = 1
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+DEVICES |= {"net/tun": (10, 200)}  # its devices are in the host's own network
 OWN = ("dev", "proc", "run", "sys", "tmp")
 """The folders of / that a host has for itself."""
 
@@ -98,6 +99,7 @@ def lay(work: Path, readable: list[str], layers: str) -> Path:
         (root / name).mkdir(exist_ok=True)
     for name in ("dev", "run", "tmp"):
         mount("hostbox", root / name, "tmpfs", NO_SUID, "mode=1777" if name == "tmp" else "mode=755")
+    (root / "dev/net").mkdir()
     for name, (major, minor) in DEVICES.items():
         os.mknod(root / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
         (root / "dev" / name).chmod(0o666)

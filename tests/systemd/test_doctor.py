@@ -57,6 +57,16 @@ def test_a_healthy_host_has_no_findings() -> None:
     assert examine(DOMAINS, HEALTHY, worst_case=4) == []
 
 
+def test_logind_has_to_wait_where_there_is_a_service_that_makes_it_wait() -> None:
+    units = install.render_units(["/bin/true"], socket=Path("/run/virengine/api.sock"))
+    served = change(installed=units, expected=units)
+    (finding,) = examine(DOMAINS, served, worst_case=300)
+    assert (finding.severity, finding.code, finding.fixable) == ("warning", "inhibit-delay", True)
+    (finding,) = examine(DOMAINS, msgspec.structs.replace(served, user=True), worst_case=300)
+    assert not finding.fixable  # it is not the user's to say
+    assert examine(DOMAINS, msgspec.structs.replace(served, inhibit_delay=300.0), worst_case=300) == []
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [

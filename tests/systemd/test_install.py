@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import HostError
 from engine.systemd.install import (
+    DELAY_DROPIN,
     TIMEOUT_DROPIN,
     Action,
     engine_command,
@@ -22,11 +23,14 @@ from engine.systemd.install import (
     render_units,
     uninstall_units,
     units_dir,
+    write_delay,
     write_timeout,
 )
-from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, SHUTDOWN_TARGET
+from engine.systemd.scope import AUTOSTART_SERVICE, ENGINE_SERVICE, ENGINE_SOCKET, GUESTS_SERVICE, SHUTDOWN_TARGET
 
 UNITS = render_units(["/usr/bin/true", "--state-dir", "/var/lib/virengine"])
+SOCKET = Path("/run/virengine/api.sock")
+SERVED = render_units(["/usr/bin/true"], state_dir=Path("/var/lib/virengine"), socket=SOCKET)
 
 
 def tree(folder: Path) -> set[str]:
@@ -47,6 +51,11 @@ def test_install_twice_and_uninstall(tmp_path: Path) -> None:
     write_timeout(tmp_path, 100)
     assert (tmp_path / TIMEOUT_DROPIN).read_text().endswith("[Service]\nTimeoutStopSec=110\n")
     assert write_timeout(tmp_path, 100).what == "keep"
+    write_delay(tmp_path / "system", 100)
+    assert (tmp_path / DELAY_DROPIN).read_text().endswith("[Login]\nInhibitDelayMaxSec=110\n")
+    uninstall_units(tmp_path / "system")
+    assert not (tmp_path / DELAY_DROPIN).exists()
+    (tmp_path / DELAY_DROPIN).parent.rmdir()
 
     (tmp_path / "other.service").write_text("[Service]\n")
     assert set(kinds(uninstall_units(tmp_path))) == {"remove"}
@@ -107,17 +116,41 @@ def test_the_services_are_ordered() -> None:
     assert f"After={GUESTS_SERVICE}" in autostart
     assert f"Requires={GUESTS_SERVICE}" in autostart
     assert "WantedBy=multi-user.target" in autostart
-    assert "ExecStop=/usr/bin/true --state-dir /var/lib/virengine down" in lines
+    assert "ExecStop=/usr/bin/true --state-dir /var/lib/virengine down --insist" in lines
     assert "WantedBy=multi-user.target" in lines
-    waiting = render_units(["/usr/bin/true"], state_dir=Path("/var/lib/my vms"))[GUESTS_SERVICE].splitlines()
-    first, second = (line for line in waiting if line.startswith("ExecStop="))
-    assert first == 'ExecStop=-/usr/bin/flock --wait 45 "/var/lib/my vms/lock" /bin/true'
-    assert second == "ExecStop=/usr/bin/true down"
+    assert f"After={ENGINE_SERVICE} {ENGINE_SOCKET}" in lines  # it is still there while the guests are stopped
     assert "@" not in UNITS[GUESTS_SERVICE]
     user = render_units(["/usr/bin/true"], user=True, start=("up",), stop=("down", "--deadline", "60"), timeout=70.2)
     assert "WantedBy=default.target" in user[GUESTS_SERVICE]
     assert "TimeoutStopSec=71" in user[GUESTS_SERVICE]
     assert "ExecStop=/usr/bin/true down --deadline 60" in user[GUESTS_SERVICE]
+
+
+def test_the_service() -> None:
+    assert set(SERVED) == {*UNITS, ENGINE_SERVICE, ENGINE_SOCKET}
+    lines = SERVED[ENGINE_SERVICE].splitlines()
+    assert "ExecStart=/usr/bin/true serve" in lines
+    assert "ExecStartPre=-/usr/bin/flock --wait 240 /var/lib/virengine/lock /bin/true" in lines
+    assert "KillMode=process" in lines  # guests that got no scope are not killed with it
+    assert "NoNewPrivileges=yes" in lines
+    assert "ListenStream=/run/virengine/api.sock" in SERVED[ENGINE_SOCKET].splitlines()
+    assert "SocketMode=0666" in SERVED[ENGINE_SOCKET].splitlines()
+    user = render_units(["/usr/bin/true"], socket=Path("/run/user/7/50%/api.sock"), user=True)
+    assert "ListenStream=/run/user/7/50%%/api.sock" in user[ENGINE_SOCKET].splitlines()
+    assert "SocketMode=0600" in user[ENGINE_SOCKET].splitlines()
+    assert "NoNewPrivileges" not in user[ENGINE_SERVICE]
+
+
+def test_the_service_is_hardened(tmp_path: Path) -> None:
+    """Its exposure is 3.0 at most; the program says so by its exit code."""
+    path = tmp_path / ENGINE_SERVICE
+    judge = ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(path)]
+    path.write_text(SERVED[ENGINE_SERVICE])
+    good = subprocess.run(judge, capture_output=True, text=True)
+    assert good.returncode == 0, good.stdout
+    assert "Unknown" not in good.stderr
+    path.write_text(SERVED[ENGINE_SERVICE].replace("NoNewPrivileges=yes", ""))
+    assert subprocess.run(judge, capture_output=True).returncode != 0
 
 
 def test_timeout() -> None:
@@ -153,13 +186,18 @@ def test_what_no_unit_can_hold_is_refused(argument: str) -> None:
         quote_exec(["/bin/echo", argument])
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-@pytest.mark.parametrize("state_dir", ["/var/lib/virengine", '/var/lib/my "vms" 100%; $HOME'])
-def test_systemd_reads_the_units(tmp_path: Path, state_dir: str) -> None:
-    install_units(render_units(["/usr/bin/true", "--state-dir", state_dir]), tmp_path)
+@pytest.mark.parametrize(
+    ("state_dir", "user"), [("/var/lib/virengine", False), ('/var/lib/my "vms" 100%; $HOME', True)]
+)
+def test_systemd_reads_the_units(tmp_path: Path, state_dir: str, user: bool) -> None:
+    folder = Path(state_dir)
+    units = render_units(
+        ["/usr/bin/true", "--state-dir", state_dir], state_dir=folder, socket=folder / "api.sock", user=user
+    )
+    install_units(units, tmp_path)
     write_timeout(tmp_path, 30)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in units)],
         capture_output=True,
         text=True,
     )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,30 @@ def test_messages(listener: tuple[str, socket.socket]) -> None:
     assert sock.recv(4096) == b"STATUS=two lines in one"
     notifier.extend_timeout(12.5)
     assert sock.recv(4096) == b"EXTEND_TIMEOUT_USEC=12500000"
+    notifier.alive()
+    assert sock.recv(4096) == b"WATCHDOG=1"
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    with notifier.reloads():
+        reloading, _, since = sock.recv(4096).partition(b"\nMONOTONIC_USEC=")
+        assert reloading == b"RELOADING=1"
+        assert before <= int(since) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    assert sock.recv(4096) == b"READY=1"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
+        ({"WATCHDOG_USEC": "1500000"}, 1.5),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),  # it is for who started us
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_how_often_systemd_wants_to_hear_of_it(given: dict[str, str], seconds: float | None) -> None:
+    assert Notifier({"NOTIFY_SOCKET": "/run/notify", **given}).watchdog == seconds
+    assert Notifier(given).watchdog is None
 
 
 def test_a_full_or_absent_listener_neither_blocks_nor_raises(

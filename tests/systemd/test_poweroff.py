@@ -6,25 +6,18 @@ are the witnesses, not the engine alone.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import pytest
-from support.cache import TESTS
 from support.guests import boot_sector
-from support.hostbox import Hostbox
+from support.vm_host import PROJECT, STATE, Host, document, host
 
 from engine.systemd.scope import AUTOSTART_SERVICE, GUESTS_SERVICE, scope_unit
 from engine.util.inotify import Watcher
 
 pytestmark = [pytest.mark.systemd, pytest.mark.qemu, pytest.mark.timeout(180)]
 
-PROJECT = TESTS.parent
-STATE = "/var/lib/vms"
 #: Seconds each guest takes from the button to its power-off, and those it is ordered after.
 GUESTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "db": (0.8, ()),
@@ -34,30 +27,6 @@ GUESTS: dict[str, tuple[float, tuple[str, ...]]] = {
     "batch": (1.0, ()),
 }
 EDGES = [(name, other) for name, (_, after) in GUESTS.items() for other in after]
-
-DOCUMENT = """
-<domain type='qemu'>
-  <name>{name}</name>
-  <metadata>
-    <order:order xmlns:order='urn:virengine:order:1'>
-      {edges}
-      <order:ready gate='serial' pattern='ready' timeout='60'/>
-    </order:order>
-  </metadata>
-  <memory unit='MiB'>16</memory>
-  <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os>
-  <features><acpi/></features>
-  <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw'/>
-      <source file='/host/{name}.img'/>
-      <target dev='hda' bus='ide'/>
-    </disk>
-    <serial type='file'><source path='/host/{name}.serial'/></serial>
-  </devices>
-</domain>
-"""
 
 #: An engine that a program embeds; it says so when the guests are up, and lives on. Told to end, it takes its time.
 PROGRAM = f"""
@@ -79,135 +48,32 @@ anyio.run(main)
 """
 
 
-def document(name: str, *after: str) -> str:
-    return DOCUMENT.format(name=name, edges="".join(f"<order:requires domain='{other}'/>" for other in after))
-
-
 @pytest.fixture
 def anyio_backend() -> str:
     """One backend: what is tried here is the host's power-off; the engine inside is on asyncio either way."""
     return "asyncio"
 
 
-class Witness:
-    """What the guests said on their serial lines, in the order in which it was said."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    async def follow(self, watcher: Watcher, name: str, path: Path) -> None:
-        known = 0
-        with watcher.watch(path) as changes:
-            while True:
-                lines = path.read_bytes().decode(errors="replace").split("\n")[:-1] if path.exists() else []
-                # a start empties the file
-                self.said += [(name, line.strip()) for line in lines[known if known <= len(lines) else 0 :]]
-                known = len(lines)
-                await changes.wait()
-
-    def at(self, name: str, line: str) -> int:
-        assert self.said.count((name, line)) == 1, f"{name} said {line} not once: {self.said}"
-        return self.said.index((name, line))
-
-
-class Host:
-    """The box with five guests defined."""
-
-    def __init__(self, box: Hostbox, witness: Witness) -> None:
-        self.box = box
-        self.witness = witness
-
-    async def virengine(self, *words: str, check: bool = True, **env: str) -> str:
-        command = [sys.executable, "-m", "engine", "--uri", "qemu:///system", "--state-dir", STATE, *words]
-        return (await self.box.run(command, check=check, env={"PYTHONPATH": str(PROJECT), **env})).stdout
-
-    async def install_units(self) -> None:
-        for name in (GUESTS_SERVICE, AUTOSTART_SERVICE):  # the project need not be installed into this Python
-            path = f"/etc/systemd/system/{name}.d/python.conf"
-            self.box.put(path, f"[Service]\nEnvironment=PYTHONPATH={PROJECT}\n")
-        await self.virengine("install-units", "--now")
-
-    async def running(self) -> set[str]:
-        domains = json.loads(await self.virengine("list", "--all", "--json"))
-        return {domain["name"] for domain in domains if domain["state"] == "running"}
-
-    async def events(self) -> list[dict[str, object]]:
-        """The engine's journal as the host's disk holds it."""
-        state = self.box.share / "state"
-        shutil.copytree(self.box.path(STATE), state, ignore=lambda *_: {"run"})
-        command = [sys.executable, "-m", "engine", "--uri", "qemu:///system", "--state-dir", str(state), "events"]
-        done = await anyio.run_process([*command, "--json", "--since", "0"], env={"PYTHONPATH": str(PROJECT)})
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    async def shown(self, unit: str, name: str) -> str:
-        """A property of a unit, with the escaping undone that systemctl adds to the escaping of names."""
-        return (await self.box.run(["systemctl", "show", "--property", name, "--", unit])).stdout.replace("\\\\", "\\")
-
-    def qemu_words(self) -> str:
-        return "".join(path.read_text(errors="replace") for path in self.box.path(STATE).rglob("*.log"))
-
-
-@asynccontextmanager
-async def host(folder: Path) -> AsyncIterator[Host]:
-    witness = Witness()
-    async with Hostbox.boot(folder) as box, Watcher() as watcher, anyio.create_task_group() as tasks:
-        stack = Host(box, witness)
-        for name, (seconds, after) in GUESTS.items():
-            boot_sector(box.share / f"{name}.img", delay=seconds)
-            (box.share / f"{name}.xml").write_text(document(name, *after))
-            tasks.start_soon(witness.follow, watcher, name, box.share / f"{name}.serial")
-        await stack.virengine("define", *(f"/host/{name}.xml" for name in GUESTS))
-        yield stack
-        tasks.cancel_scope.cancel()
-
-
-def check_order(witness: Witness) -> None:
-    """Each guest was asked once and went by itself, and only then was asked what it depends on."""
-    for name in GUESTS:
-        assert witness.at(name, "ready") < witness.at(name, "button") < witness.at(name, "off")
-    for name, other in EDGES:
-        assert witness.at(name, "off") < witness.at(other, "button"), witness.said
+def check_order(stack: Host) -> None:
+    stack.check_order()
     # and nothing waited without need: batch is not ordered, the two apps are equals
-    assert witness.at("batch", "button") < witness.at("lb", "off")
-    assert witness.at("app2", "button") < witness.at("app1", "off")
-
-
-async def check_nobody_was_killed(stack: Host) -> None:
-    assert "terminating on signal" not in stack.qemu_words()
-    journal = await stack.box.journal("--unit", "machine-*.scope", "--unit", GUESTS_SERVICE, "--output=cat")
-    for name in GUESTS:
-        assert f"{scope_unit(f'qemu-{name}')}: Deactivated successfully" in journal
-    assert "Killing process" not in journal
-    assert "timed out" not in journal
-    assert f"{GUESTS_SERVICE}: Deactivated successfully" in journal
+    assert stack.witness.at("batch", "button") < stack.witness.at("lb", "off")
+    assert stack.witness.at("app2", "button") < stack.witness.at("app1", "off")
 
 
 async def test_a_powered_off_host_stops_its_guests_in_order(tmp_path: Path) -> None:
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         await stack.virengine("up")
         assert await stack.running() == set(GUESTS)
         assert await stack.box.poweroff() == "poweroff"
-        check_order(stack.witness)
-        await check_nobody_was_killed(stack)
-
-        events = await stack.events()
-        stopped: dict[str, str] = {}
-        asked: dict[str, str] = {}
-        for event in events:
-            data = event["data"]
-            assert isinstance(data, dict)
-            if event["type"] == "org.virengine.domain.stopped":
-                stopped[data["domain"]] = event["sequence"]
-                assert data["detail"] == "shutdown"
-            elif event["type"] == "org.virengine.domain.stop-tried" and data["outcome"] == "started":
-                asked[data["domain"]] = event["sequence"]
-        assert set(stopped) == set(asked) == set(GUESTS)
-        assert all(int(stopped[name]) < int(asked[other]) for name, other in EDGES)
+        check_order(stack)
+        await stack.check_nobody_was_killed()
+        await stack.check_events()
 
 
 async def test_an_order_that_makes_no_sense_costs_no_guest_its_life(tmp_path: Path) -> None:
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         await stack.virengine("up")
         uuid = json.loads(await stack.virengine("info", "--json", "batch"))["uuid"]
@@ -215,13 +81,13 @@ async def test_an_order_that_makes_no_sense_costs_no_guest_its_life(tmp_path: Pa
         (stack.box.share / "batch.xml").write_text(changed)
         await stack.virengine("define", "/host/batch.xml")
         assert await stack.box.poweroff() == "poweroff"
-        check_order(stack.witness)
-        await check_nobody_was_killed(stack)
+        check_order(stack)
+        await stack.check_nobody_was_killed()
 
 
 async def test_without_the_service_they_are_killed(tmp_path: Path) -> None:
     """The control: what the test above sees is the service's doing. The scopes' own order holds even so."""
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.virengine("up")
         assert await stack.box.poweroff() == "poweroff"
         assert {line for _, line in stack.witness.said} == {"ready"}
@@ -237,7 +103,7 @@ async def test_without_the_service_they_are_killed(tmp_path: Path) -> None:
 
 
 async def test_the_service_does_it_when_the_engine_was_killed(tmp_path: Path) -> None:
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         stack.box.put("/root/program.py", PROGRAM)
         await stack.box.run(["mkfifo", "/host/up"])
@@ -246,13 +112,13 @@ async def test_the_service_does_it_when_the_engine_was_killed(tmp_path: Path) ->
         await stack.box.run(["cat", "/host/up"])
         await stack.box.run(["kill", "-9", engine])
         assert await stack.box.poweroff() == "poweroff"
-        check_order(stack.witness)
-        await check_nobody_was_killed(stack)
+        check_order(stack)
+        await stack.check_nobody_was_killed()
 
 
 async def test_what_was_stopped_comes_back(tmp_path: Path) -> None:
     """The services' stop and start, which are the host's power-off and boot."""
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.virengine("up", "app1")  # and db, which it requires
         await stack.install_units()
         assert await stack.running() == {"app1", "db"}
@@ -270,7 +136,7 @@ async def test_what_was_stopped_comes_back(tmp_path: Path) -> None:
 
 async def test_an_order_that_changes_while_they_run_holds(tmp_path: Path) -> None:
     """batch gets its place at the very front, db is started anew: both are in the scopes' order."""
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         await stack.virengine("up")
         await stack.virengine("doctor")  # fails unless all is well
@@ -298,7 +164,7 @@ async def test_an_order_that_changes_while_they_run_holds(tmp_path: Path) -> Non
 
 
 async def test_a_guest_that_got_no_scope_is_given_one(tmp_path: Path) -> None:
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         await stack.virengine("up", "app1", DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nowhere")
         assert await stack.running() == {"app1", "db"}  # a guest runs all the same
@@ -313,7 +179,7 @@ async def test_a_guest_that_got_no_scope_is_given_one(tmp_path: Path) -> None:
 
 async def test_a_host_that_goes_down_while_guests_come_up(tmp_path: Path) -> None:
     """db is up and app1 waits for it to be ready, which it never is: both services are told to stop just then."""
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         (stack.box.share / "late.xml").write_text(document("late").replace("pattern='ready'", "pattern='never'"))
         boot_sector(stack.box.share / "late.img", delay=0.5)
         (stack.box.share / "next.xml").write_text(document("next", "late"))
@@ -335,7 +201,7 @@ async def test_a_host_that_goes_down_while_guests_come_up(tmp_path: Path) -> Non
 
 async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: Path) -> None:
     """It is told to end at the same time as the guests service, which waits for the state directory."""
-    async with host(tmp_path) as stack:
+    async with host(tmp_path, GUESTS) as stack:
         await stack.install_units()
         stack.box.put("/root/program.py", PROGRAM)
         await stack.box.run(["mkfifo", "/host/up"])
@@ -344,5 +210,5 @@ async def test_an_engine_that_runs_as_a_service_lets_go_of_its_guests(tmp_path: 
         await stack.box.run(["cat", "/host/up"])
         assert "pid" in (await stack.box.run(["cat", f"{STATE}/lock"])).stdout
         assert await stack.box.poweroff() == "poweroff"
-        check_order(stack.witness)
-        await check_nobody_was_killed(stack)
+        check_order(stack)
+        await stack.check_nobody_was_killed()
