@@ -130,7 +130,7 @@ class Session:
         _ = self.uris  # what is wrong with them is said before anything is done
 
         async def main() -> None:
-            async with self._served() as remote:
+            async with self.served() as remote:
                 if remote is not None:
                     await work(remote)
                     return
@@ -146,7 +146,7 @@ class Session:
 
         async def main() -> None:
             nonlocal served
-            async with self._served() as remote:
+            async with self.served() as remote:
                 if remote is not None:
                     served = True
                     await work(remote)
@@ -175,7 +175,7 @@ class Session:
             await work(engine)
 
     @asynccontextmanager
-    async def _served(self) -> AsyncIterator[RemoteEngine | None]:
+    async def served(self) -> AsyncIterator[RemoteEngine | None]:
         """The service's engine; None: there is no service."""
         if not os.path.exists(self.socket):  # noqa: PTH110, ASYNC240 - an error is none here
             yield None
