@@ -71,8 +71,9 @@ async def _talk(keyboard: Keyboard, stream: ByteStream) -> None:
 @click.command()
 @arguments.domain
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@arguments.as_json
 @with_engine
-async def screenshot(engine: AnyEngine, name: str, path: Path | None) -> None:
+async def screenshot(engine: AnyEngine, name: str, path: Path | None, as_json: bool) -> None:
     """Write what the screen of a domain shows to a file.
 
     By default to one that is named after the domain and the time.
@@ -88,6 +89,9 @@ async def screenshot(engine: AnyEngine, name: str, path: Path | None) -> None:
     stem, ending = domain.name.replace("/", "-"), _ENDINGS.get(found.media_type, "img")
     path = path or Path(f"{stem}-{datetime.now().astimezone():%Y-%m-%d-%H.%M.%S}.{ending}")
     await anyio.to_thread.run_sync(write_atomic, path.absolute(), found.data)
+    if as_json:
+        output.json({"file": str(path.absolute()), "media_type": found.media_type})
+        return
     output.say(f"The screen of domain '{domain.name}' is in {path} ({found.media_type})")
 
 
@@ -106,10 +110,17 @@ async def vncdisplay(engine: AnyEngine, name: str) -> None:
 @arguments.domain
 @click.option("--type", "kind", type=click.Choice(("vnc", "spice")), help="Only one of this type.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
+@arguments.as_json
 @with_engine
-async def domdisplay(engine: AnyEngine, name: str, kind: str | None, everything: bool) -> None:
-    """Print the URI of a display of a domain."""
+async def domdisplay(engine: AnyEngine, name: str, kind: str | None, everything: bool, as_json: bool) -> None:
+    """Print the URI of a display of a domain.
+
+    With --json all of them, in their parts.
+    """
     found = [each for each in await _displays(engine, name) if kind in (None, each.scheme)]
+    if as_json:
+        output.json(found)
+        return
     if not found:
         raise Failed(f"domain '{name}' has no display that listens anywhere")
     for each in found if everything else found[:1]:

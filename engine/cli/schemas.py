@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from engine.abc import Display
 from engine.conf.nodes.differences import Difference
 from engine.errors import Problem
 from engine.server.examining import Diagnosis
@@ -111,6 +112,13 @@ class FileProblem(Problem, frozen=True, kw_only=True):
     file: str
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a picture was put. file: from the root on."""
+
+    file: str
+    media_type: str
+
+
 class TokenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A token; not its secret. created, expires: seconds since 1970; null: never."""
 
@@ -147,6 +155,8 @@ OUTPUTS: dict[str, Any] = {
     "events": CloudEvent,
     "wait": DomainFacts,
     **dict.fromkeys(_ACTIONS, Domains),
+    "screenshot": Picture,
+    "domdisplay": list[Display],
     "order": list[Declared],
     "plan": PlanDocument,
     "up": ReportDocument,
@@ -163,6 +173,9 @@ OUTPUTS: dict[str, Any] = {
 #: Commands without ``--json``, and why.
 NONE: dict[str, str] = {
     "dumpxml": "prints a document",
+    "console": "is a terminal",
+    "vncdisplay": "is `domdisplay --type vnc --json`",
+    "qemu-agent-command": "prints the agent's own JSON",
     "complete": "prints a document",
     "domxml-from-native": "prints a document",
     "domxml-to-native": "prints a document",

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 import jsonschema
+import msgspec
 import pytest
 from support.program import PROGRAM, client, printed, service
 
+from engine.abc import Display
 from engine.cli.main import cli
 from engine.cli.schemas import NONE, OUTPUTS, schema_of
 
@@ -93,7 +95,15 @@ def test_what_is_printed_is_what_is_documented(virengine: Any, tmp_path: Path) -
     check("doctor", "doctor", code=virengine("doctor").exit_code)
     virengine("token", "add", "ci", "--role", "viewer")
     check("token list", "token", "list")
-    assert set(OUTPUTS) - told == {"operations", "operations --cancel"}
+    assert set(OUTPUTS) - told == {"operations", "operations --cancel", "screenshot", "domdisplay"}
+
+
+def test_pictures_and_displays_are_printed_as_documented(virengine: Any, tmp_path: Path) -> None:
+    virengine("define", virengine.document("web"))
+    virengine("start", "web")
+    held("screenshot", virengine("screenshot", "web", str(tmp_path / "x.png"), "--json").stdout)
+    assert virengine.json("domdisplay", "web") == []  # the test driver has none
+    held("domdisplay", msgspec.json.encode([Display(scheme="vnc", place="127.0.0.1", port=5900)]).decode())
 
 
 def test_operations_are_printed_as_documented(tmp_path: Path) -> None:
