@@ -34,6 +34,7 @@ def check(session: Session, path: Path | None) -> None:
     are not known on this host are only warned of.
     """
     from engine.server.settings import read_settings
+    from engine.server.webhooks.settings import read_secret, trust_of
 
     path = path or session.config
     if path is None:
@@ -41,6 +42,9 @@ def check(session: Session, path: Path | None) -> None:
         return
     settings = read_settings(path)
     settings.tls_context()
+    for webhook in settings.webhook:
+        read_secret(webhook)
+        trust_of(webhook)
     for name in _unknown(settings):
         output.warning(f"{path}: there is no {name.replace(':', ' ', 1)} on this host")
     output.say(f"{path} is right")

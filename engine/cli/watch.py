@@ -42,9 +42,10 @@ def watch(session: Session) -> None:
     from engine.cli.watching import from_disk, from_service
 
     board = Board(str(session.state_dir))
-    source = from_service if session.socket.exists() else from_disk
 
     async def work() -> None:
+        async with session.served() as remote:
+            source = from_disk if remote is None else from_service
         await _Screen(board).show(lambda changed: source(session, board, changed))
 
     session.run_plain(work)

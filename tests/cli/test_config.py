@@ -31,6 +31,17 @@ def test_a_file_is_checked(tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr) == ("", expected)
 
 
+def test_the_secret_of_a_webhook_is_looked_at(tmp_path: Path) -> None:
+    file, secret = tmp_path / "virengine.toml", tmp_path / "secret"
+    file.write_text(f"[[webhook]]\nname = 'a'\nurl = 'https://h.example/'\nsecret-file = '{secret}'\n")
+    missing = run(tmp_path, "config", "check", str(file))
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "webhook 'a': the secret can't be read: " in missing.stderr
+    secret.write_text("x" * 24)
+    secret.chmod(0o600)
+    assert run(tmp_path, "config", "check", str(file)).returncode == 0
+
+
 def test_there_is_none_to_check(tmp_path: Path) -> None:
     ended = run(tmp_path, "config", "check")
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -148,7 +149,9 @@ def test_with_a_service_and_the_next_one(options: list[str]) -> None:
     assert terminal.seen.endswith(LEAVES)
 
 
-def test_beside_whoever_has_the_state_directory(options: list[str]) -> None:
+def test_beside_whoever_has_the_state_directory(options: list[str], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:  # by a service that was killed
+        left.bind(str(tmp_path / "state" / "api.sock"))
     with watching(options) as terminal:
         terminal.until(r"web +shut off +- +2")
         run(options, "up", "db")  # which is not held up

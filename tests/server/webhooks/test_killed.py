@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
-from support.receiver import SECRET, receiving
+from support.receiver import SECRET, Receiver, receiving
 from support.served import DOMAIN
 
 pytestmark = pytest.mark.anyio
@@ -36,15 +36,36 @@ async def service(folder: Path, backend: str) -> AsyncIterator[tuple[Process, ht
                 process.kill()
 
 
+def configure(folder: Path, receiver: Receiver) -> None:
+    (folder / "node.xml").write_text("<node/>")
+    (folder / "secret").write_bytes(SECRET)
+    (folder / "secret").chmod(0o600)
+    (folder / "virengine.toml").write_text(
+        f"[[webhook]]\nname = 'hook'\nurl = '{receiver.url}'\nsecret-file = '{folder}/secret'\n"
+        "type = ['LifecycleEvent']\n"
+    )
+
+
+async def test_another_receiver_takes_a_signal_and_no_restart(tmp_path: Path, anyio_backend_name: str) -> None:
+    async with receiving() as first, receiving() as second:
+        configure(tmp_path, first)
+        async with service(tmp_path, anyio_backend_name) as (process, http):
+            xml = {"content-type": "application/xml"}
+            await http.post("/v1/domains", content=DOMAIN.format("web", ""), headers=xml)
+            await first.until(lambda: len(first.taken) == 1)
+            configure(tmp_path, second)
+            process.send_signal(signal.SIGHUP)
+            there = second.url.partition("/hook")[0]
+            while [each["receiver"] for each in (await http.get("/v1/webhooks")).json()] != [there]:
+                pass
+            await http.post("/v1/domains/web/start")
+            await second.until(lambda: len(second.taken) == 1)
+    assert [request.told for request in (*first.taken, *second.taken)] == [("web", "defined"), ("web", "started")]
+
+
 async def test_nothing_is_lost(tmp_path: Path, anyio_backend_name: str) -> None:
-    (tmp_path / "node.xml").write_text("<node/>")
-    (tmp_path / "secret").write_bytes(SECRET)
-    (tmp_path / "secret").chmod(0o600)
     async with receiving() as receiver:
-        (tmp_path / "virengine.toml").write_text(
-            f"[[webhook]]\nname = 'hook'\nurl = '{receiver.url}'\nsecret-file = '{tmp_path}/secret'\n"
-            "type = ['LifecycleEvent']\n"
-        )
+        configure(tmp_path, receiver)
         done: list[str] = []
         for number in range(KILLS):
             async with service(tmp_path, anyio_backend_name) as (process, http):
