@@ -7,7 +7,6 @@ from typing import Any, Literal
 import msgspec
 
 from engine.server.exposition import OPENMETRICS, TEXT, expose
-from engine.server.operations import Operation
 from engine.server.routes import Answer, Call, Route
 
 __all__ = ["ROUTES"]
@@ -41,18 +40,6 @@ async def connections(call: Call) -> Answer:
         domains = call.engine.domains(connection=uri)
         found.append(Connected(uri=uri, domains=len(domains), active=sum(domain.active for domain in domains)))
     return Answer(content=found)
-
-
-async def list_operations(call: Call) -> Answer:
-    return Answer(content=call.operations.list())
-
-
-async def get_operation(call: Call) -> Answer:
-    return Answer(content=call.operations.get(call.path["operation"]))
-
-
-async def cancel_operation(call: Call) -> Answer:
-    return Answer(content=call.operations.cancel(call.path["operation"]), status=202)
 
 
 async def metrics(call: Call) -> Answer:
@@ -104,31 +91,5 @@ ROUTES = (
         role="viewer",
         summary="The connections that are open.",
         answers={200: list[Connected]},
-    ),
-    Route(
-        method="GET",
-        path="/v1/operations",
-        handler=list_operations,
-        role="viewer",
-        summary="What goes on, and what ended of late, the newest first; of plans without their domains.",
-        answers={200: list[Operation]},
-    ),
-    Route(
-        method="GET",
-        path="/v1/operations/{operation}",
-        handler=get_operation,
-        role="viewer",
-        summary="One of them.",
-        answers={200: Operation},
-        faults=(404,),
-    ),
-    Route(
-        method="DELETE",
-        path="/v1/operations/{operation}",
-        handler=cancel_operation,
-        role="operator",
-        summary="Cancel it: it tells when it has ended.",
-        answers={202: Operation},
-        faults=(404,),
     ),
 )

@@ -1,4 +1,4 @@
-"""An operation as it goes on: Server-Sent Events, which end with it."""
+"""What was begun and goes on: to look at, to cancel, and to watch as Server-Sent Events, which end with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 import anyio
 import msgspec
 
-from engine.server.operations import Operation
-from engine.server.routes import Call, Route
+from engine.server.operations import NoSuchOperation, Operation
+from engine.server.routes import Answer, Call, Route
 from engine.server.streams import HEARTBEAT, Pieces, one_stream
+from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES"]
 
@@ -18,8 +19,34 @@ __all__ = ["ROUTES"]
 _PAUSE = 0.2
 
 
-async def watch_operation(call: Call) -> Pieces:
+async def list_operations(call: Call) -> Answer:
+    return Answer(content=[operation for operation in call.operations.list() if _may_know(call, operation)])
+
+
+async def get_operation(call: Call) -> Answer:
+    return Answer(content=operation_asked(call))
+
+
+async def cancel_operation(call: Call) -> Answer:
+    return Answer(content=call.operations.cancel(operation_asked(call).id), status=202)
+
+
+def operation_asked(call: Call) -> Operation:
+    """The one that the path names. Raises NoSuchOperation."""
     operation = call.operations.get(call.path["operation"])
+    if not _may_know(call, operation):
+        raise NoSuchOperation(operation.id)
+    return operation
+
+
+def _may_know(call: Call, operation: Operation) -> bool:
+    if not call.domains or operation.by == call.peer.name:
+        return True
+    return operation.domain is not None and in_scope(call.domains, operation.domain)
+
+
+async def watch_operation(call: Call) -> Pieces:
+    operation = operation_asked(call)
     stack = AsyncExitStack()
     stack.enter_context(one_stream(call))
     return Pieces(_pieces(call, operation), stack)
@@ -53,6 +80,36 @@ async def _comes(event: anyio.Event) -> bool:
 ROUTES = (
     Route(
         method="GET",
+        scoped=True,
+        path="/v1/operations",
+        handler=list_operations,
+        role="viewer",
+        summary="What goes on, and what ended of late, the newest first; of plans without their domains.",
+        answers={200: list[Operation]},
+    ),
+    Route(
+        method="GET",
+        scoped=True,
+        path="/v1/operations/{operation}",
+        handler=get_operation,
+        role="viewer",
+        summary="One of them.",
+        answers={200: Operation},
+        faults=(404,),
+    ),
+    Route(
+        method="DELETE",
+        scoped=True,
+        path="/v1/operations/{operation}",
+        handler=cancel_operation,
+        role="operator",
+        summary="Cancel it: it tells when it has ended.",
+        answers={202: Operation},
+        faults=(404,),
+    ),
+    Route(
+        method="GET",
+        scoped=True,
         path="/v1/operations/{operation}/events",
         handler=watch_operation,
         role="viewer",

@@ -115,6 +115,14 @@ async def test_a_token_for_some_domains(tmp_path: Path) -> None:
             for name, status in (("ci-3", 201), ("db2", 403)):
                 answer = await http.post("/v1/domains", content=DOMAIN.format(name, ""), headers=xml)
                 assert answer.status_code == status
+            prefer = {"prefer": "respond-async"}
+            begun = await http.post("/v1/domains/ci-2/start", headers=prefer)
+            admin = {"authorization": f"Bearer {server.secrets['admin']}"}
+            other = await http.post("/v1/domains/db/start", headers={**prefer, **admin})
+            assert (await http.get(begun.headers["location"])).status_code == 200
+            assert (await http.get(other.headers["location"])).status_code == 404
+            assert (await http.delete(other.headers["location"])).status_code == 404
+            assert [each["domain"] for each in (await http.get("/v1/operations")).json()] == ["ci-2"]
             for route in ROUTES:
                 if not route.for_some:
                     assert (await http.request(route.method, asked(route.path))).status_code == 403
