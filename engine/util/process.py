@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     started: int
     boot: str
 
+
+# seconds: execve(2) has given up what its caller had open, locks too, a moment before the new command line can be seen
+_BECOMES = 0.2
 
 # our trouble, not the process's: whether it is there can't be told then, and a guest that runs must not be given up
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -81,17 +85,38 @@ def find_process(*words: str) -> Identity | None:
     except OSError as exc:
         _not_there(exc)
         return None
-    for entry in entries:
-        if not entry.isdigit():
-            continue
-        try:
-            arguments = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-        except OSError as exc:
-            _not_there(exc)
-            continue
-        if wanted <= set(arguments) and (started := start_time(int(entry))) is not None:
-            return Identity(pid=int(entry), started=started, boot=boot_id())
+    left, until = [entry for entry in entries if entry.isdigit()], time.monotonic() + _BECOMES
+    while left:
+        early = []
+        for entry in left:
+            arguments = _arguments(entry)
+            if wanted <= set(arguments) and (started := start_time(int(entry))) is not None:
+                return Identity(pid=int(entry), started=started, boot=boot_id())
+            if not arguments and _runs_a_program(entry):
+                early.append(entry)
+        left = early if time.monotonic() < until else []
+        if left:
+            time.sleep(0.002)  # nothing tells of it
     return None
+
+
+def _arguments(entry: str) -> list[bytes]:
+    try:
+        found = Path(f"/proc/{entry}/cmdline").read_bytes()
+    except OSError as exc:
+        _not_there(exc)
+        return []
+    return found.split(b"\0") if found else []
+
+
+def _runs_a_program(entry: str) -> bool:
+    """Which a kernel thread and a zombie do not: without a command line it is just about to become another program."""
+    try:
+        os.readlink(f"/proc/{entry}/exe")  # noqa: PTH115 - the name alone is of no interest
+    except OSError as exc:
+        _not_there(exc)
+        return False
+    return True
 
 
 class Process:

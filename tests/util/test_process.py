@@ -146,3 +146,26 @@ def test_what_can_not_be_looked_at_is_not_taken_for_gone() -> None:
     assert attached is not None
     attached.close()
     assert Process.attach(msgspec.structs.replace(identity, started=identity.started + 1)) is None
+
+
+def test_a_process_that_is_just_about_to_be_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is exchanged for another program, a process has no command line."""
+    from engine.util import process
+
+    looks, arguments = [], process._arguments
+    with subprocess.Popen(["sleep", "61"]) as child:
+        try:
+
+            def early(entry: str) -> list[bytes]:
+                if entry == str(child.pid):
+                    looks.append(entry)
+                    if len(looks) < 4:
+                        return []
+                return arguments(entry)
+
+            monkeypatch.setattr(process, "_arguments", early)
+            found = find_process("sleep", "61")
+            assert found is not None
+            assert found.pid == child.pid
+        finally:
+            child.kill()

@@ -245,7 +245,8 @@ def test_time_grows_no_faster_than_the_document(bomb: str) -> None:
         return time.process_time() - begin
 
     small = max(seconds(2_000), 0.001)
-    assert seconds(20_000) < 40 * small
+    # once is enough: whatever else goes on makes it slower, and never quicker
+    assert any(seconds(20_000) < 40 * small for _ in range(5))
 
 
 def test_a_comment_parts_no_text() -> None:
