@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache, partial
 from typing import Any
 
@@ -39,6 +39,7 @@ __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _XML = ("application/xml", "text/xml")
 
 
@@ -68,11 +69,12 @@ class Application:
         for route in ROUTES:
             by_path.setdefault(route.path, []).append(route)
         paths: list[BaseRoute] = [
-            Path(path, self._endpoint(routes), methods=[route.method for route in routes])
+            # any method: the path that comes first decides, and not a later one that happens to know the method
+            Path(path, self._endpoint(routes), methods=_METHODS)
             for path, routes in by_path.items()
         ]
         paths += [WebSocketRoute(route.path, self._socket_endpoint(route)) for route in ROUTES if route.socket]
-        self.asgi = Starlette(routes=paths, exception_handlers={404: _not_found, 405: _not_allowed})
+        self.asgi = Starlette(routes=paths, exception_handlers={404: _not_found, 405: _no_method})
         self.asgi.router.redirect_slashes = False
 
     def _endpoint(self, routes: list[Route]) -> Callable[[Request], Awaitable[ASGIApp]]:
@@ -81,7 +83,8 @@ class Application:
             by_method |= {"HEAD": by_method["GET"]}
 
         async def endpoint(request: Request) -> ASGIApp:
-            return await self._answer(by_method[request.method], request)
+            route = by_method.get(request.method)
+            return _not_allowed(request, by_method) if route is None else await self._answer(route, request)
 
         return endpoint
 
@@ -262,6 +265,10 @@ async def _not_found(request: Request, exc: Exception) -> Response:
     return _problem(problem_of(Fault(404, "Not found", "there is nothing at this path")))
 
 
-async def _not_allowed(request: Request, exc: Any) -> Response:
-    fault = Fault(405, "Method not allowed", f"{request.method} makes no sense here", headers=dict(exc.headers or {}))
-    return _problem(problem_of(fault), fault.headers)
+async def _no_method(request: Request, exc: Exception) -> Response:
+    return _not_allowed(request, ())
+
+
+def _not_allowed(request: Request, methods: Iterable[str]) -> Response:
+    fault = Fault(405, "Method not allowed", f"{request.method} makes no sense here")
+    return _problem(problem_of(fault), {"allow": ", ".join(sorted(methods))})

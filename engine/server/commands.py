@@ -155,6 +155,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/v1/domains/{domain}/{command}",
+        parts={"command": tuple(COMMANDS)},
         handler=command,
         role="operator",
         summary="Carry out a command: start, shutdown, reboot, reset, suspend, resume, destroy, save, managed-save, "

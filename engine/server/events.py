@@ -76,6 +76,8 @@ async def _subscribed(call: Call) -> AsyncIterator[Subscription]:
             policy=query.policy,
             since=back or query.since,
             snapshot=query.snapshot and not back,  # a browser that comes back asks for the same as before
+            # what is told and then lost in a crash would have its number taken by something else
+            durable=True,
         ) as subscription:
             yield subscription
 

@@ -93,9 +93,14 @@ def _foreign(type_: type) -> dict[str, Any]:
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1}
-    names = re.findall(r"{(\w+)}", route.path)
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": _part(route.parts.get(name, ()))}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+
+
+def _part(words: tuple[str, ...]) -> dict[str, Any]:
+    return {"type": "string", "enum": [*words]} if words else {"type": "string", "minLength": 1}
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:

@@ -146,6 +146,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/v1/plan/{direction}",
+        parts={"direction": ("up", "down")},
         handler=plan,
         role="viewer",
         summary="What 'up' or 'down' would do now; as a picture where image/svg+xml is accepted.",

@@ -83,6 +83,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         handler: gives an Answer, or something that is an ASGI application, as a stream is.
         socket: of a path that can be a WebSocket, too: what is refused is so on entering; it gives what then talks.
         acts: although it is a GET, something may come of it.
+        parts: what may stand for a part of the path, where that is not just anything.
         role: who may ask it at least; None: everybody.
         summary: one sentence.
         query: a struct of the parameters, all of which have defaults. body: a struct, or "xml".
@@ -101,6 +102,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answers: Mapping[int, Any] = {}
     faults: tuple[int, ...] = ()
     scoped: bool = False
+    parts: Mapping[str, tuple[str, ...]] = {}
     socket: Callable[[Call], AbstractAsyncContextManager[Talk]] | None = None
     acts: bool = False
 
