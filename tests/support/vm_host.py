@@ -119,7 +119,10 @@ class Host:
         """Each guest was asked once (``again``: or more often) and went by itself, and only then was asked what it
         depends on."""
         said = self.witness.said
-        button = (lambda name: said.index((name, "button"))) if again else lambda name: self.witness.at(name, "button")
+
+        def button(name: str) -> int:
+            return said.index((name, "button")) if again else self.witness.at(name, "button")
+
         for name, (_, after) in self.guests.items():
             assert self.witness.at(name, "ready") < button(name) < self.witness.at(name, "off")
             assert all(self.witness.at(name, "off") < button(other) for other in after), said
