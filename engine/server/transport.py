@@ -1,6 +1,6 @@
 """Bytes between a stream and hypercorn's protocols, on asyncio and on trio.
 
-Of hypercorn the protocols are used (``ProtocolWrapper``: HTTP/1.1, HTTP/2, WebSocket) and not its two servers: that for
+Of hypercorn the protocols are used (HTTP/1.1, HTTP/2, WebSocket) and not its two servers: that for
 trio shields what it sends, so a client that reads nothing holds it up for ever; neither knows who is at the other end
 of a UNIX socket, nor bounds how many there are. These names of hypercorn's are used nowhere else.
 """
@@ -21,7 +21,8 @@ from anyio.abc import ByteStream, TaskGroup
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.typing import ConnectionState
 
 from engine.server.limits import ServerLimits
@@ -31,6 +32,7 @@ __all__ = ["HttpConnections"]
 log = logging.getLogger(__name__)
 
 _CHUNK = 65536
+_UPGRADES = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # seconds between two pings, so that whatever stands between knows that a WebSocket is in use
 _PING = 20.0
 
@@ -62,7 +64,8 @@ class HttpConnections:
         async with stream, _Tasks() as tasks:
             context = _Context()
             connection = _Connection(stream, tasks, self._limits)
-            protocol = ProtocolWrapper(
+            # HTTP/2 is for those who agreed on it over TLS: whoever just begins with it is bound by no idle time
+            protocol = (H2Protocol if alpn == "h2" else H11Protocol)(
                 self._app,
                 self._config,
                 context,  # type: ignore[arg-type]
@@ -72,7 +75,6 @@ class HttpConnections:
                 None,
                 None,
                 connection.send,
-                alpn or "http/1.1",
             )
             try:
                 await connection.run(protocol)
@@ -87,13 +89,15 @@ class _Connection:
         self._idle = _SingleTask()
         self._scope = anyio.CancelScope()
 
-    async def run(self, protocol: ProtocolWrapper) -> None:
+    async def run(self, protocol: H2Protocol | H11Protocol) -> None:
         with self._scope:
             await protocol.initiate()
             await self._idle.restart(self._tasks, self._expire)
             try:
-                while True:
+                while not _is_through(protocol):
                     await protocol.handle(RawData(await self._stream.receive(_CHUNK)))
+            except (H2ProtocolAssumedError, H2CProtocolRequiredError):
+                await self._send(_UPGRADES)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
                 pass
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
@@ -127,6 +131,11 @@ class _Connection:
         """Whoever asks for nothing, or not to the end, is cut off."""
         await anyio.sleep(self._limits.idle_seconds)
         self._scope.cancel()
+
+
+def _is_through(protocol: H2Protocol | H11Protocol) -> bool:
+    """Nothing may be asked any more: of a WebSocket's handshake that makes no sense hypercorn does not tell that."""
+    return isinstance(protocol, H11Protocol) and protocol.stream is not None and protocol.stream.closed
 
 
 # ---------------------------------------------------------------------------- what hypercorn asks of an event loop

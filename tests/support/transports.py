@@ -46,6 +46,7 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
         issued = self._authority.issue_cert("localhost", "127.0.0.1")
         (folder / "server.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         (folder / "server.key").write_bytes(issued.private_key_pem.bytes())
@@ -56,7 +57,9 @@ class Certificates:
 
     def client(self, name: str | None) -> ssl.SSLContext:
         """What a client needs; with a certificate of that common name."""
-        context = ssl.create_default_context()
+        if name in self._contexts:
+            return self._contexts[name]
+        context = self._contexts[name] = ssl.create_default_context()
         self._authority.configure_trust(context)
         if name is not None:
             self._authority.issue_cert(f"{name}.example", common_name=name).configure_cert(context)
