@@ -121,6 +121,9 @@ def connect_as(uid: int, path: str) -> socket.socket:
     os.seteuid(uid)
     try:
         sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
     finally:
         os.seteuid(0)
     return sock
