@@ -28,6 +28,7 @@ from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
 from engine.server.openapi import describe
 from engine.server.operations import Operations
+from engine.server.pages import PAGES
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
 from engine.server.routes import Answer, Call, Route
@@ -74,7 +75,7 @@ class Application:
             for path, routes in by_path.items()
         ]
         paths += [WebSocketRoute(route.path, self._socket_endpoint(route)) for route in ROUTES if route.socket]
-        self.asgi = Starlette(routes=paths, exception_handlers={404: _not_found, 405: _no_method})
+        self.asgi = Starlette(routes=[*paths, *PAGES], exception_handlers={404: _not_found, 405: _no_method})
         self.asgi.router.redirect_slashes = False
 
     def _endpoint(self, routes: list[Route]) -> Callable[[Request], Awaitable[ASGIApp]]:
