@@ -24,6 +24,7 @@ CACHE = Path(os.environ.get("VIRENGINE_CACHE") or ROOT / ".cache").absolute()
 OLDEST = (3, 11)
 
 RUN_GUESTS = ("qemu-system-x86", "qemu-utils", "binutils")
+BROWSER = ("chromium",)
 BOOT_HOSTS = ("systemd", "systemd-container", "dbus", "procps", "swtpm", "swtpm-tools", "polkitd")
 COMPARE = ("python3-libvirt", "libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients")
 LINUX_GUEST = ("linux-image-cloud-amd64", "busybox-static", "qemu-guest-agent")
@@ -40,12 +41,12 @@ class Needs:
 
 TARGETS = {
     "demo": Needs(("build", "runtime"), RUN_GUESTS),
-    "test": Needs(("build", "test"), RUN_GUESTS + BOOT_HOSTS, LINUX_GUEST),
+    "test": Needs(("build", "test"), RUN_GUESTS + BOOT_HOSTS + BROWSER, LINUX_GUEST),
     "pure": Needs(("build", "test")),
     "check": Needs(("build", "check")),
     "bench": Needs(("build", "runtime"), RUN_GUESTS + COMPARE),
     "docs": Needs(("build", "runtime")),
-    "all": Needs(("build", "check"), RUN_GUESTS + BOOT_HOSTS + COMPARE, LINUX_GUEST),
+    "all": Needs(("build", "check"), RUN_GUESTS + BOOT_HOSTS + BROWSER + COMPARE, LINUX_GUEST),
 }
 
 

@@ -58,7 +58,7 @@ def fetched(package: str) -> bytes:
             ["npm", "pack", "--json", "--ignore-scripts", package], cwd=folder, capture_output=True, check=True
         )
         (release,) = json.loads(told.stdout)
-        data = (Path(folder) / release["filename"]).read_bytes()
+        data: bytes = (Path(folder) / release["filename"]).read_bytes()
     found = f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}"
     if found != release["integrity"]:
         raise SystemExit(f"{package} is not what its registry says: {found}")

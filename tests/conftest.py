@@ -14,7 +14,7 @@ from functools import cache
 
 import pytest
 from interop import corpus
-from support import guests, hostbox
+from support import browser, guests, hostbox
 
 CI = os.environ.get("CI") == "true"
 
@@ -39,6 +39,7 @@ REAL: dict[str, Callable[[], str | None]] = {
     "linux_guest": guests.linux_guest_unavailable,
     "systemd": hostbox.unavailable,
     "interop": _no_corpus,
+    "browser": browser.browser_unavailable,
 }
 """The marks of tests that need something real, each with what says why it can't be had (None: it can)."""
 

@@ -117,13 +117,25 @@ class Page:
         look += "; } catch { is = false; } if (is) yes(true); else setTimeout(look, 20); }; look(); })"
         try:
             with anyio.fail_after(seconds):
-                await self.js(look)
+                while not await self._stays(look):
+                    pass
         except TimeoutError:
             raise AssertionError(f"{condition}\n{await self.js('document.body.innerText')}") from None
 
+    async def _stays(self, look: str) -> bool:
+        """The page was not left for another one meanwhile."""
+        try:
+            await self.js(look)
+        except AssertionError as exc:
+            if "navigated" in str(exc) or "context was destroyed" in str(exc):
+                return False
+            raise
+        return True
+
     async def click(self, name: str) -> None:
         """The button or link of that accessible name, as soon as it is there."""
-        found = f"[...document.querySelectorAll('button, a')].filter((each) => each.checkVisibility() && (each.ariaLabel || each.textContent) === {json.dumps(name)}).pop()"
+        named = f"each.checkVisibility() && (each.ariaLabel || each.textContent) === {json.dumps(name)}"
+        found = f"[...document.querySelectorAll('button, a')].filter((each) => {named}).pop()"
         await self.until(f"!!{found}")
         await self.js(f"{found}.click()")
 
@@ -136,11 +148,14 @@ class Page:
         )
 
     async def type(self, text: str) -> None:
-        await self.send("Input.insertText", text=text)
+        for sign in text:
+            await self.send("Input.dispatchKeyEvent", type="char", text=sign)
 
-    async def press(self, key: str, code: int) -> None:
-        for kind in ("rawKeyDown", "keyUp"):
-            await self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    async def enter(self) -> None:
+        """Press the key of that name."""
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        await self.send("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
+        await self.send("Input.dispatchKeyEvent", type="keyUp", **key)
 
     async def size(self, width: int, height: int) -> None:
         await self.send(

@@ -5,7 +5,7 @@ import { button, confirmed, dialog, el, say } from "./dom.js";
 import { keyOf, listen, may, sorted, world } from "./store.js";
 
 const ACTIVE = new Set(["running", "idle", "paused", "in shutdown", "crashed", "pmsuspended"]);
-const MARKS = { running: "▶", paused: "⏸", "shut off": "■", "in shutdown": "▼", crashed: "✖", pmsuspended: "☾" };
+const MARKS = { running: "▶", paused: "‖", "shut off": "■", "in shutdown": "▼", crashed: "×", pmsuspended: "☾" };
 
 // What can be done in which state: [text, command, question]
 function commands(domain) {
@@ -90,7 +90,7 @@ function row(domain) {
     state,
     el("td", { "data-label": "Ready" }, ACTIVE.has(domain.state) ? (domain.ready ? "yes" : "not yet") : "–"),
     el("td", { "data-label": "Starts with the host" }, domain.autostart ? "yes" : "no"),
-    el("td", { "data-label": "Connection", class: "quiet" }, domain.connection),
+    el("td", { "data-label": "Connection", class: "quiet connection" }, domain.connection),
     el("td", {}, menu(domain)));
 }
 
@@ -143,12 +143,13 @@ export function domains(main) {
   main.append(
     el("div", { class: "row" },
       el("label", { for: "filter" }, "Only names with"), filter, count,
-      may("admin") ? button("Define…", definer) : null),
-    el("table", { class: "cards" },
+      may("admin") ? button("Define…", definer) : null));
+  const table = el("table", { class: "cards" },
       el("caption", { class: "hidden" }, "Domains and what they do"),
       el("thead", {}, el("tr", {}, ["Name", "State", "Ready", "Starts with the host", "Connection", "What can be done"]
-        .map((title) => el("th", { scope: "col" }, title)))),
-      body));
+        .map((title) => el("th", { scope: "col", class: title.toLowerCase() }, title)))),
+      body);
+  main.append(table);
 
   // a row is made anew only when its domain has changed: whoever stands on a button of another stays there
   function draw() {
@@ -164,6 +165,7 @@ export function domains(main) {
       if (body.children[index] !== element) body.insertBefore(element, body.children[index] || null);
     });
     while (body.children.length > wanted.length) body.lastChild.remove();
+    table.classList.toggle("one", new Set(shown.map((domain) => domain.connection)).size < 2);
     const running = shown.filter((domain) => ACTIVE.has(domain.state)).length;
     count.textContent = `${shown.length} domains, ${running} running`;
   }
