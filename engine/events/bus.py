@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import anyio
 
@@ -14,7 +14,7 @@ from engine.events.commands import DomainCommand
 from engine.events.filters import EventFilter, Patterns
 from engine.events.journal import Journal, MemoryJournal, Since, now
 from engine.events.subscription import Policy, Subscription
-from engine.events.types import Event
+from engine.events.types import DomainEvent, Event
 from engine.util.cancellation import cancel_by_scope
 
 __all__ = ["Bus", "CallNext", "Handler", "Interceptor", "SnapshotSource"]
@@ -47,7 +47,7 @@ class Bus:
         self.snapshot_source = snapshot_source
         self.gaps = self.missed = 0
         self._subscriptions: dict[Subscription, None] = {}
-        self._routes: dict[tuple[type[Event], bool], tuple[Subscription, ...]] = {}
+        self._routes: dict[tuple[type[Event], bool], _Route] = {}
         self._stable = self.journal.stable
         self._closed = False
         self._handlers: dict[str, Handler] = {}
@@ -140,34 +140,28 @@ class Bus:
             route = self._routes[type(event), durable]
         except KeyError:
             route = self._find_route(type(event), durable)
-        for subscription in route:
-            if subscription._matches is not None:
-                try:
-                    if not subscription._matches(event):
-                        continue
-                except Exception as exc:  # noqa: BLE001 - a reader's predicate may raise anything; it is told, nobody else
-                    subscription.fail(exc)
-                    continue
-            queue = subscription._queue
-            if len(queue) < subscription._room:
-                queue.append(event)
-            else:
-                subscription.overflow(event)
-            if subscription._waiter is not None:
-                subscription.wake()
+        _give(route.all, event)
+        if route.some and isinstance(event, DomainEvent):
+            named, numbered = route.some.get(event.domain, ()), route.some.get(event.uuid, ())
+            # one may know the domain by both
+            _give(dict.fromkeys((*named, *numbered)) if named and numbered else named or numbered, event)
 
     def _became_stable(self, events: Sequence[Event]) -> None:
         for event in events:
             self._stable = event.sequence
             self._deliver(event, True)
 
-    def _find_route(self, event_type: type[Event], durable: bool) -> tuple[Subscription, ...]:
-        route = tuple(
-            subscription
-            for subscription in self._subscriptions
-            if subscription._durable is durable and subscription._filter.wants(event_type)
-        )
-        self._routes[event_type, durable] = route
+    def _find_route(self, event_type: type[Event], durable: bool) -> _Route:
+        everyone: list[Subscription] = []
+        some: dict[str, list[Subscription]] = {}
+        for subscription in self._subscriptions:
+            if subscription._durable is durable and subscription._filter.wants(event_type):
+                domains = subscription._filter.domains
+                if domains is None:
+                    everyone.append(subscription)
+                for domain in domains or ():
+                    some.setdefault(domain, []).append(subscription)
+        route = self._routes[event_type, durable] = _Route(tuple(everyone), some)
         return route
 
     # what a subscription needs (``engine.events.subscription.Feed``)
@@ -241,6 +235,35 @@ class Bus:
                 raise EngineClosed from None
             raise NoSuchConnection(command.connection) from None
         return handler(command)
+
+
+class _Route(NamedTuple):
+    """Who wants events of one type: all of them, and those who want them of some domains only, by name and UUID.
+
+    A service may have a thousand clients that each follow one domain: an event is not held against them all.
+    """
+
+    all: tuple[Subscription, ...]
+    some: dict[str, list[Subscription]]
+
+
+def _give(subscriptions: Iterable[Subscription], event: Event) -> None:
+    """Put an event into every queue that wants it."""
+    for subscription in subscriptions:
+        if subscription._matches is not None:
+            try:
+                if not subscription._matches(event):
+                    continue
+            except Exception as exc:  # noqa: BLE001 - a reader's predicate may raise anything; it is told, nobody else
+                subscription.fail(exc)
+                continue
+        queue = subscription._queue
+        if len(queue) < subscription._room:
+            queue.append(event)
+        else:
+            subscription.overflow(event)
+        if subscription._waiter is not None:
+            subscription.wake()
 
 
 def _wrap(interceptor: Interceptor, call_next: CallNext) -> Handler:

@@ -31,8 +31,10 @@ class EventFilter:
         ConfigError: a type is no event, a pattern is no text, a predicate can't be called.
     """
 
-    __slots__ = ("_place", "_predicate", "_required_fields", "_types", "_wanted", "matches")
+    __slots__ = ("_place", "_predicate", "_required_fields", "_types", "_wanted", "domains", "matches")
 
+    #: Names and UUIDs of the only domains that it is about; None: it is about all, or about patterns.
+    domains: frozenset[str] | None
     #: Whether an event of a wanted type passes; None: every one does, so there is nothing to call.
     matches: _Test | None
 
@@ -53,9 +55,12 @@ class EventFilter:
         self._required_fields: list[str] = []
         self._wanted: dict[type[Event], bool] = {}
         tests: list[_Test] = []
+        self.domains = None
         if domain is not None:
             self._required_fields += DomainEvent.__struct_fields__
-            tests.append(_domain_test(domain))
+            exact, glob = _domains(domain)
+            self.domains = frozenset(exact) if glob is None else None
+            tests.append(_domain_test(exact, glob))
         if connection is not None:
             self._required_fields.append("connection")
             tests.append(_connection_test(connection))
@@ -89,10 +94,12 @@ def _all_of(tests: list[Callable[[Event], object]] | list[_Test]) -> _Test | Non
     return lambda event: all(test(event) for test in tests)
 
 
-def _domain_test(patterns: Patterns) -> _Test:
+def _domains(patterns: Patterns) -> tuple[set[str], Callable[[str], object] | None]:
     exact, glob = _compile(patterns, "domain")
-    exact |= {spelled for text in exact if (spelled := _canonical_uuid(text))}
+    return exact | {spelled for text in exact if (spelled := _canonical_uuid(text))}, glob
 
+
+def _domain_test(exact: set[str], glob: Callable[[str], object] | None) -> _Test:
     def test(event: Event) -> bool:
         name: str = event.domain  # type: ignore[attr-defined]  # wants() let only events with these fields through
         return name in exact or event.uuid in exact or (glob is not None and glob(name) is not None)  # type: ignore[attr-defined]

@@ -166,9 +166,26 @@ async def _talk(call: Call, subscription: Subscription, socket: WebSocket) -> No
     await close(socket, code, reason)
 
 
+# what is told to many is made once; so many events are remembered
+_made: dict[tuple[str, int], bytes] = {}
+_REMEMBERED = 1024
+
+
 def as_sse(event: Event) -> bytes:
-    facts = to_cloudevent(event)
     own = isinstance(event, DomainSnapshot | SnapshotComplete | Gap)
+    if own:
+        return _as_sse(event, own=True)
+    key = event.epoch, event.sequence
+    made = _made.get(key)
+    if made is None:
+        if len(_made) >= _REMEMBERED:
+            _made.clear()
+        made = _made[key] = _as_sse(event, own=False)
+    return made
+
+
+def _as_sse(event: Event, *, own: bool) -> bytes:
+    facts = to_cloudevent(event)
     # a gap's number is that of the event after which it is: whoever comes back there is not told of it twice
     number = b"" if own else f"id: {event.epoch}/{event.sequence}\n".encode()
     return b"".join((number, b"event: ", facts["type"].encode(), b"\ndata: ", msgspec.json.encode(facts), b"\n\n"))

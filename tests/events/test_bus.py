@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from support.events import facts, numbers, read_until, start
+from support.events import facts, numbers, read_available, read_until, start
 
 from engine.errors import ConfigError, EngineError, InvalidState, NoSuchConnection
 from engine.events.bus import Bus
@@ -170,3 +170,24 @@ async def test_types_that_come_later_find_readers_that_came_before() -> None:
         bus.publish(Later, connection="x")
         assert [type(event) for event in await read_until(opened, 3)] == [Later]
         assert numbers(await read_until(everything, 3)) == [2, 3]
+
+
+async def test_a_reader_of_some_domains_gets_each_event_of_theirs_once() -> None:
+    """Whether it knows them by name, by UUID or by both; and one who comes later gets what comes later."""
+    uuid = facts()["uuid"]
+    async with (
+        Bus() as bus,
+        bus.subscribe(domain="web") as by_name,
+        bus.subscribe(domain=uuid) as by_uuid,
+        bus.subscribe(domain=[uuid.upper(), "web", "db"]) as by_both,
+        bus.subscribe(domain="we*") as by_pattern,
+        bus.subscribe(domain="db") as other,
+    ):
+        [one] = numbers(start(bus, "web"))
+        async with bus.subscribe(domain="web") as late:
+            two, three = numbers(start(bus, "web", "db"))
+            for reader in (by_name, by_uuid, by_pattern):
+                assert numbers(await read_available(reader)) == [one, two]
+            assert numbers(await read_available(by_both)) == [one, two, three]
+            assert numbers(await read_available(late)) == [two]
+            assert numbers(await read_available(other)) == [three]
