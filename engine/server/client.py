@@ -85,6 +85,7 @@ class RemoteEngine:
         self._http, self.path = http, path
         self._domains: list[RemoteDomain] = []
         self.connections: tuple[str, ...] = ()
+        self._only = False
         self.operation: Operation | None = None
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
@@ -105,6 +106,7 @@ class RemoteEngine:
             if uri not in self.connections:
                 raise NoSuchConnection(uri, f"the service at {self.path} has {', '.join(self.connections)}")
         self.connections = tuple(uris)
+        self._only = True
         self._domains = [domain for domain in self._domains if domain.connection in uris]
 
     async def refresh(self) -> None:
@@ -163,7 +165,8 @@ class RemoteEngine:
         self, direction: Literal["up", "down"], names: Iterable[str] | None = None, *, lenient: bool = False
     ) -> Plan:
         """``lenient``: (down) there is one whatever is declared."""
-        query = {"lenient": "true" if lenient else "false"} | ({"domain": ",".join(names)} if names is not None else {})
+        chosen = self._chosen(names)
+        query = {"lenient": "true" if lenient else "false"} | ({"domain": ",".join(chosen)} if chosen else {})
         return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
 
     async def declared_order(self) -> list[Declared]:
@@ -250,16 +253,23 @@ class RemoteEngine:
             raise OperationCancelled(f"the operation {ended.id} was cancelled")
         return msgspec.convert(ended.result, type_)
 
+    def _chosen(self, names: Iterable[str] | None) -> list[str] | None:
+        """Those that are named; with none named all of the connections that were chosen, None being all there are."""
+        if names is not None:
+            return list(names)
+        return [domain.uuid for domain in self._domains] if self._only else None
+
     async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
-        body = {"domains": _listed(names), "resume": resume, "autostart": autostart}
+        chosen = self._chosen(names) if not (resume or autostart) or names is not None else None
+        body = {"domains": chosen, "resume": resume, "autostart": autostart}
         return await self._carry_out("up", body, Report)
 
     async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
-        body = {"domains": _listed(names), "deadline": deadline}
+        body = {"domains": self._chosen(names), "deadline": deadline}
         return await self._carry_out("down", body, Report)
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
-        return await self._carry_out("drill", {"domains": _listed(names)}, Drill)
+        return await self._carry_out("drill", {"domains": self._chosen(names)}, Drill)
 
 
 def _names(types: Iterable[type[Event]]) -> str:
@@ -269,10 +279,6 @@ def _names(types: Iterable[type[Event]]) -> str:
 def _texts(patterns: Patterns) -> list[str]:
     alone = isinstance(patterns, str | UUID)
     return [str(patterns)] if alone else [str(each) for each in patterns or ()]  # type: ignore[union-attr]
-
-
-def _listed(names: Iterable[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
 
 
 class RemoteDomain:

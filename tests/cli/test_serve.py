@@ -183,3 +183,26 @@ def test_a_port_that_systemd_passes_is_not_open_to_the_world(tmp_path: Path) -> 
         )
     assert ended.returncode == 1
     assert "there is no [tls] for that" in ended.stderr
+
+
+def test_a_plan_for_one_of_the_connections_leaves_the_others_alone(tmp_path: Path) -> None:
+    """The service has two, and the command names one."""
+    (tmp_path / "node.xml").write_text(f"<node>{DOMAIN.replace('web', 'other')}</node>")
+    options = ("--state-dir", str(tmp_path / "state"))
+    other = f"test://{tmp_path}/node.xml"
+    with subprocess.Popen(
+        [*PROGRAM, *options, "--uri", "test:///default", "--uri", other, "serve"], stdout=subprocess.PIPE, text=True
+    ) as service:
+        try:
+            assert service.stdout is not None
+            assert service.stdout.readline().startswith("Listening at ")
+
+            def run(*words: str) -> str:
+                return subprocess.run([*PROGRAM, *options, *words], capture_output=True, text=True, check=True).stdout
+
+            assert "other" not in run("--uri", "test:///default", "plan", "down")
+            run("--uri", "test:///default", "down")
+            assert run("domstate", "test").strip() == "shut off"
+            assert run("domstate", "other").strip() == "running"
+        finally:
+            service.terminate()
