@@ -1,5 +1,5 @@
-"""The service: one request, beside a bare starlette handler on the same transport; and events to 1,000 clients, beside
-a bare loop that sends bytes which are made once.
+"""The service: ``virengine list`` beside ``virsh list``, as whole processes; one request, beside a bare starlette
+handler on the same transport; and events to 1,000 clients, beside a bare loop that sends bytes which are made once.
 
 All servers are processes of their own. What a delivery costs is the server's CPU time; what a client waits is told by
 the time in each event. ``VIRENGINE_BENCH_SECONDS`` says for how long events are published, 60 unless it does.
@@ -25,8 +25,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peer import ask_libvirt
+
 BACKENDS = ("asyncio", "trio")
 REQUESTS, ROUNDS = 500, 7
+CALLS = 40
 CLIENTS = 1000
 SECONDS = float(os.environ.get("VIRENGINE_BENCH_SECONDS", "60"))
 #: Events a second that all get: what two cores bear, clients included.
@@ -149,12 +152,48 @@ def crowd(server: Child, rate: float, seconds: float, domains: int) -> dict[str,
     }
 
 
+def calls(folder: Path, backend: str) -> tuple[float, float]:
+    """Seconds of ``virengine list`` as a script calls it, with a service; and of a Python that does nothing."""
+    program = [str(Path(sys.executable).with_name("virengine")), "--state-dir", str(folder / f"list-{backend}")]
+    serve = [*program, "--uri", "test:///default", "--backend", backend, "serve"]
+    listed, bare = [], []
+    with subprocess.Popen(serve, stdout=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
+        for _ in range(CALLS):
+            for command, found in (([*program, "list"], listed), ([sys.executable, "-c", "pass"], bare)):
+                begin = time.perf_counter()
+                told = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+                found.append(time.perf_counter() - begin)
+                assert command[-1] == "pass" or b"running" in told.stdout
+        service.terminate()
+    return statistics.median(listed), statistics.median(bare)
+
+
+def whole_processes(folder: Path) -> Iterator[dict[str, Any]]:
+    peer, why = ask_libvirt(folder, "listed", rounds=CALLS)
+    for backend in BACKENDS:
+        ours, floor = calls(folder, backend)
+        theirs = statistics.median(peer["listed"]) if peer else None
+        against = f"; {ours / theirs:.2f} of virsh list with a libvirtd" if theirs else ""
+        yield {
+            "what": f"virengine list with a service, as a whole process, beside a bare Python ({backend}){against}",
+            "us": ours * 1e3,
+            "peer": theirs * 1e3 if theirs else f"left out: {why}",
+            "floor": floor * 1e3,
+            "ratio": ours / floor,
+            "unit": "ms",
+            "must": "<= 1.5x peer" + (" (missed)" if theirs and ours > 1.5 * theirs else ""),
+        }
+
+
 def run() -> list[dict[str, Any]]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        rows += whole_processes(folder)
         for backend in BACKENDS:
             with child("us", backend, folder) as us, child("floor", backend, folder) as floor:
                 pairs = [(latency(us), latency(floor)) for _ in range(ROUNDS)]

@@ -3,7 +3,7 @@
 It runs in mount and PID namespaces of its own (``unshare``), with empty folders over libvirt's, so it meets no other
 libvirtd and leaves nothing, not even a guest, however it ends. Its one argument is a JSON file: ``work`` says what
 to do with ``documents`` (``guests``, for ``bench_qemu``; ``down``, for ``bench_down``;
-``written``, for ``bench_documents``). Prints one JSON object with the
+``written``, for ``bench_documents``; ``listed``, for ``bench_server``). Prints one JSON object with the
 seconds of each round.
 """
 
@@ -169,12 +169,23 @@ def written(_, document, times):
     return {"written": (time.perf_counter() - begin) / times}
 
 
+def listed(_, rounds):
+    """``virsh list`` as a whole process, with one guest of the daemon's test driver to tell of."""
+    found = []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        told = subprocess.run(["virsh", "-c", "test+unix:///default", "list"], stdout=subprocess.PIPE, check=True)
+        found.append(time.perf_counter() - begin)
+    assert b"running" in told.stdout
+    return {"listed": found[1:]}
+
+
 def loop(libvirt):
     while True:
         libvirt.virEventRunDefaultImpl()
 
 
-WORK = {"guests": guests, "down": down, "written": written}
+WORK = {"guests": guests, "down": down, "written": written, "listed": listed}
 
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:

@@ -3,8 +3,7 @@
 Each is imported when it is first asked for (PEP 562), since ``virengine list`` needs few of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # for type checkers it is true; typing's own takes longer to import than all that is here
 
 if TYPE_CHECKING:
     from engine.abc import ConnectionURI, Discovered, DomainHandle, DomainInfo, Driver, DriverContext, ScopeInfo
@@ -171,6 +170,8 @@ _MODULES = ("errors", "lifecycle", "conf", "events.types", "abc", "domain", "cor
 
 def __getattr__(name: str) -> object:
     if name in __all__:
+        from importlib import import_module
+
         for path in _MODULES:
             module = import_module(f"engine.{path}")
             if name in module.__all__:

@@ -1,15 +1,20 @@
 """``python -m engine`` is ``virengine``."""
 
-import atexit
-
-from engine.cli import signals
+import sys
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """The entry point of the program."""
+    from engine.cli import quick
+
+    quick.list_domains(sys.argv[1:])
+    from engine.cli import signals
+
     signals.end_at_once()  # before the time that the imports take
+    import atexit
+
     atexit.register(signals.ignore)
     from engine.cli.main import run
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from engine.lifecycle import State
 from engine.registry import find_driver
 from engine.store import DiskStore, Glimpse, Status, slot_of
 
-__all__ = ["DomainView", "by_activity", "glance"]
+__all__ = ["DomainView", "by_activity", "domain_table", "glance", "view_of"]
 
 
 class DomainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +45,26 @@ class DomainView(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = ""
 
 
+def view_of(domain: Any, pid: int | None) -> DomainView:
+    """What there is to say of one of an engine, here or behind a service."""
+    shared = [name for name in DomainView.__struct_fields__ if name != "pid"]
+    return DomainView(pid=pid, **{name: getattr(domain, name) for name in shared})
+
+
 def by_activity(view: DomainView) -> tuple[bool, str, str]:
     """Sorts those that run first, then by name."""
     return (not view.active, view.name, view.connection)
+
+
+def domain_table(views: Sequence[DomainView]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a list; which connection a domain is of is told where they are of several."""
+    several = len({view.connection for view in views}) > 1
+    columns = ["Name", "State", "Ready", "PID", "Connection"]
+    rows = []
+    for view in views:
+        ready = "yes" if view.ready else "no" if view.active else "-"
+        rows.append([view.name, str(view.state), ready, str(view.pid or "-"), view.connection][: 4 + several])
+    return columns[: 4 + several], rows
 
 
 def glance(

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import click
 
-from engine.cli.session import state_dirs
+from engine.cli.places import state_dirs
 
 __all__ = ["as_json", "complete_domain", "document", "domain", "domains", "read_document", "seconds", "some_domains"]
 
@@ -37,7 +37,7 @@ def complete_domain(ctx: click.Context, param: click.Parameter, incomplete: str)
     options = ctx.find_root().params
     names: set[str] = set()
     with suppress(OSError, RuntimeError):  # nothing is said in the middle of a line that is being typed
-        folder = (Path(options["state_dir"]) if options.get("state_dir") else state_dirs()[0]) / "domains"
+        folder = Path(options.get("state_dir") or state_dirs()[0]) / "domains"
         named = [folder / quote(uri, safe="") for uri in options.get("uris") or ()]
         for place in [place for place in named if place.is_dir()] or folder.iterdir():
             names |= {unquote(path.stem) for path in place.glob("*.xml")}

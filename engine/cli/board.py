@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from engine.cli.printable import printable_line
 from engine.cli.progress import STYLES, taken
 from engine.events import types
 from engine.events.words import clock, describe, subject
 from engine.lifecycle import ACTIVE, State
 from engine.shutdown.progress import DomainProgress, Follower
+from engine.util.printable import printable_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

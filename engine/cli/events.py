@@ -162,8 +162,8 @@ def _print(reader: JournalReader, cursor: int, wanted: EventFilter, show: Show) 
 
 
 def _show(events: Iterable[Event]) -> None:
-    from engine.cli.printable import printable_line
     from engine.events.words import clock, describe, subject
+    from engine.util.printable import printable_line
 
     for event in events:
         line = f"{clock(event)}  {event.sequence:>6}  {subject(event)}  {describe(event)}"

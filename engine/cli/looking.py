@@ -77,8 +77,9 @@ def list_domains(
         for domain in domains:
             output.data(" ".join([domain.uuid] * only_uuid + [domain.name] * only_name))
     else:
-        several = len({*session.uris, *(domain.connection for domain in domains)}) > 1
-        output.table(*_table(domains, several=several), styles=_STYLES)
+        from engine.glance import domain_table
+
+        output.table(*domain_table(domains), styles=_STYLES)
 
 
 def _wanted(domain: DomainView, states: set[str], only: dict[str, bool | None]) -> bool:
@@ -91,16 +92,14 @@ def _wanted(domain: DomainView, states: set[str], only: dict[str, bool | None]) 
 
 def _ask(session: Session) -> list[DomainView]:
     """The domains as an engine finds them."""
-    from engine.glance import DomainView, by_activity
+    from engine.glance import by_activity, view_of
 
-    shared = [name for name in DomainView.__struct_fields__ if name != "pid"]
     views: list[DomainView] = []
 
     async def look(engine: AnyEngine) -> None:
         await _settle(engine.domains())
         for domain in engine.domains():
-            pid = (await domain.info()).pid
-            views.append(DomainView(pid=pid, **{name: getattr(domain, name) for name in shared}))
+            views.append(view_of(domain, (await domain.info()).pid))
 
     session.run(look)
     return sorted(views, key=by_activity)
@@ -118,16 +117,6 @@ async def _settle(domains: Iterable[AnyDomain]) -> None:
             if domain.state is State.RUNNING and not domain.ready:
                 with contextlib.suppress(GateFailed):
                     await domain.wait_ready()
-
-
-def _table(domains: list[DomainView], *, several: bool) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    for domain in domains:
-        ready = "yes" if domain.ready else "no" if domain.active else "-"
-        row = [domain.name, str(domain.state), ready, str(domain.pid or "-")]
-        rows.append([*row, domain.connection] if several else row)
-    columns = ["Name", "State", "Ready", "PID"]
-    return [*columns, "Connection"] if several else columns, rows
 
 
 def _facts(domain: AnyDomain | DomainView, pid: int | None) -> dict[str, Any]:
@@ -173,7 +162,7 @@ async def info(engine: AnyEngine, name: str, as_json: bool) -> None:
             }
         )
         return
-    from engine.cli.printable import printable_line
+    from engine.util.printable import printable_line
 
     lines = _lines(domain, definition, used)
     output.data("\n".join(f"{label + ':':<16}{printable_line(value)}" for label, value in lines if value))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from engine.cli.printable import printable, printable_json, printable_line
+from engine.util.printable import printable, printable_json, printable_line
 
 if TYPE_CHECKING:
     from engine.cli.streams import Stream
@@ -224,15 +224,12 @@ def json_text(text: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, styles: dict[str, str] | None = None) -> None:
     """Print a table: ``columns`` are the headings, ``styles`` how rich shows a cell with that very text."""
-    rows = [tuple(map(printable_line, row)) for row in rows]
     if fancy():
-        _rich_table(columns, rows, styles or {})
+        _rich_table(columns, [tuple(map(printable_line, row)) for row in rows], styles or {})
         return
-    lines = [tuple(columns), *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    texts.insert(1, "-" * (sum(widths) + 3 * (len(widths) - 1)))
-    data("\n".join(text.rstrip() for text in texts))
+    from engine.util.table import plain_table
+
+    data(plain_table(columns, rows))
 
 
 def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: dict[str, str]) -> None:

@@ -9,10 +9,10 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from engine.cli import output
-from engine.cli.printable import printable_line
 from engine.events import types
 from engine.events.words import clock, describe, subject
 from engine.shutdown.progress import WATCHED, DomainProgress, Follower
+from engine.util.printable import printable_line
 
 if TYPE_CHECKING:
     from rich.table import Table

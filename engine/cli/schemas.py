@@ -11,8 +11,9 @@ import msgspec
 from engine.abc import Display
 from engine.conf.nodes.differences import Difference
 from engine.errors import Problem
+from engine.server.declared import Declared
 from engine.server.examining import Diagnosis
-from engine.server.facts import Declared, DomainFacts
+from engine.server.facts import DomainFacts
 from engine.server.operations import Operation
 from engine.server.past import CloudEvent
 from engine.shutdown.drill import Check

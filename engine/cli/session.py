@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 import click
 
 from engine.cli import output, signals
+from engine.cli.places import chosen_dirs, socket_of, state_dirs
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     AnyEngine: TypeAlias = Engine | RemoteEngine
     AnyDomain: TypeAlias = Domain | RemoteDomain
 
-__all__ = ["BACKENDS", "Interrupted", "Session", "each", "facts_of", "find", "state_dirs", "tell", "with_engine"]
+__all__ = ["BACKENDS", "Interrupted", "Session", "each", "facts_of", "find", "tell", "with_engine"]
 
 BACKENDS = ("asyncio", "trio")
 
@@ -42,21 +43,6 @@ class Interrupted(Exception):
         self.number = number
 
 
-def state_dirs() -> tuple[Path, Path | None]:
-    """The state and the run-time directory of who does not say: root's under /var/lib and /run, a user's by XDG.
-
-    The second is None where there is no run-time directory: it is inside of the state directory then.
-    """
-    if os.geteuid() == 0:
-        return Path("/var/lib/virengine"), Path("/run/virengine")
-    # relative paths are invalid and to be ignored (XDG Base Directory Specification)
-    state, runtime = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("XDG_RUNTIME_DIR", "")
-    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    # cron and su leave the variable out, and must find the same guests running as everybody else (pam_systemd(8))
-    run = Path(runtime) if runtime.startswith("/") else Path(f"/run/user/{os.geteuid()}")
-    return base / "virengine", run / "virengine" if run.is_dir() else None
-
-
 class Session:
     """One call of the program.
 
@@ -68,18 +54,16 @@ class Session:
     def __init__(self, *, uris: Sequence[str], state_dir: str | os.PathLike[str] | None, backend: str) -> None:
         self._uris = tuple(uris)
         self.backend = backend
-        self.state_dir, self.runtime_dir = state_dirs()
         if state_dir is not None and not os.fspath(state_dir):  # a variable that was not set, most likely
             raise click.BadParameter("it is empty", param_hint="--state-dir")
-        # the default by its name is the default: it must not lose sight of the guests that run
-        if state_dir is not None and Path(state_dir).absolute() != self.state_dir:
-            self.state_dir, self.runtime_dir = Path(state_dir).absolute(), None
+        state, runtime = chosen_dirs(os.fspath(state_dir) if state_dir is not None else None)
+        self.state_dir, self.runtime_dir = Path(state), Path(runtime) if runtime is not None else None
 
     @property
     def uris(self) -> tuple[str, ...]:
         """Raises click.BadParameter for what is no connection URI."""
-        from engine.abc import ConnectionURI, default_uri
         from engine.errors import ConfigError
+        from engine.uri import ConnectionURI, default_uri
 
         uris = self._uris or (default_uri(),)
         try:
@@ -110,7 +94,7 @@ class Session:
     @property
     def config(self) -> Path | None:
         """The service's configuration file, if there is one; another state directory is not what it is about."""
-        if self.state_dir != state_dirs()[0]:
+        if str(self.state_dir) != state_dirs()[0]:
             return None
         home = os.environ.get("XDG_CONFIG_HOME", "")
         base = Path(home) if home.startswith("/") else Path.home() / ".config"
@@ -120,7 +104,7 @@ class Session:
     @property
     def socket(self) -> Path:
         """Where the service of this state directory listens, if there is one."""
-        return (self.runtime_dir or self.state_dir) / "api.sock"
+        return Path(socket_of(str(self.state_dir), str(self.runtime_dir) if self.runtime_dir else None))
 
     def run(self, work: Callable[[AnyEngine], Awaitable[None]]) -> None:
         """Do ``work`` with the engine of the service that has the state directory, or else with one of our own.
@@ -266,7 +250,6 @@ def find(engine: AnyEngine, key: str) -> AnyDomain:
     Raises:
         NoSuchDomain: it says what the user may have meant. click.BadParameter: there are several.
     """
-    from engine.conf.document import suggest
     from engine.errors import ConfigError, NoSuchDomain
 
     # a URI may hold a '#', a name may: whatever is left of one and is a connection, is meant so
@@ -279,6 +262,8 @@ def find(engine: AnyEngine, key: str) -> AnyDomain:
         ways = " or ".join(f"'{uri}#{name}'" for uri in several)
         raise click.BadParameter(f"there are several domains '{name}': say {ways}", param_hint="DOMAIN") from exc
     except NoSuchDomain as exc:
+        from engine.conf.document import suggest
+
         names = tuple(domain.name for domain in engine.domains())
         where = " and ".join(engine.connections)
         near = suggest(name, names)
@@ -337,7 +322,6 @@ def tell(domains: Iterable[AnyDomain], *, as_json: bool) -> None:
 
 def facts_of(domain: AnyDomain) -> DomainFacts:
     """What is told of a domain, as JSON; not the process, which takes asking for."""
-    from engine.domain import Domain
     from engine.server.facts import domain_facts
 
-    return domain_facts(domain) if isinstance(domain, Domain) else domain.facts
+    return domain.facts if hasattr(domain, "facts") else domain_facts(domain)

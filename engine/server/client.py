@@ -17,33 +17,35 @@ from uuid import UUID
 import anyio
 import httpx2
 import msgspec
-from anyio.abc import ByteStream
 
 from engine import errors
-from engine.abc import JSON, DomainInfo, Screenshot
-from engine.conf import DomainDefinition, parse_domain
 from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
-from engine.events.encoding import from_cloudevent
-from engine.events.filters import Patterns
-from engine.events.subscription import Policy
-from engine.events.types import Event
 from engine.lifecycle import ACTIVE, State
-from engine.server.facts import Declared, DomainFacts
-from engine.server.messages import Messages, RemoteSubscription
+from engine.server.facts import DomainFacts
 from engine.server.problems import ProblemDocument
-from engine.shutdown.drill import Drill
-from engine.shutdown.plan import Plan
-from engine.shutdown.report import Report
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
 
 T = TypeVar("T")
 
+# the rest is imported by what needs it: most commands of a script need little
 if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+    from engine.abc import JSON, DomainInfo, Screenshot
+    from engine.conf import DomainDefinition
+    from engine.events.filters import Patterns
+    from engine.events.subscription import Policy
+    from engine.events.types import Event
+    from engine.server.declared import Declared
     from engine.server.examining import Diagnosis
+    from engine.server.messages import RemoteSubscription
     from engine.server.operations import Operation
     from engine.server.talking import SocketStream
     from engine.server.webhooks.hook import WebhookState
+    from engine.shutdown.drill import Drill
+    from engine.shutdown.plan import Plan
+    from engine.shutdown.report import Report
 
 XML = "application/xml"
 _PAGE = 10_000
@@ -60,7 +62,7 @@ async def connect(path: str | os.PathLike[str]) -> AsyncIterator[RemoteEngine]:
     Raises:
         ConnectionBroken: nobody listens there.
     """
-    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(path))
+    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(path), verify=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://virengine", timeout=None) as http:
         engine = RemoteEngine(http, Path(path))
         with anyio.move_on_after(_GREETING) as within:
@@ -165,11 +167,15 @@ class RemoteEngine:
         self, direction: Literal["up", "down"], names: Iterable[str] | None = None, *, lenient: bool = False
     ) -> Plan:
         """``lenient``: (down) there is one whatever is declared."""
+        from engine.shutdown.plan import Plan
+
         chosen = self._chosen(names)
         query = {"lenient": "true" if lenient else "false"} | ({"domain": ",".join(chosen)} if chosen else {})
         return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
 
     async def declared_order(self) -> list[Declared]:
+        from engine.server.declared import Declared
+
         return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
 
     def subscribe(
@@ -190,6 +196,8 @@ class RemoteEngine:
             snapshot: how all domains are comes first.
             lasting, told: the service may go away and come back: see ``RemoteSubscription``.
         """
+        from engine.server.messages import RemoteSubscription
+
         query = {
             "type": _names(types),
             "domain": ",".join(_texts(domain)),
@@ -202,6 +210,8 @@ class RemoteEngine:
 
     async def past(self, *types: type[Event], domain: Patterns = None, since: str = "") -> AsyncGenerator[list[Event]]:
         """The events of the past that are kept, or those after an id or number."""
+        from engine.events.encoding import from_cloudevent
+
         query = {"type": _names(types), "domain": ",".join(_texts(domain)), "since": since}
         path = f"/v1/journal?{urlencode(query)}"
         while path:
@@ -238,6 +248,7 @@ class RemoteEngine:
 
     async def _carry_out(self, what: str, body: Mapping[str, Any], type_: type[T]) -> T:
         """Begin an operation and look on until it has ended; whoever stops looking on leaves it alone."""
+        from engine.server.messages import Messages
         from engine.server.operations import Operation
 
         answer = await self.ask("POST", f"/v1/{what}", json=body, headers={"prefer": "respond-async"})
@@ -260,15 +271,21 @@ class RemoteEngine:
         return [domain.uuid for domain in self._domains] if self._only else None
 
     async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+        from engine.shutdown.report import Report
+
         chosen = self._chosen(names) if not (resume or autostart) or names is not None else None
         body = {"domains": chosen, "resume": resume, "autostart": autostart}
         return await self._carry_out("up", body, Report)
 
     async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
+        from engine.shutdown.report import Report
+
         body = {"domains": self._chosen(names), "deadline": deadline}
         return await self._carry_out("down", body, Report)
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
+        from engine.shutdown.drill import Drill
+
         return await self._carry_out("drill", {"domains": self._chosen(names)}, Drill)
 
 
@@ -340,6 +357,8 @@ class RemoteDomain:
         self.facts = msgspec.json.decode((await self._ask("GET", "")).content, type=DomainFacts)
 
     async def info(self) -> DomainInfo:
+        from engine.abc import DomainInfo
+
         answer = await self._ask("GET", "/info")
         return msgspec.json.decode(answer.content, type=DomainInfo, dec_hook=lambda type_, text: type_(text))
 
@@ -350,6 +369,8 @@ class RemoteDomain:
 
     async def definition(self) -> DomainDefinition:
         """As it runs."""
+        from engine.conf import parse_domain
+
         return parse_domain(await self.xml())
 
     async def start(self, *, paused: bool = False, force_boot: bool = False) -> None:
@@ -404,6 +425,8 @@ class RemoteDomain:
         return await self._socket("/vnc", {})
 
     async def screenshot(self) -> Screenshot:
+        from engine.abc import Screenshot
+
         answer = await self._ask("GET", "/screenshot")
         return Screenshot(data=answer.content, media_type=answer.headers["content-type"])
 

@@ -15,15 +15,18 @@ from engine.conf.documents import parse
 from engine.conf.nodes.writing import text_of
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
+from engine.glance import by_activity, domain_table, view_of
 from engine.server.commands import OneQuery, domain_asked
 from engine.server.facts import DomainFacts, domain_facts
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Call, Name, Route
 from engine.server.tokens import in_scope
+from engine.util.printable import printable
+from engine.util.table import plain_table
 
 __all__ = ["ROUTES"]
 
-XML = "application/xml"
+XML, TEXT = "application/xml", "text/plain"
 # seconds
 _LONGEST_WAIT = 300.0
 
@@ -33,11 +36,13 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         connection: only of this one. active: only those that run, or that do not.
+        lines: what those of an answer in text/plain are: a table as of ``virengine list``, names, or UUIDs.
         limit: so many at most; after, after_connection: only those that come after this one.
     """
 
     connection: Name | None = None
     active: bool | None = None
+    lines: Literal["table", "name", "uuid"] = "table"
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
     after: str = ""
     after_connection: str = ""
@@ -74,7 +79,19 @@ async def list_domains(call: Call) -> Answer:
         found = [domain for domain in found if _place(domain) > (query.after, query.after_connection)]
     page = found[: query.limit]
     headers = {"link": f'<{_next(call, page[-1])}>; rel="next"'} if len(found) > len(page) else {}
+    headers["vary"] = "accept"
+    if TEXT in call.request.headers.get("accept", ""):
+        return Answer(content=_text(page, query.lines).encode(), media_type=f"{TEXT}; charset=utf-8", headers=headers)
     return Answer(content=[domain_facts(domain) for domain in page], headers=headers)
+
+
+def _text(page: list[Domain], lines: str) -> str:
+    """As ``virengine list`` has it in a pipe, those that run first."""
+    views = sorted(
+        (view_of(domain, domain.handle.leader if domain.active else None) for domain in page), key=by_activity
+    )
+    text = plain_table(*domain_table(views)) if lines == "table" else "\n".join(getattr(view, lines) for view in views)
+    return f"{printable(text)}\n" if text else ""
 
 
 def _next(call: Call, last: Domain) -> str:
@@ -175,7 +192,7 @@ ROUTES = (
         role="viewer",
         summary="The domains, by name.",
         query=ListQuery,
-        answers={200: list[DomainFacts]},
+        answers={200: (list[DomainFacts], TEXT)},
         faults=(404,),
         scoped=True,
     ),
@@ -198,7 +215,7 @@ ROUTES = (
         role="viewer",
         summary="One domain, by its name or UUID; as XML where that is accepted.",
         query=XmlQuery,
-        answers={200: DomainFacts},
+        answers={200: (DomainFacts, XML)},
         faults=(404,),
     ),
     Route(

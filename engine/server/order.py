@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from engine.server.commands import accepted, path_of, prefers_operation
-from engine.server.facts import Declared, declared_order
+from engine.server.declared import Declared, declared_order
 from engine.server.operations import Operation
 from engine.server.problems import Fault
 from engine.server.routes import Answer, Body, Call, Route

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from support.golden import check_golden
 
 from engine import errors
-from engine.cli import failures, session
+from engine.cli import failures, places
 from engine.cli.failures import report
 from engine.cli.main import _COMMANDS, cli
 from engine.cli.session import Interrupted, Session
@@ -115,10 +115,10 @@ def test_default_directories_of_a_user(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
-    assert session.state_dirs() == (tmp_path / ".local/state/virengine", tmp_path / "virengine")
+    assert places.state_dirs() == (f"{tmp_path}/.local/state/virengine", f"{tmp_path}/virengine")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert session.state_dirs() == (tmp_path / "xdg/virengine", None)
+    assert places.state_dirs() == (f"{tmp_path}/xdg/virengine", None)
     assert Session(uris=(), state_dir=None, backend="trio").uris == ("qemu:///session",)
 
 

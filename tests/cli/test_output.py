@@ -23,9 +23,9 @@ from support.processes import wait_handling
 from engine import Engine
 from engine.cli import output, progress
 from engine.cli.main import cli
-from engine.cli.printable import printable, printable_json, printable_line
 from engine.cli.progress import Progress
 from engine.events.types import CommandFailed, DomainReady, DomainStopTried, PlanStarted
+from engine.util.printable import printable, printable_json, printable_line
 
 ROOT = Path(__file__).parents[2]
 MANY = [f"domain-with-a-long-name-{number:03}" for number in range(100)]
