@@ -69,25 +69,26 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
         if not isinstance(engine, Engine):
             diagnosis = await engine.doctor(fix=fix, dry_run=dry_run)
             found.extend(diagnosis.findings)
-            _show(found, diagnosis.done, dry_run=dry_run, as_json=as_json)
+            _show(found, diagnosis.done, diagnosis.stop_timeout, dry_run=dry_run, as_json=as_json)
             return
         service = install.wants_service(folder, able=_can_serve())
-        units = _units(session, user=user, service=service, timeout=_stop_timeout(engine))
+        timeout = engine.order.stop_timeout()
+        units = _units(session, user=user, service=service, timeout=timeout)
         findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
         if done and not dry_run:
             findings, _ = await engine.doctor(units=units, folder=folder)
         found.extend(findings)
-        _show(findings, done, dry_run=dry_run, as_json=as_json)
+        _show(findings, done, timeout, dry_run=dry_run, as_json=as_json)
 
     session.run(work)
     if any(finding.severity == "error" for finding in found):
         raise Failed()
 
 
-def _show(findings: list[Finding], done: list[str], *, dry_run: bool, as_json: bool) -> None:
+def _show(findings: list[Finding], done: list[str], stop_timeout: float, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         ok = all(finding.severity != "error" for finding in findings)
-        output.json({"ok": ok, "findings": findings, "done": done})
+        output.json({"ok": ok, "findings": findings, "done": done, "stop_timeout": stop_timeout})
         return
     for line in done:
         output.say(f"{'would ' if dry_run else ''}{line}")
@@ -98,10 +99,6 @@ def _show(findings: list[Finding], done: list[str], *, dry_run: bool, as_json: b
             output.data(f"  do:  {finding.fix}")
     if not findings:
         output.data("All is well: the host's shutdown stops every guest in order.")
-
-
-def _stop_timeout(engine: Engine) -> float:
-    return engine.order.stop_timeout()
 
 
 @click.command("install-units")
@@ -161,11 +158,14 @@ def _worst_case(session: Session) -> float | None:
 
     seconds: list[float] = []
 
-    async def work(engine: Engine) -> None:
-        seconds.append(_stop_timeout(engine))
+    async def work(engine: AnyEngine) -> None:
+        from engine.core import Engine
+
+        own = isinstance(engine, Engine)
+        seconds.append(engine.order.stop_timeout() if own else (await engine.doctor()).stop_timeout)
 
     try:
-        session.run_own(work)
+        session.run(work)
     except EngineError as exc:
         output.warning(f"the units get the default time to stop guests ('virengine doctor --fix' mends it): {exc}")
     return seconds[0] if seconds else None

@@ -170,7 +170,9 @@ class RemoteEngine:
         from engine.shutdown.plan import Plan
 
         chosen = self._chosen(names)
-        query = {"lenient": "true" if lenient else "false"} | ({"domain": ",".join(chosen)} if chosen else {})
+        query = {"lenient": "true" if lenient else "false"} | (
+            {"domain": ",".join(chosen)} if chosen is not None else {}
+        )
         return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
 
     async def declared_order(self) -> list[Declared]:

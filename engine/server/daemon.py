@@ -19,11 +19,12 @@ from engine.errors import ConfigError
 from engine.hostpower import HostPower
 from engine.server.access import Access
 from engine.server.listeners import Address, listen, passed_sockets
-from engine.server.polkit import ACTIONS_FILE, Polkit
+from engine.server.polkit import Polkit
 from engine.server.serving import Service
 from engine.server.settings import Settings
 from engine.server.supervision import supervised
 from engine.server.tokens import TOKENS, TokenFile
+from engine.systemd.install import POLKIT_ACTIONS
 from engine.systemd.notify import Notifier
 
 __all__ = ["Daemon"]
@@ -60,7 +61,7 @@ class Daemon:
     async def run(self, engine: Engine) -> None:
         """Until it is cancelled. Raises Busy, HostError: it can't listen there."""
         async with AsyncExitStack() as stack:
-            if ACTIONS_FILE.exists():
+            if POLKIT_ACTIONS.exists():  # it knows nothing of us where these are not installed
                 self._polkit = await stack.enter_async_context(Polkit())
             sockets, secured = self._open(stack)
             service = Service(

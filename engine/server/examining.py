@@ -25,11 +25,13 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ok: no guest may come to harm. findings: the gravest first. done: what was mended, or would be.
+        stop_timeout: seconds that the stop of all guests is to be given.
     """
 
     ok: bool
     findings: list[Finding]
     done: list[str]
+    stop_timeout: float
 
 
 class DoctorBody(Body, frozen=True, kw_only=True):
@@ -56,7 +58,12 @@ async def examine(engine: Engine, *, fix: bool = False, dry_run: bool = False) -
     findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
     if done and not dry_run:
         findings, _ = await engine.doctor(units=units, folder=folder)
-    return Diagnosis(ok=all(each.severity != "error" for each in findings), findings=findings, done=done)
+    return Diagnosis(
+        ok=all(each.severity != "error" for each in findings),
+        findings=findings,
+        done=done,
+        stop_timeout=engine.order.stop_timeout(),
+    )
 
 
 def _units(engine: Engine, user: bool, folder: Path, backend: str) -> dict[str, str]:

@@ -21,12 +21,12 @@ __all__ = ["ROUTES"]
 
 
 class PlanQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: domain: only these, separated by commas, and what goes with them.
+    """Attributes: domain: only these, separated by commas, and what goes with them; none at all if it is empty.
 
     lenient: (down) a plan whatever is declared: what makes no sense is left out.
     """
 
-    domain: str = ""
+    domain: str | None = None
     lenient: bool = False
 
 
@@ -61,7 +61,8 @@ async def plan(call: Call) -> Answer:
             pass
         case other:
             raise Fault(404, "Not found", f"there is no plan '{other[:40]}'; there are up and down")
-    names = [name for name in call.query.domain.split(",") if name] or None
+    chosen = call.query.domain
+    names = None if chosen is None else [name for name in chosen.split(",") if name]
     lenient = call.query.lenient and direction == "down"
     made = call.engine.order.stop_plan(names) if lenient else call.engine.plan(direction, names)
     if "image/svg+xml" in call.request.headers.get("accept", ""):

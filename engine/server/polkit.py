@@ -16,14 +16,12 @@ from engine.errors import EngineError
 from engine.server.peers import ROLES, Peer, Role
 from engine.systemd.link import BusLink, Opener
 
-__all__ = ["ACTIONS", "ACTIONS_FILE", "Polkit"]
+__all__ = ["ACTIONS", "Polkit"]
 
 log = logging.getLogger(__name__)
 
 #: What a role may do, as polkit calls it.
 ACTIONS: dict[Role, str] = {role: f"org.virengine.{role}" for role in ROLES}
-#: Where it learns of these; it knows nothing of us where this is not installed.
-ACTIONS_FILE = Path("/usr/share/polkit-1/actions/org.virengine.policy")
 
 _NAME = "org.freedesktop.PolicyKit1"
 _PATH = "/org/freedesktop/PolicyKit1/Authority"

@@ -201,8 +201,37 @@ def test_a_plan_for_one_of_the_connections_leaves_the_others_alone(tmp_path: Pat
                 return subprocess.run([*PROGRAM, *options, *words], capture_output=True, text=True, check=True).stdout
 
             assert "other" not in run("--uri", "test:///default", "plan", "down")
+            # with one that has no domain there is nothing to stop, rather than everything
+            run("destroy", "other")
+            run("undefine", "other")
+            assert json.loads(run("--uri", other, "plan", "down", "--json"))["steps"] == []
+            run("--uri", other, "down")
+            run("--uri", other, "down", "--drill")
+            assert run("domstate", "test").strip() == "running"
+            run("--uri", other, "define", _written(tmp_path, "other"))
+            run("start", "other")
             run("--uri", "test:///default", "down")
             assert run("domstate", "test").strip() == "shut off"
             assert run("domstate", "other").strip() == "running"
         finally:
             service.terminate()
+
+
+def _written(folder: Path, name: str) -> str:
+    path = folder / f"{name}.xml"
+    path.write_text(DOMAIN.replace("web", name))
+    return str(path)
+
+
+def test_units_are_given_the_time_that_the_services_plan_takes(tmp_path: Path) -> None:
+    waits = (
+        "<metadata><order:order xmlns:order='urn:virengine:order:1'><order:after domain='db'/></order:order></metadata>"
+    )
+    db = DOMAIN.replace("web", "db")
+    with serving(tmp_path), client(tmp_path / "state" / "api.sock") as http:
+        for xml in (db, DOMAIN.replace("<os>", f"{waits}<os>")):  # 270 s each by the default ladder
+            http.post("/v1/domains", content=xml, headers={"content-type": "application/xml"}).raise_for_status()
+        command = [*PROGRAM, "--state-dir", str(tmp_path / "state"), "install-units", "--dir", str(tmp_path / "units")]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stderr == ""
+    assert "TimeoutStopSec=594" in (tmp_path / "units" / "virengine-guests.service").read_text()
