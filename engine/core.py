@@ -398,6 +398,7 @@ class Engine:
         self,
         names: Iterable[str] | None = None,
         *,
+        connections: Iterable[str] | None = None,
         resume: bool = False,
         autostart: bool = False,
         cause: str | None = None,
@@ -406,6 +407,7 @@ class Engine:
 
         Args:
             names: which, and what they require; None: all.
+            connections: of those only the ones at these; what they require is added wherever it is.
             resume: just those that the last ``down`` stopped.
             autostart: those that are to start with the host (beside ``names`` or ``resume``).
             cause: what the plan's own events carry, so that they are known by it.
@@ -414,18 +416,25 @@ class Engine:
             How it went; a domain that fails is in the report and raises nothing. A ``down`` that begins ends it.
 
         Raises:
-            Busy: a ``down`` is under way; what ``plan`` raises.
+            Busy: a ``down`` is under way; NoSuchConnection; what ``plan`` raises.
         """
         self._check_open()
-        return await cancel_by_scope(partial(self.order.up, names, resume=resume, autostart=autostart, cause=cause))
+        up = partial(self.order.up, names, connections=connections, resume=resume, autostart=autostart, cause=cause)
+        return await cancel_by_scope(up)
 
     async def down(
-        self, names: Iterable[str] | None = None, *, deadline: float | None = None, cause: str | None = None
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        connections: Iterable[str] | None = None,
+        deadline: float | None = None,
+        cause: str | None = None,
     ) -> Report:
         """Stop running domains in order, each the moment the last one that depends on it is gone.
 
         Args:
             names: which, and what requires them; None: all that run.
+            connections: of those only the ones at these, and what requires them.
             deadline: seconds for the whole; as it nears, ladders skip to their last step.
             cause: as for ``up``.
 
@@ -434,7 +443,9 @@ class Engine:
             ladder does not say so. Cancelled, it is noted as interrupted and the next engine goes on with it.
         """
         self._check_open()
-        return await cancel_by_scope(partial(self.order.down, names, deadline=deadline, cause=cause))
+        return await cancel_by_scope(
+            partial(self.order.down, names, connections=connections, deadline=deadline, cause=cause)
+        )
 
     async def drill(self, names: Iterable[str] | None = None, *, told: Told | None = None) -> Drill:
         """What ``down`` would do, checked against the live host: agents, gates, budget. Changes nothing.

@@ -48,7 +48,7 @@ class Owner(Protocol):
     bus: Bus
     store: Store
 
-    def domains(self) -> list[Domain]: ...
+    def domains(self, *, connection: str | None = None) -> list[Domain]: ...
 
     def domain(self, key: str) -> Domain: ...
 
@@ -208,6 +208,18 @@ class Ordering:
         """Keys of the domains of these names; one name may come as it is."""
         return [key_of(self._owner.domain(name)) for name in ([names] if isinstance(names, str) else names)]
 
+    def _chosen(self, names: Iterable[str] | None, connections: Iterable[str] | None) -> list[str] | None:
+        """Keys of those that are named (None: any), at these connections (None: any); None: all there are."""
+        keys = None if names is None else self._keys(names)
+        return keys if connections is None else self._at([*self._domains] if keys is None else keys, connections)
+
+    def _at(self, keys: Iterable[str], connections: Iterable[str] | None) -> list[str]:
+        """Those of ``keys`` that are at these connections; None: at any."""
+        if connections is None:
+            return [*keys]
+        there = {domain for uri in connections for domain in self._owner.domains(connection=uri)}
+        return [key for key in keys if self._domains[key] in there]
+
     def plan(self, direction: Direction, names: Iterable[str] | None = None) -> Plan:
         """What ``up`` or ``down`` would do now; see ``Engine.plan``."""
         if direction not in ("up", "down"):
@@ -253,6 +265,7 @@ class Ordering:
         self,
         names: Iterable[str] | None = None,
         *,
+        connections: Iterable[str] | None = None,
         resume: bool = False,
         autostart: bool = False,
         cause: str | None = None,
@@ -264,12 +277,13 @@ class Ordering:
             raise Busy("domains are being stopped in order: nothing is started before that has ended")
         record = self._kept.current()
         keys: list[str] | None = None
+        at = None if connections is None else [*connections]
         if resume:
-            keys = [key for key in (record.keys if record else ()) if key in self._domains]
-        elif names is not None:
-            keys = self._keys(names)
+            keys = self._at((key for key in (record.keys if record else ()) if key in self._domains), at)
+        elif names is not None or not autostart:
+            keys = self._chosen(names, at)
         if autostart:
-            keys = [*(keys or ()), *(key for key, domain in self._domains.items() if domain.autostart)]
+            keys = [*(keys or ()), *self._at((key for key, one in self._domains.items() if one.autostart), at)]
         run = Up(self._plan(self.graph(), "up", keys), _Controls(self, cause), record=record, resumed=resume)
         with anyio.CancelScope() as scope:
             ended = self._ups[scope] = anyio.Event()
@@ -285,6 +299,7 @@ class Ordering:
         self,
         names: Iterable[str] | None = None,
         *,
+        connections: Iterable[str] | None = None,
         deadline: float | None = None,
         cause: str | None = None,
         record: Record | None = None,
@@ -302,19 +317,25 @@ class Ordering:
             for ended in [*self._ups.values()]:
                 await ended.wait()
             async with self._one_down:
-                return await self._down(names, until, cause=cause, going_on=record is not None)
+                return await self._down(names, connections, until, cause=cause, going_on=record is not None)
         finally:
             self._downs -= 1
 
     async def _down(
-        self, names: Iterable[str] | None, until: float | None, *, cause: str | None, going_on: bool
+        self,
+        names: Iterable[str] | None,
+        connections: Iterable[str] | None,
+        until: float | None,
+        *,
+        cause: str | None,
+        going_on: bool,
     ) -> Report:
         from engine.shutdown.executor import Down
 
         graph, problems = self.lenient_graph()
         # what an interrupted one had stopped stays written down for ``up(resume=True)``
         record = self._unfinished()
-        keys = None if names is None else self._keys(names)
+        keys = self._chosen(names, connections)
         if going_on:
             keys = [] if record is None else self._still_to_stop(graph, record)
         plan = self._plan(graph, "down", keys)

@@ -22,6 +22,7 @@ from engine import (
     Event,
     GateFailed,
     LifecycleEvent,
+    NoSuchConnection,
     OrderError,
     PlanFinished,
     PlanStarted,
@@ -559,6 +560,39 @@ async def test_order_crosses_connections(tmp_path: Path) -> None:
         assert (await engine.up(["web"])).ok
         assert engine.domain("db").active
         assert [step.name for step in engine.plan("down", ["db"]).steps] == ["web", "db"]
+
+
+async def test_up_and_down_of_one_connection_take_along_only_what_must_be(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+    other = f"test://{node}"
+    async with Engine(DEFAULT, other, state_dir=tmp_path / "state", on_close="leave", systemd=False) as engine:
+        await engine.domain("test").destroy()
+        await engine.define(xml("db"), connection=other)
+        await engine.define(xml("idle"), connection=other)
+        await engine.define(xml("web", after("db", kind="requires")), connection=DEFAULT)
+
+        def active() -> set[str]:
+            return {domain.name for domain in engine.domains() if domain.active}
+
+        for name in ("web", "idle"):
+            await engine.domain(name).set_autostart()
+        await engine.up(connections=[DEFAULT], autostart=True)
+        assert active() == {"web", "db"}  # which web requires
+        await engine.domain("idle").start()
+        await engine.down(connections=[DEFAULT])
+        assert active() == {"db", "idle"}
+        await engine.up(connections=[DEFAULT], resume=True)
+        assert active() == {"web", "db", "idle"}
+        await engine.down(connections=[other])
+        assert active() == set()  # web can't be without db
+        await engine.up(["idle"], connections=[DEFAULT])
+        assert active() == set()
+        await engine.up(connections=[DEFAULT])
+        assert active() == {"test", "web", "db"}
+        with pytest.raises(NoSuchConnection):
+            await engine.down(connections=["test:///none"])
+        assert active() == {"test", "web", "db"}
 
 
 async def test_one_name_may_come_as_it_is_and_a_direction_must_be_one() -> None:

@@ -14,7 +14,6 @@ from engine.cli.session import Session
 
 if TYPE_CHECKING:
     from engine.cli.session import AnyEngine
-    from engine.core import Engine
     from engine.systemd.doctor import Finding
 
 __all__ = ["doctor", "install_units"]
@@ -161,8 +160,10 @@ def _worst_case(session: Session) -> float | None:
     async def work(engine: AnyEngine) -> None:
         from engine.core import Engine
 
-        own = isinstance(engine, Engine)
-        seconds.append(engine.order.stop_timeout() if own else (await engine.doctor()).stop_timeout)
+        if isinstance(engine, Engine):
+            seconds.append(engine.order.stop_timeout())
+        else:
+            seconds.append((await engine.doctor()).stop_timeout)
 
     try:
         session.run(work)

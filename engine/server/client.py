@@ -87,6 +87,7 @@ class RemoteEngine:
         self._http, self.path = http, path
         self._domains: list[RemoteDomain] = []
         self.connections: tuple[str, ...] = ()
+        self._domain_types: dict[str, Sequence[str]] = {}
         self._only = False
         self.operation: Operation | None = None
 
@@ -113,8 +114,9 @@ class RemoteEngine:
 
     async def refresh(self) -> None:
         """Ask anew which connections and domains there are."""
-        uris = (await self.ask("GET", "/v1/connections")).json()
-        self.connections = tuple(each["uri"] for each in uris)
+        there = (await self.ask("GET", "/v1/connections")).json()
+        self.connections = tuple(each["uri"] for each in there)
+        self._domain_types = {each["uri"]: each.get("domain_types", ()) for each in there}
         found: list[RemoteDomain] = []
         path = f"/v1/domains?limit={_PAGE}"
         while path:
@@ -146,8 +148,9 @@ class RemoteEngine:
         source: str | None = None,
         validate: bool = True,
     ) -> RemoteDomain:
-        query = {"validate": "true" if validate else "false"} | ({"connection": connection} if connection else {})
         content = xml.encode() if isinstance(xml, str) else xml
+        place = connection or self._place(content, source)
+        query = {"validate": "true" if validate else "false"} | ({"connection": place} if place else {})
         try:
             answer = await self.ask("POST", "/v1/domains", params=query, content=content, headers={"content-type": XML})
         except ConfigError as exc:
@@ -155,11 +158,22 @@ class RemoteEngine:
             raise
         return RemoteDomain(self, msgspec.json.decode(answer.content, type=DomainFacts))
 
+    def _place(self, content: bytes, source: str | None) -> str | None:
+        """Of the connections that were chosen the one for a definition, as ``Engine.define`` takes it of all."""
+        if not self._only or len(self.connections) == 1:
+            return self.connections[0] if self._only else None
+        from engine.conf import parse_domain
+
+        type_ = parse_domain(content, source=source).type
+        fitting = (uri for uri in self.connections if type_ in self._domain_types.get(uri, ()))
+        return next(fitting, self.connections[0])
+
     async def restore(
         self, path: str | os.PathLike[str], *, connection: str | None = None, paused: bool = False
     ) -> RemoteDomain:
         file = os.path.abspath(path)  # noqa: PTH100, ASYNC240 - of this process, not of the service's; no I/O
-        body = {"path": file, "paused": paused, "connection": connection}
+        alone = self.connections[0] if self._only and len(self.connections) == 1 else None
+        body = {"path": file, "paused": paused, "connection": connection or alone}
         answer = await self.ask("POST", "/v1/restore", json=body)
         return RemoteDomain(self, msgspec.json.decode(answer.content, type=DomainFacts))
 
@@ -272,23 +286,30 @@ class RemoteEngine:
             return list(names)
         return [domain.uuid for domain in self._domains] if self._only else None
 
+    def _at(self) -> tuple[str, ...] | None:
+        """The connections that were chosen, None: all there are."""
+        return self.connections if self._only else None
+
     async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
         from engine.shutdown.report import Report
 
-        chosen = self._chosen(names) if not (resume or autostart) or names is not None else None
-        body = {"domains": chosen, "resume": resume, "autostart": autostart}
+        body = {"domains": _listed(names), "connections": self._at(), "resume": resume, "autostart": autostart}
         return await self._carry_out("up", body, Report)
 
     async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
         from engine.shutdown.report import Report
 
-        body = {"domains": self._chosen(names), "deadline": deadline}
+        body = {"domains": _listed(names), "connections": self._at(), "deadline": deadline}
         return await self._carry_out("down", body, Report)
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
         from engine.shutdown.drill import Drill
 
         return await self._carry_out("drill", {"domains": self._chosen(names)}, Drill)
+
+
+def _listed(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
 
 
 def _names(types: Iterable[type[Event]]) -> str:

@@ -22,10 +22,12 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     """A connection.
 
     Attributes:
-        uri: of the hypervisor; domains: how many are known there, active: how many of them run.
+        uri: of the hypervisor; domain_types: of definitions that it takes.
+        domains: how many are known there, active: how many of them run.
     """
 
     uri: str
+    domain_types: tuple[str, ...]
     domains: int
     active: int
 
@@ -38,7 +40,9 @@ async def connections(call: Call) -> Answer:
     found = []
     for uri in call.engine.connections:
         domains = call.engine.domains(connection=uri)
-        found.append(Connected(uri=uri, domains=len(domains), active=sum(domain.active for domain in domains)))
+        active = sum(domain.active for domain in domains)
+        types = tuple(sorted(call.engine.driver(uri).domain_types))
+        found.append(Connected(uri=uri, domain_types=types, domains=len(domains), active=active))
     return Answer(content=found)
 
 

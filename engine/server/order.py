@@ -31,20 +31,25 @@ class PlanQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpBody(Body, frozen=True, kw_only=True):
-    """Attributes: domains: these, and what they require; None: all. resume: those that the last ``down`` stopped.
+    """Attributes: domains: these, and what they require; None: all. connections: of those only the ones at these.
 
-    autostart: those that are to start with the host.
+    resume: those that the last ``down`` stopped. autostart: those that are to start with the host.
     """
 
     domains: tuple[str, ...] | None = None
+    connections: tuple[str, ...] | None = None
     resume: bool = False
     autostart: bool = False
 
 
 class DownBody(Body, frozen=True, kw_only=True):
-    """Attributes: domains: these, and what requires them; None: all that run. deadline: seconds to be done in."""
+    """Attributes: domains: these, and what requires them; None: all that run. deadline: seconds to be done in.
+
+    connections: of those only the ones at these, and what requires them.
+    """
 
     domains: tuple[str, ...] | None = None
+    connections: tuple[str, ...] | None = None
     deadline: Annotated[float, msgspec.Meta(gt=0, lt=1e9)] | None = None
 
 
@@ -88,10 +93,14 @@ async def up(call: Call) -> Answer:
         raise Fault(400, "Bad request", "'resume' brings back what the last 'down' stopped: it takes no domains")
 
     async def work(operation: Operation) -> msgspec.Raw:
-        return _settled(
-            operation,
-            await call.engine.up(body.domains, resume=body.resume, autostart=body.autostart, cause=operation.id),
+        report = await call.engine.up(
+            body.domains,
+            connections=body.connections,
+            resume=body.resume,
+            autostart=body.autostart,
+            cause=operation.id,
         )
+        return _settled(operation, report)
 
     return await answer_plan(call, "up", work)
 
@@ -100,7 +109,10 @@ async def down(call: Call) -> Answer:
     body: DownBody = call.body
 
     async def work(operation: Operation) -> msgspec.Raw:
-        return _settled(operation, await call.engine.down(body.domains, deadline=body.deadline, cause=operation.id))
+        report = await call.engine.down(
+            body.domains, connections=body.connections, deadline=body.deadline, cause=operation.id
+        )
+        return _settled(operation, report)
 
     return await answer_plan(call, "down", work)
 

@@ -6,7 +6,6 @@ Source: polkit's D-Bus API, ``org.freedesktop.PolicyKit1.Authority``; polkit(8) 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 

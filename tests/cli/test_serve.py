@@ -210,9 +210,16 @@ def test_a_plan_for_one_of_the_connections_leaves_the_others_alone(tmp_path: Pat
             assert run("domstate", "test").strip() == "running"
             run("--uri", other, "define", _written(tmp_path, "other"))
             run("start", "other")
+            run("autostart", "other")
             run("--uri", "test:///default", "down")
             assert run("domstate", "test").strip() == "shut off"
             assert run("domstate", "other").strip() == "running"
+            run("start", "test")
+            run("down")
+            run("--uri", "test:///default", "up", "--resume", "--autostart")
+            assert run("list", "--name") == "test\n"
+            run("--uri", other, "up", "--autostart")
+            assert run("--uri", other, "list", "--name") == "other\n"
         finally:
             service.terminate()
 
