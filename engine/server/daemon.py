@@ -141,5 +141,8 @@ class Daemon:
         service.change(access=self._access(), limits=settings.limits.bounds(), tls=tls)
         for address in self._addresses:
             if address.path and address.path not in {sock.getsockname() for sock in self._passed}:
-                Path(address.path).chmod(self._mode)
+                try:
+                    Path(address.path).chmod(self._mode)
+                except OSError as exc:
+                    log.warning("%s keeps its mode: %s", address, (exc.strerror or str(exc)).lower())
         log.info("the configuration is read again")

@@ -110,7 +110,7 @@ class Messages:
         try:
             while True:
                 found += await self._lines.receive()
-        except anyio.EndOfStream:
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
             return found
 
 

@@ -5,6 +5,7 @@ Source: the IETF draft "The Idempotency-Key HTTP Header Field".
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +25,7 @@ _LONGEST = 255
 
 
 class _Replay(msgspec.Struct):
-    request: bytes
+    request: bytes  # its digest: there may be a document in it
     at: float
     done: anyio.Event
     answer: Any = None
@@ -49,6 +50,7 @@ class Replays:
         if not 0 < len(key) <= _LONGEST or not key.isascii():
             raise Fault(400, "Bad request", f"an Idempotency-Key has 1 to {_LONGEST} characters of ASCII")
         self._forget()
+        request = hashlib.sha256(request).digest()
         known = self._known.get((peer, key))
         if known is not None:
             if known.request != request:
