@@ -72,14 +72,14 @@ class Daemon:
                 audit=self._state_dir / "audit.log",
             )
             await service.webhooks.configure(self._settings.webhook)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            await tasks.start(self._reload, service)
-            await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
-            where = ", ".join(map(str, self._addresses))
-            self._say(f"Listening at {where}")
-            await stack.enter_async_context(HostPower(engine))
-            await stack.enter_async_context(supervised(engine, self._notifier))
-            await anyio.sleep_forever()
+            # no part of the stack: of an error that a task group passes on, a stack makes one that is its own context
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(self._reload, service)
+                await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
+                where = ", ".join(map(str, self._addresses))
+                self._say(f"Listening at {where}")
+                async with HostPower(engine), supervised(engine, self._notifier):
+                    await anyio.sleep_forever()
 
     @property
     def _addresses(self) -> tuple[Address, ...]:
@@ -96,7 +96,22 @@ class Daemon:
         for address in self._addresses:
             if address.path not in there:
                 (secured if address.tls else plain).append(stack.enter_context(listen(address, mode=self._mode)))
+        self._let_others_through()
         return plain, secured
+
+    def _let_others_through(self) -> None:
+        """To the socket in the run-time directory; what else is in there is closed to them by itself."""
+        if self._mode == _CLOSED:
+            return
+        folder = self._socket.parent
+        if folder == self._state_dir:
+            if any(self._settings.access.rules.values()):
+                log.warning("%s: others can't come there; 'listen' gives them a place", self._socket)
+        elif folder.exists():
+            try:
+                folder.chmod(folder.stat().st_mode | 0o011)
+            except OSError as exc:
+                log.warning("%s: others can't come there: %s", folder, (exc.strerror or str(exc)).lower())
 
     def _is_secured(self, passed: socket.socket) -> bool:
         if passed.family == socket.AF_UNIX or self._tls is not None:
@@ -139,6 +154,7 @@ class Daemon:
             settings.check_secured()
         self._settings = settings
         service.change(access=self._access(), limits=settings.limits.bounds(), tls=tls)
+        self._let_others_through()
         for address in self._addresses:
             if address.path and address.path not in {sock.getsockname() for sock in self._passed}:
                 try:
