@@ -20,7 +20,7 @@ from engine.errors import ConfigError, DomainExists, EngineClosed, EngineError, 
 from engine.events import commands, types
 from engine.registry import find_driver
 from engine.store import Status
-from engine.util.cancellation import cancel_by_scope
+from engine.util.cancellation import cancel_by_scope, task_group
 
 if TYPE_CHECKING:
     from engine.events.bus import Bus
@@ -79,7 +79,7 @@ class Connection:
     async def open(self) -> None:
         """Open the driver and take its commands from the bus. Close it with ``aclose``, in the same task."""
         try:
-            self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+            self._tasks = await self._stack.enter_async_context(task_group())
             # what runs for the driver ends before the task group waits for it
             self._stack.callback(self._tasks.cancel_scope.cancel)
             self.driver = await self._stack.enter_async_context(

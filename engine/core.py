@@ -28,7 +28,7 @@ from engine.events.subscription import Policy, Subscription
 from engine.events.types import Event
 from engine.ordering import Ordering
 from engine.store import DiskStore, MemoryStore, Store, read_saved
-from engine.util.cancellation import cancel_by_scope
+from engine.util.cancellation import cancel_by_scope, task_group
 from engine.util.files import absolute
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Engine:
         for problem in self.store.problems:
             log.warning("%s", problem)
         self.bus = await self._open_bus()
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks = await self._stack.enter_async_context(task_group())
         self._stack.callback(self._tasks.cancel_scope.cancel)
         await self._stack.enter_async_context(self.order)
         for uri in self._uris:

@@ -7,16 +7,18 @@ Source: anyio's documentation, "Cancellation and timeouts", on differences to as
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import anyio
 import sniffio
+from anyio.abc import TaskGroup
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["cancel_by_scope"]
+__all__ = ["cancel_by_scope", "task_group"]
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -44,6 +46,17 @@ async def cancel_by_scope(function: Callable[[*A], Awaitable[T]], *args: *A) -> 
             raise error from None
         raise
     return task.result()
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group for an ``AsyncExitStack``.
+
+    anyio's own raises the error that it is given once more, and of an error that is raised instead of itself the stack
+    makes its own context: a circle, in which anyio looks for the end for ever when the stack was a task's.
+    """
+    async with anyio.create_task_group() as tasks:
+        yield tasks
 
 
 async def _within(scope: anyio.CancelScope, function: Callable[..., Awaitable[T]], args: tuple[object, ...]) -> T:

@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from engine.errors import HostError
+from engine.util.cancellation import task_group
 
 __all__ = ["Changes", "Watcher"]
 
@@ -69,7 +70,7 @@ class Watcher:
         self._waiting: dict[int, list[Changes]] = {}  # by the kernel's watch descriptor
 
     async def __aenter__(self) -> Self:
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks = await self._stack.enter_async_context(task_group())
         self._stack.callback(self._tasks.cancel_scope.cancel)
         return self
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from engine.util.cancellation import cancel_by_scope
+from engine.util.cancellation import cancel_by_scope, task_group
 
 
 async def twice(value: int) -> int:
@@ -97,3 +98,28 @@ async def test_two_at_once_are_cancelled_by_themselves() -> None:
         for value in range(5):
             tasks.start_soon(one, value)
     assert sorted(results) == [0, 2, 4, 6, 8]
+
+
+async def test_a_task_ends_that_has_a_group_in_a_stack_and_is_cancelled_while_that_is_closed() -> None:
+    """With a group of anyio's own in the stack this never ends, on asyncio."""
+    begun = anyio.Event()
+
+    async def one() -> None:
+        async with AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            stack.push_async_callback(anyio.sleep_forever)
+            begun.set()
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_error_comes_out_of_the_group_as_of_anyios() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with task_group():
+            raise ValueError("of the body")
+    assert [str(error) for error in caught.value.exceptions] == ["of the body"]
