@@ -13,23 +13,36 @@ import click
 
 from engine.cli.places import state_dirs
 
-__all__ = ["as_json", "complete_domain", "document", "domain", "domains", "read_document", "seconds", "some_domains"]
+__all__ = [
+    "as_json",
+    "complete_domain",
+    "days",
+    "document",
+    "domain",
+    "domains",
+    "read_document",
+    "seconds",
+    "some_domains",
+]
 
 
-class _Seconds(click.FloatRange):
+class _Time(click.FloatRange):
     """A time that passes: infinity is told by leaving the option out, and "nan" is no time at all."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+    def __init__(self, unit: str, *, most: float | None = None) -> None:
+        super().__init__(min=0, min_open=True, max=most)
+        self._unit = unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"'{value}' is not a number of seconds", param, ctx)
+            self.fail(f"'{value}' is not a number of {self._unit}", param, ctx)
         return number
 
 
-seconds = _Seconds()
+seconds = _Time("seconds")
+#: as many as a calendar has years for
+days = _Time("days", most=1e6)
 
 
 def complete_domain(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

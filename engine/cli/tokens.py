@@ -31,7 +31,7 @@ def token() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(("viewer", "operator", "admin")), required=True, help="What it is good for.")
 @click.option("--domain", "domains", multiple=True, metavar="PATTERN", help="Only for these domains.  [default: all]")
-@click.option("--days", type=arguments.seconds, default=90.0, show_default=True, help="How long it is good.")
+@click.option("--days", type=arguments.days, default=90.0, show_default=True, help="How long it is good.")
 @click.option("--forever", is_flag=True, help="It never expires.")
 @click.pass_obj
 def add(session: Session, name: str, role: str, domains: tuple[str, ...], days: float, forever: bool) -> None:

@@ -83,7 +83,7 @@ def _translate(message: str, type_: Any) -> tuple[str, Path]:
     allowed = _allowed(inspect.type_info(type_), path)
     if unknown := _UNKNOWN.search(reason):
         return f"unknown key{suggest(unknown[1], allowed)}", (*path, unknown[1])
-    reason = reason.replace("`", "'").replace("Object missing required field", "there has to be")
+    reason = reason.replace("`", "'").replace(" | null", "").replace("Object missing required field", "there has to be")
     reason = reason[:1].lower() + reason[1:]
     return reason + (f" (one of {', '.join(allowed)})" if "enum value" in reason else ""), tuple(path)
 

@@ -33,6 +33,7 @@ TOKENS = "tokens.json"
 # so that those who look for secrets that were published by mistake know one
 _PREFIX = "virengine_"
 _BYTES = 32
+_LONGEST_NAME = 100
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +83,10 @@ class TokenFile:
         """Make one; its secret, which is told only now. Blocking.
 
         Raises:
-            ConfigError: there is one of that name; StoreError.
+            ConfigError: there is one of that name, or it is none; StoreError.
         """
+        if not (name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME):
+            raise ConfigError(f"a token needs a name of 1 to {_LONGEST_NAME} characters that can be printed")
         secret = _PREFIX + secrets.token_urlsafe(_BYTES)
         token = Token(
             name=name,

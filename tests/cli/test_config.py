@@ -74,3 +74,20 @@ def test_tokens_that_are_none(tmp_path: Path) -> None:
     ended = run(tmp_path, "token", "list")
     assert ended.returncode == 1
     assert "tokens.json: it is not what it should be" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("", "--role", "viewer"), 1, "needs a name"),
+        (("a\nb", "--role", "viewer"), 1, "needs a name"),
+        (("x", "--role", "viewer", "--days", "nan"), 2, "not a number of days"),
+        (("x", "--role", "viewer", "--days", "1e300"), 2, "not in the range"),
+        (("x", "--role", "viewer", "--days", "0"), 2, "not in the range"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_not_made(tmp_path, words, code, reason):
+    ended = run(tmp_path, "token", "add", *words)
+    assert ended.returncode == code
+    assert reason in ended.stderr
+    assert json.loads(run(tmp_path, "token", "list", "--json").stdout) == []

@@ -49,7 +49,7 @@ def test_nothing_at_all_is_a_file() -> None:
         ("\n[access]\nviewers = []\n", "f.toml:3: access.viewers: unknown key (did you mean 'viewer'?)"),
         ("[access]\nviewer = [\n 'user:a',\n 'ada',\n]\n", "f.toml:4: access.viewer[2]: 'ada' is neither user:NAME"),
         ("[limits]\nconnections = 0\n", "f.toml:2: limits.connections: expected 'int' >= 1"),
-        ("[limits]\nidle-seconds = '5'\n", "f.toml:2: limits.idle-seconds: expected 'float | null', got 'str'"),
+        ("[limits]\nidle-seconds = '5'\n", "f.toml:2: limits.idle-seconds: expected 'float', got 'str'"),
         ("listen = ['tcp:0.0.0.0:80']\n", "f.toml:1: listen[1]: 'tcp:0.0.0.0:80': without TLS"),
         ("listen = ['tls:0.0.0.0:80']\n", "f.toml:1: listen[1]: 'tls:0.0.0.0:80' needs a certificate"),
         ("[tls]\ncertificate = '/a.pem'\n", "f.toml:1: tls: there has to be 'key'"),
