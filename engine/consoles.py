@@ -17,8 +17,10 @@ class ConsoleStream(ByteStream):
     """Bytes from and to a guest's console. It ends when the guest does, or when somebody else takes it over.
 
     Attributes:
-        taken: somebody else has.
+        taken: somebody else has. broken: why it was cut off, "" it was not: with a service that may happen.
     """
+
+    broken = ""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream

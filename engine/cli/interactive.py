@@ -41,23 +41,27 @@ async def console(engine: AnyEngine, name: str, device: str, force: bool) -> Non
             output.say(f"Connected to domain '{domain.name}'; the escape is Ctrl-]")
             await output.drained()
             await keyboard.show(b"\r")  # nobody makes of a line's end its begin any more
-            await _talk(keyboard, stream)
+            left = await _talk(keyboard, stream)
         output.say("")
-        if stream.taken:
-            raise Failed("somebody else has taken it over")
+        if not left and (why := "somebody else has taken it over" if stream.taken else stream.broken):
+            raise Failed(f"the console has ended: {why}")
 
 
-async def _talk(keyboard: Keyboard, stream: ByteStream) -> None:
-    """Until one of both ends it."""
+async def _talk(keyboard: Keyboard, stream: ByteStream) -> bool:
+    """Until one of both ends it; whether the person did."""
     import anyio
 
+    left = False
+
     async def typed() -> None:
+        nonlocal left
         async for data in keyboard:
             text, escape, _ = data.partition(_ESCAPE)
             with contextlib.suppress(anyio.BrokenResourceError):  # it has ended, as whoever reads is about to be told
                 await stream.send(text)
             if escape:
                 break
+        left = True
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -66,6 +70,7 @@ async def _talk(keyboard: Keyboard, stream: ByteStream) -> None:
             while True:
                 await keyboard.show(await stream.receive())
         tasks.cancel_scope.cancel()
+    return left
 
 
 @click.command()

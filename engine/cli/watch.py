@@ -92,7 +92,7 @@ class _Screen:
         while True:
             self._changed = anyio.Event()
             size = os.get_terminal_size(sys.stdout.fileno())
-            frame = self._board.draw(max(size.columns, 20), max(size.lines, 8))
+            frame = self._board.draw(max(size.columns or 80, 20), max(size.lines or 24, 8))
             # each line is cleared behind its end, and the screen below: nothing flickers
             output.draw("\x1b[H" + frame.replace("\n", "\x1b[K\n") + "\x1b[J")
             await output.drained()

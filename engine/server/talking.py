@@ -26,7 +26,7 @@ from wsproto.events import (
 from wsproto.utilities import RemoteProtocolError
 
 from engine.errors import ConnectionBroken
-from engine.server.closing import TAKEN
+from engine.server.closing import DONE, TAKEN
 from engine.server.messages import ErrorOf
 from engine.util.unix import UnixStream, connect_unix
 
@@ -130,6 +130,13 @@ class SocketStream(ByteStream):
     def taken(self) -> bool:
         """Somebody else has taken over what is at the other end."""
         return self.code == TAKEN
+
+    @property
+    def broken(self) -> str:
+        """Why it was cut off, when it has ended; "": it came to an end by itself."""
+        if self.code in (DONE, TAKEN):
+            return ""
+        return self.reason or "the service went away"
 
     async def send_eof(self) -> None:
         """A WebSocket ends in both directions at once."""

@@ -108,6 +108,15 @@ def test_a_console_is_taken_over(tmp_path: Path) -> None:
             assert second.leave() == 0
 
 
+def test_a_service_that_goes_away_is_told_at_the_console(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        with service(tmp_path, "asyncio", uri="test:///default"):
+            seat = stack.enter_context(seated(*PROGRAM, "--state-dir", str(tmp_path / "state"), "console", "test"))
+            seat.until(b"the escape is Ctrl-]")
+        seat.until(b"the console has ended: the service went away")
+        assert seat.leave() == 1
+
+
 def test_a_picture(options: list[str], tmp_path: Path) -> None:
     file = tmp_path / "screen.png"
     ended = run(options, "screenshot", "test", str(file))
