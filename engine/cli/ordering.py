@@ -16,7 +16,7 @@ from engine.cli.session import Session, find, with_engine
 
 if TYPE_CHECKING:
     from engine.cli.session import AnyEngine
-    from engine.server.declared import Declared, Wait
+    from engine.server.api.declared import Declared, Wait
     from engine.shutdown.plan import Plan
     from engine.shutdown.report import Report
 
@@ -62,7 +62,7 @@ async def order(engine: AnyEngine, names: tuple[str, ...], as_json: bool) -> Non
 
 async def _declared(engine: AnyEngine) -> list[Declared]:
     from engine.core import Engine
-    from engine.server.declared import declared_order
+    from engine.server.api.declared import declared_order
 
     return declared_order(engine) if isinstance(engine, Engine) else await engine.declared_order()
 

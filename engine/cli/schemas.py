@@ -11,11 +11,11 @@ import msgspec
 from engine.abc import Display
 from engine.conf.nodes.differences import Difference
 from engine.errors import Problem
-from engine.server.declared import Declared
-from engine.server.examining import Diagnosis
-from engine.server.facts import DomainFacts
+from engine.server.api.declared import Declared
+from engine.server.api.examining import Diagnosis
+from engine.server.api.facts import DomainFacts
+from engine.server.api.past import CloudEvent
 from engine.server.operations import Operation
-from engine.server.past import CloudEvent
 from engine.shutdown.drill import Check
 from engine.shutdown.plan import PlanStep
 from engine.shutdown.report import Entry

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from engine.core import Engine
     from engine.domain import Domain
     from engine.glance import DomainView
+    from engine.server.api.facts import DomainFacts
     from engine.server.client import RemoteDomain, RemoteEngine
-    from engine.server.facts import DomainFacts
 
     #: What a command works with: an engine of its own, or a service's.
     AnyEngine: TypeAlias = Engine | RemoteEngine
@@ -322,6 +322,6 @@ def tell(domains: Iterable[AnyDomain], *, as_json: bool) -> None:
 
 def facts_of(domain: AnyDomain) -> DomainFacts:
     """What is told of a domain, as JSON; not the process, which takes asking for."""
-    from engine.server.facts import domain_facts
+    from engine.server.api.facts import domain_facts
 
     return domain.facts if hasattr(domain, "facts") else domain_facts(domain)

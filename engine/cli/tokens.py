@@ -12,7 +12,7 @@ from engine.cli import arguments, output
 from engine.cli.session import Session
 
 if TYPE_CHECKING:
-    from engine.server.tokens import Token, TokenFile
+    from engine.server.access.tokens import Token, TokenFile
 
 __all__ = ["token"]
 
@@ -80,6 +80,6 @@ def remove(session: Session, name: str) -> None:
 
 
 def _file(session: Session) -> TokenFile:
-    from engine.server.tokens import TOKENS, TokenFile
+    from engine.server.access.tokens import TOKENS, TokenFile
 
     return TokenFile(session.state_dir / TOKENS)

@@ -20,20 +20,20 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from engine.core import Engine
 from engine.errors import EngineError
-from engine.server.access import Access, Caller
-from engine.server.audit import Audit
-from engine.server.closing import FAILED
+from engine.server.access.audit import Audit
+from engine.server.access.roles import Access, Caller
+from engine.server.api.closing import FAILED
+from engine.server.api.openapi import describe
+from engine.server.api.routes import Answer, Call, Route
+from engine.server.api.sockets import close
+from engine.server.api.table import ROUTES
 from engine.server.gate import check_origin, check_role, secret_of
 from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
-from engine.server.openapi import describe
 from engine.server.operations import Operations
 from engine.server.pages import PAGES
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
-from engine.server.routes import Answer, Call, Route
-from engine.server.sockets import close
-from engine.server.table import ROUTES
 from engine.server.webhooks.hooks import Webhooks
 
 __all__ = ["Application"]

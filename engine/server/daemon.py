@@ -17,13 +17,13 @@ from anyio.abc import TaskStatus
 from engine.core import Engine
 from engine.errors import ConfigError
 from engine.hostpower import HostPower
-from engine.server.access import Access
+from engine.server.access.polkit import Polkit
+from engine.server.access.roles import Access
+from engine.server.access.tokens import TOKENS, TokenFile
 from engine.server.listeners import Address, listen, passed_sockets
-from engine.server.polkit import Polkit
 from engine.server.serving import Service
 from engine.server.settings import Settings
 from engine.server.supervision import supervised
-from engine.server.tokens import TOKENS, TokenFile
 from engine.systemd.install import POLKIT_ACTIONS
 from engine.systemd.notify import Notifier
 

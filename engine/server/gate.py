@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.requests import HTTPConnection
 
-from engine.server.access import Caller
-from engine.server.peers import ROLES, Peer
+from engine.server.access.peers import ROLES, Peer
+from engine.server.access.roles import Caller
+from engine.server.api.routes import Route
+from engine.server.api.session import cookie_name
 from engine.server.problems import Fault
-from engine.server.routes import Route
-from engine.server.session import cookie_name
 
 __all__ = ["check_origin", "check_role", "secret_of"]
 

@@ -18,8 +18,8 @@ import anyio
 import msgspec
 
 from engine.errors import Busy, ConfigError, HostError
+from engine.server.access.peers import Peer, peer_of
 from engine.server.limits import ServerLimits
-from engine.server.peers import Peer, peer_of
 from engine.util.unix import UnixStream
 
 __all__ = ["Address", "Serve", "accept_from", "listen", "parse_address", "passed_sockets"]

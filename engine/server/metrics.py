@@ -21,7 +21,8 @@ from engine.lifecycle import State
 from engine.server.exposition import Family, Histogram, Sample
 
 if TYPE_CHECKING:
-    from engine.server.routes import Call
+    from engine.server.operations import Operations
+    from engine.server.webhooks.hooks import Webhooks
 
 __all__ = ["Metrics"]
 
@@ -84,8 +85,8 @@ class Metrics:
         self._events[type_name(type(event))] += 1
         self._lag.observe(max(0.0, now - event.time))
 
-    def families(self, call: Call) -> Iterator[Family]:
-        """All figures as they are now."""
+    def families(self, *, streams: int, operations: Operations, webhooks: Webhooks) -> Iterator[Family]:
+        """All figures as they are now; ``streams``: how many clients listen to events."""
         bus = self._engine.bus
         states = Counter((domain.connection, domain.state) for domain in self._engine.domains())
         yield Family(
@@ -118,8 +119,8 @@ class Metrics:
         yield _one("events_dropped", "counter", "Events that readers missed.", bus.missed)
         scopes = self._events[type_name(ScopeFailed)]
         yield _one("scope_failures", "counter", "Domains that run without a scope of systemd's.", scopes)
-        yield from self._about_clients(call)
-        yield from _about_webhooks(call)
+        yield from self._about_clients(streams, operations)
+        yield from _about_webhooks(webhooks)
 
     def _about_commands(self) -> Iterator[Family]:
         yield Family(
@@ -142,7 +143,7 @@ class Metrics:
             ],
         )
 
-    def _about_clients(self, call: Call) -> Iterator[Family]:
+    def _about_clients(self, streams: int, operations: Operations) -> Iterator[Family]:
         yield Family(
             "requests",
             "counter",
@@ -153,19 +154,19 @@ class Metrics:
             ],
         )
         yield _one("connections_open", "gauge", "Connections of clients.", self.connections)
-        yield _one("event_streams", "gauge", "Clients that listen to events.", call.streams.total())
-        running = sum(operation.state == "running" for operation in call.operations.list())
+        yield _one("event_streams", "gauge", "Clients that listen to events.", streams)
+        running = sum(operation.state == "running" for operation in operations.list())
         yield _one("operations_running", "gauge", "Operations that go on.", running)
         yield Family(
             "operations_ended",
             "counter",
             "Operations that ended, by how.",
-            [Sample(count, {"state": state}) for state, count in sorted(call.operations.ended.items())],
+            [Sample(count, {"state": state}) for state, count in sorted(operations.ended.items())],
         )
 
 
-def _about_webhooks(call: Call) -> Iterator[Family]:
-    states = call.webhooks.states()
+def _about_webhooks(webhooks: Webhooks) -> Iterator[Family]:
+    states = webhooks.states()
 
     def each(name: str, kind: str, help_: str, field: str) -> Family:
         return Family(

@@ -12,15 +12,15 @@ import anyio
 from anyio.abc import TaskStatus
 
 from engine.core import Engine
-from engine.server.access import Access
+from engine.server.access.audit import Audit
+from engine.server.access.peers import Peer
+from engine.server.access.roles import Access
+from engine.server.access.secured import secure
 from engine.server.app import Application
-from engine.server.audit import Audit
 from engine.server.limits import ServerLimits
 from engine.server.listeners import accept_from
 from engine.server.metrics import Metrics
 from engine.server.operations import Operations
-from engine.server.peers import Peer
-from engine.server.secured import secure
 from engine.server.transport import HttpConnections
 from engine.server.webhooks.hooks import Webhooks
 from engine.server.webhooks.settings import Webhook

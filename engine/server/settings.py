@@ -30,9 +30,9 @@ import msgspec
 
 from engine.conf.tables import Table, read_toml
 from engine.errors import ConfigError
+from engine.server.access.peers import Role
 from engine.server.limits import ServerLimits
 from engine.server.listeners import Address, parse_address
-from engine.server.peers import Role
 from engine.server.webhooks.settings import Webhook, check, check_name
 
 __all__ = ["AccessSettings", "Settings", "TlsSettings", "parse_settings", "read_settings"]

@@ -12,8 +12,8 @@ import pytest
 from support.served import DOMAIN
 from support.transports import TRANSPORTS, connect_as, everywhere
 
-from engine.server.peers import ROLES
-from engine.server.table import ROUTES
+from engine.server.access.peers import ROLES
+from engine.server.api.table import ROUTES
 from engine.util.unix import UnixStream
 
 pytestmark = pytest.mark.anyio

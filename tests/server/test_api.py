@@ -12,9 +12,9 @@ import pytest
 from support.served import DOMAIN, Everybody, Served, served
 
 from engine.lifecycle import State
+from engine.server.api.openapi import describe
+from engine.server.api.table import ROUTES
 from engine.server.limits import ServerLimits
-from engine.server.openapi import describe
-from engine.server.table import ROUTES
 
 pytestmark = pytest.mark.anyio
 

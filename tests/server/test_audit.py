@@ -45,7 +45,7 @@ async def test_who_was_refused_is_written_down(tmp_path: Path) -> None:
 
 
 async def test_it_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.server.audit._LONGEST", 1000)
+    monkeypatch.setattr("engine.server.access.audit._LONGEST", 1000)
     path = tmp_path / "audit.log"
     async with served(tmp_path, audit=path) as server:
         for _ in range(60):

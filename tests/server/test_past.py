@@ -11,7 +11,7 @@ import pytest
 from support.served import Served
 
 from engine import Engine
-from engine.server import past
+from engine.server.api import past
 from engine.server.listeners import listen, parse_address
 
 pytestmark = pytest.mark.anyio

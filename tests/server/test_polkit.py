@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 import pytest
 
-from engine.server.access import Access
-from engine.server.peers import Peer, process_started
-from engine.server.polkit import Polkit
+from engine.server.access.peers import Peer, process_started
+from engine.server.access.polkit import Polkit
+from engine.server.access.roles import Access
 from engine.util.dbus import open_bus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.systemd]

@@ -15,10 +15,10 @@ from support.transports import everywhere
 
 from engine import Domain
 from engine.errors import Busy, EngineError, NoSuchDomain
+from engine.server.api.closing import NOT_ALLOWED, TAKEN
 from engine.server.client import RemoteDomain, connect, error_of
-from engine.server.closing import NOT_ALLOWED, TAKEN
+from engine.server.client.talking import SocketStream
 from engine.server.limits import ServerLimits
-from engine.server.talking import SocketStream
 from engine.util.unix import connect_unix
 
 pytestmark = pytest.mark.anyio

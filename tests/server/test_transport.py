@@ -17,9 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from engine.server.access.peers import Peer
 from engine.server.limits import ServerLimits
 from engine.server.listeners import accept_from, listen, parse_address
-from engine.server.peers import Peer
 from engine.server.transport import HttpConnections
 
 pytestmark = pytest.mark.anyio

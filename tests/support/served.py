@@ -11,9 +11,9 @@ import anyio
 import httpx2
 
 from engine import Engine
-from engine.server.access import Access
+from engine.server.access.peers import Peer
+from engine.server.access.roles import Access
 from engine.server.listeners import listen, parse_address
-from engine.server.peers import Peer
 from engine.server.serving import serve
 
 DOMAIN = "<domain type='test'><name>{}</name><memory>1024</memory><os><type>hvm</type></os>{}</domain>"

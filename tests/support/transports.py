@@ -16,12 +16,12 @@ import trustme
 from anyio.abc import ByteStream
 
 from engine import Engine
-from engine.server.access import Access
+from engine.server.access.peers import ROLES, Role
+from engine.server.access.roles import Access
+from engine.server.access.tokens import TokenFile
 from engine.server.listeners import listen, parse_address
-from engine.server.peers import ROLES, Role
 from engine.server.serving import Service
 from engine.server.settings import TlsSettings
-from engine.server.tokens import TokenFile
 from engine.util.unix import UnixStream
 
 #: Who has which role at the UNIX socket: users that every Debian has.

@@ -18,7 +18,7 @@ from support.program import PROGRAM
 from support.served import DOMAIN
 from support.transports import Everywhere, everywhere, free_port
 
-from engine.server.tokens import TOKENS, TokenFile
+from engine.server.access.tokens import TOKENS, TokenFile
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 

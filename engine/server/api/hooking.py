@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.server.routes import Answer, Call, Route
+from engine.server.api.routes import Answer, Call, Route
 from engine.server.webhooks.hook import WebhookState
 
 __all__ = ["ROUTES"]

@@ -19,12 +19,12 @@ from engine.errors import EngineError
 from engine.events.encoding import to_cloudevent, types_by_name
 from engine.events.subscription import Policy, Subscription
 from engine.events.types import DomainSnapshot, Event, Gap, SnapshotComplete
-from engine.server.closing import DONE, FAILED, NOT_ALLOWED
+from engine.server.access.tokens import in_scope
+from engine.server.api.closing import DONE, FAILED, NOT_ALLOWED
+from engine.server.api.routes import Call, Route, Talk
+from engine.server.api.sockets import close
+from engine.server.api.streams import HEARTBEAT, Pieces, one_stream
 from engine.server.problems import Fault, problem_of
-from engine.server.routes import Call, Route, Talk
-from engine.server.sockets import close
-from engine.server.streams import HEARTBEAT, Pieces, one_stream
-from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES", "domains_asked", "types_named", "words_of"]
 

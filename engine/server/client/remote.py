@@ -21,7 +21,7 @@ import msgspec
 from engine import errors
 from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
 from engine.lifecycle import ACTIVE, State
-from engine.server.facts import DomainFacts
+from engine.server.api.facts import DomainFacts
 from engine.server.problems import ProblemDocument
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from engine.events.filters import Patterns
     from engine.events.subscription import Policy
     from engine.events.types import Event
-    from engine.server.declared import Declared
-    from engine.server.examining import Diagnosis
-    from engine.server.messages import RemoteSubscription
+    from engine.server.api.declared import Declared
+    from engine.server.api.examining import Diagnosis
+    from engine.server.client.messages import RemoteSubscription
+    from engine.server.client.talking import SocketStream
     from engine.server.operations import Operation
-    from engine.server.talking import SocketStream
     from engine.server.webhooks.hook import WebhookState
     from engine.shutdown.drill import Drill
     from engine.shutdown.plan import Plan
@@ -190,7 +190,7 @@ class RemoteEngine:
         return msgspec.json.decode((await self.ask("GET", f"/v1/plan/{direction}", params=query)).content, type=Plan)
 
     async def declared_order(self) -> list[Declared]:
-        from engine.server.declared import Declared
+        from engine.server.api.declared import Declared
 
         return msgspec.json.decode((await self.ask("GET", "/v1/order")).content, type=list[Declared])
 
@@ -212,7 +212,7 @@ class RemoteEngine:
             snapshot: how all domains are comes first.
             lasting, told: the service may go away and come back: see ``RemoteSubscription``.
         """
-        from engine.server.messages import RemoteSubscription
+        from engine.server.client.messages import RemoteSubscription
 
         query = {
             "type": _names(types),
@@ -237,7 +237,7 @@ class RemoteEngine:
             path = f"/v1/journal{link.partition('>')[0].removeprefix('<')}" if link else ""
 
     async def doctor(self, *, fix: bool = False, dry_run: bool = False) -> Diagnosis:
-        from engine.server.examining import Diagnosis
+        from engine.server.api.examining import Diagnosis
 
         if not fix:
             answer = await self.ask("GET", "/v1/doctor")
@@ -264,7 +264,7 @@ class RemoteEngine:
 
     async def _carry_out(self, what: str, body: Mapping[str, Any], type_: type[T]) -> T:
         """Begin an operation and look on until it has ended; whoever stops looking on leaves it alone."""
-        from engine.server.messages import Messages
+        from engine.server.client.messages import Messages
         from engine.server.operations import Operation
 
         answer = await self.ask("POST", f"/v1/{what}", json=body, headers={"prefer": "respond-async"})
@@ -454,7 +454,7 @@ class RemoteDomain:
         return Screenshot(data=answer.content, media_type=answer.headers["content-type"])
 
     async def _socket(self, more: str, query: Mapping[str, str]) -> SocketStream:
-        from engine.server.talking import SocketStream
+        from engine.server.client.talking import SocketStream
 
         asked = urlencode({"connection": self.connection, **query})
         target = f"/v1/domains/{quote(self.uuid)}{more}?{asked}"

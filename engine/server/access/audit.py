@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from engine.server.peers import Peer, Role
+from engine.server.access.peers import Peer, Role
 
 __all__ = ["Audit", "Entry"]
 

@@ -9,11 +9,11 @@ import msgspec
 
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
-from engine.server.facts import DomainFacts, domain_facts
+from engine.server.access.tokens import in_scope
+from engine.server.api.facts import DomainFacts, domain_facts
+from engine.server.api.routes import AbsolutePath, Answer, Body, Call, Name, Route
 from engine.server.operations import Operation
 from engine.server.problems import Fault
-from engine.server.routes import AbsolutePath, Answer, Body, Call, Name, Route
-from engine.server.tokens import in_scope
 
 __all__ = ["ROUTES", "OneQuery", "accepted", "answer_work", "domain_asked", "path_of", "prefers_operation"]
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from starlette.websockets import WebSocket
 
-from engine.server.closing import DONE, NOT_ALLOWED, TAKEN
-from engine.server.commands import OneQuery, domain_asked
-from engine.server.routes import Answer, Body, Call, Name, Route, Talk
-from engine.server.sockets import bridge, close, upgrade
-from engine.server.streams import one_stream
+from engine.server.api.closing import DONE, NOT_ALLOWED, TAKEN
+from engine.server.api.commands import OneQuery, domain_asked
+from engine.server.api.routes import Answer, Body, Call, Name, Route, Talk
+from engine.server.api.sockets import bridge, close, upgrade
+from engine.server.api.streams import one_stream
 
 __all__ = ["ROUTES"]
 

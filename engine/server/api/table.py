@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.server import (
+from engine.server.api import (
     commands,
     domains,
     events,
@@ -15,7 +15,7 @@ from engine.server import (
     session,
     watching,
 )
-from engine.server.routes import Route
+from engine.server.api.routes import Route
 
 __all__ = ["ROUTES"]
 

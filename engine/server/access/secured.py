@@ -11,7 +11,7 @@ import msgspec
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from engine.server.peers import Peer
+from engine.server.access.peers import Peer
 
 __all__ = ["secure"]
 

@@ -12,11 +12,11 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from engine.core import Engine
-from engine.server.access import Access
+from engine.server.access.peers import Peer, Role
+from engine.server.access.roles import Access
 from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
 from engine.server.operations import Operations
-from engine.server.peers import Peer, Role
 from engine.server.webhooks.hooks import Webhooks
 
 __all__ = ["AbsolutePath", "Answer", "Body", "Call", "Name", "Route", "Talk"]

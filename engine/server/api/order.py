@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from engine.server.commands import accepted, path_of, prefers_operation
-from engine.server.declared import Declared, declared_order
+from engine.server.api.commands import accepted, path_of, prefers_operation
+from engine.server.api.declared import Declared, declared_order
+from engine.server.api.routes import Answer, Body, Call, Route
 from engine.server.operations import Operation
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Body, Call, Route
 from engine.shutdown.drill import Check
 from engine.shutdown.plan import PlanStep
 from engine.shutdown.report import Report

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 import anyio
 from starlette.types import Receive, Scope, Send
 
+from engine.server.api.routes import Call
 from engine.server.problems import Fault
-from engine.server.routes import Call
 
 __all__ = ["HEARTBEAT", "Pieces", "one_stream"]
 

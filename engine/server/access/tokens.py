@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.errors import ConfigError, StoreError
-from engine.server.peers import Role
+from engine.server.access.peers import Role
 from engine.util.files import write_atomic
 
 __all__ = ["TOKENS", "Token", "TokenFile", "in_scope"]

@@ -8,10 +8,10 @@ import anyio
 from anyio.abc import ByteStream
 from starlette.websockets import WebSocket, WebSocketState
 
-from engine.server.closing import DONE, NOT_ALLOWED
+from engine.server.api.closing import DONE, NOT_ALLOWED
+from engine.server.api.routes import Answer, Call
+from engine.server.api.streams import HEARTBEAT
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Call
-from engine.server.streams import HEARTBEAT
 
 __all__ = ["bridge", "close", "upgrade"]
 

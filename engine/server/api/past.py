@@ -13,8 +13,8 @@ from engine.events.encoding import to_cloudevent
 from engine.events.filters import EventFilter
 from engine.events.journal import Journal, event_id, parse_since
 from engine.events.types import Event
-from engine.server.events import domains_asked, types_named, words_of
-from engine.server.routes import Answer, Call, Route
+from engine.server.api.events import domains_asked, types_named, words_of
+from engine.server.api.routes import Answer, Call, Route
 
 __all__ = ["ROUTES", "CloudEvent"]
 

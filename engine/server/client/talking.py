@@ -26,8 +26,8 @@ from wsproto.events import (
 from wsproto.utilities import RemoteProtocolError
 
 from engine.errors import ConnectionBroken
-from engine.server.closing import DONE, TAKEN
-from engine.server.messages import ErrorOf
+from engine.server.api.closing import DONE, TAKEN
+from engine.server.client.messages import ErrorOf
 from engine.util.unix import UnixStream, connect_unix
 
 __all__ = ["SocketStream"]

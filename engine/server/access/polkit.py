@@ -12,7 +12,7 @@ from typing import Self
 import anyio
 
 from engine.errors import EngineError
-from engine.server.peers import ROLES, Peer, Role
+from engine.server.access.peers import ROLES, Peer, Role
 from engine.systemd.link import BusLink, Opener
 
 __all__ = ["ACTIONS", "Polkit"]

@@ -11,8 +11,8 @@ import msgspec
 import sniffio
 
 from engine.core import Engine
+from engine.server.api.routes import Answer, Body, Call, Route
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Body, Call, Route
 from engine.store import DiskStore
 from engine.systemd import install
 from engine.systemd.doctor import Finding

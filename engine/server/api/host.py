@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.server.api.routes import Answer, Call, Route
 from engine.server.exposition import OPENMETRICS, TEXT, expose
-from engine.server.routes import Answer, Call, Route
 
 __all__ = ["ROUTES"]
 
@@ -47,7 +47,8 @@ async def connections(call: Call) -> Answer:
 
 
 async def metrics(call: Call) -> Answer:
-    text, media_type = expose(call.metrics.families(call), call.request.headers.get("accept", ""))
+    families = call.metrics.families(streams=call.streams.total(), operations=call.operations, webhooks=call.webhooks)
+    text, media_type = expose(families, call.request.headers.get("accept", ""))
     return Answer(content=text, media_type=media_type, headers={"vary": "accept"})
 
 

@@ -8,8 +8,8 @@ from importlib.metadata import version
 import msgspec
 from starlette.requests import HTTPConnection
 
-from engine.server.peers import Role
-from engine.server.routes import Answer, Body, Call, Name, Route
+from engine.server.access.peers import Role
+from engine.server.api.routes import Answer, Body, Call, Name, Route
 
 __all__ = ["ROUTES", "cookie_name"]
 

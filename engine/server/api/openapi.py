@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from engine.server.api.routes import Route
 from engine.server.problems import MEDIA_TYPE, ProblemDocument
-from engine.server.routes import Route
 
 __all__ = ["describe"]
 

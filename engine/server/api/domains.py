@@ -16,11 +16,11 @@ from engine.conf.nodes.writing import text_of
 from engine.domain import Domain
 from engine.errors import NoSuchDomain
 from engine.glance import by_activity, domain_table, view_of
-from engine.server.commands import OneQuery, domain_asked
-from engine.server.facts import DomainFacts, domain_facts
+from engine.server.access.tokens import in_scope
+from engine.server.api.commands import OneQuery, domain_asked
+from engine.server.api.facts import DomainFacts, domain_facts
+from engine.server.api.routes import Answer, Call, Name, Route
 from engine.server.problems import Fault
-from engine.server.routes import Answer, Call, Name, Route
-from engine.server.tokens import in_scope
 from engine.util.printable import printable
 from engine.util.table import plain_table
 

@@ -9,9 +9,9 @@ from typing import Protocol
 import anyio.to_thread
 import msgspec
 
-from engine.server.peers import ROLES, Peer, Role, groups_of
+from engine.server.access.peers import ROLES, Peer, Role, groups_of
+from engine.server.access.tokens import TokenFile
 from engine.server.problems import Fault
-from engine.server.tokens import TokenFile
 
 __all__ = ["Access", "Caller", "RoleSource"]
 
