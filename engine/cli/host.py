@@ -132,6 +132,7 @@ def install_units(
     """
     from engine.systemd import install
 
+    session.only_here("'install-units'")
     session.arguments()  # what can't be written is refused before anything is done
     target = Path(folder).absolute() if folder else install.units_dir(user=user)
     wanted = _can_serve() if service is None else service

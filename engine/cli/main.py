@@ -160,6 +160,13 @@ class Program(click.Group):
     "[default: /var/lib/virengine for root, $XDG_STATE_HOME/virengine for everybody else]",
 )
 @click.option(
+    "--service",
+    metavar="ADDRESS",
+    envvar="VIRENGINE_SERVICE",
+    help="Ask this service: https://HOST:PORT, or a socket's path. Its token is in $VIRENGINE_TOKEN, or in the file "
+    "that $VIRENGINE_TOKEN_FILE names.  [default: the one that has the state directory, if there is one]",
+)
+@click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     default=BACKENDS[0],
@@ -170,12 +177,19 @@ class Program(click.Group):
 @click.option("--quiet", "-q", is_flag=True, help="Print only what was asked for, and errors.")
 @click.version_option(package_name="virengine", prog_name="virengine", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, uris: tuple[str, ...], state_dir: str | None, backend: str, quiet: bool) -> None:
+def cli(
+    ctx: click.Context,
+    uris: tuple[str, ...],
+    state_dir: str | None,
+    service: str | None,
+    backend: str,
+    quiet: bool,
+) -> None:
     """Run virtual machines, and start and stop them in order.
 
     'virengine COMMAND --help' tells more about a command.
     """
-    ctx.obj = Session(uris=uris, state_dir=state_dir, backend=backend)
+    ctx.obj = Session(uris=uris, state_dir=state_dir, backend=backend, service=service)
     output.begin(quiet=quiet)
 
 

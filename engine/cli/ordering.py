@@ -169,6 +169,7 @@ def down(
         await (_drill(engine, chosen, as_json) if drill else _down(engine, chosen, deadline, as_json))
 
     if insist:
+        session.only_here("'down --insist'")
         from engine.cli.insisting import insist as insist_on
 
         session.run_plain(lambda: insist_on(session, work))

@@ -54,6 +54,8 @@ def _query(arguments: list[str]) -> tuple[str | None, str] | None:
     state_dir = os.environ.get("VIRENGINE_STATE_DIR")
     uri = os.environ.get("VIRENGINE_URI") or os.environ.get("LIBVIRT_DEFAULT_URI") or ""
     active, lines, command = "&active=true", "table", False
+    if os.environ.get("VIRENGINE_SERVICE"):
+        return None
     if os.environ.get("VIRENGINE_BACKEND", "asyncio") not in ("asyncio", "trio"):
         return None
     given = iter(arguments)

@@ -44,6 +44,7 @@ def serve(
     Until SIGINT or SIGTERM; guests are left as they are. SIGHUP has it read its configuration file again. It can be
     started by systemd (Type=notify, and with sockets that systemd listens at).
     """
+    session.only_here("'serve'")
     try:
         from engine.server.daemon import Daemon
     except ModuleNotFoundError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 
@@ -49,11 +49,20 @@ class Session:
     Attributes:
         uris: connections, libvirt's default where none was named.
         state_dir, runtime_dir: as ``Engine`` takes them.
+        service: the address of the one that is asked; None: of the one that has the state directory, if there is one.
     """
 
-    def __init__(self, *, uris: Sequence[str], state_dir: str | os.PathLike[str] | None, backend: str) -> None:
+    def __init__(
+        self,
+        *,
+        uris: Sequence[str],
+        state_dir: str | os.PathLike[str] | None,
+        backend: str,
+        service: str | None = None,
+    ) -> None:
         self._uris = tuple(uris)
         self.backend = backend
+        self.service = service or None
         if state_dir is not None and not os.fspath(state_dir):  # a variable that was not set, most likely
             raise click.BadParameter("it is empty", param_hint="--state-dir")
         state, runtime = chosen_dirs(os.fspath(state_dir) if state_dir is not None else None)
@@ -72,12 +81,14 @@ class Session:
             raise click.BadParameter(str(exc), param_hint="--uri") from exc
 
     def glance(self) -> list[DomainView] | None:
-        """The domains without an engine, also beside one; None: it takes one (``run``).
+        """The domains without an engine, also beside one; None: it takes one, or a service (``run``).
 
         Where no connection was named and an engine has the state directory open, those of all its connections.
         """
         from engine.glance import glance
 
+        if self.service is not None:
+            return None
         return glance(self.uris if self._uris else (), self.state_dir, runtime_dir=self.runtime_dir)
 
     def arguments(self) -> list[str]:
@@ -100,6 +111,11 @@ class Session:
         base = Path(home) if home.startswith("/") else Path.home() / ".config"
         path = (Path("/etc") if os.geteuid() == 0 else base) / "virengine" / "virengine.toml"
         return path if path.exists() else None
+
+    def only_here(self, what: str) -> None:
+        """Raises click.UsageError: another service is to be asked, and ``what`` is about this host."""
+        if self.service is not None:
+            raise click.UsageError(f"{what} is about this host's state directory: it takes no --service")
 
     @property
     def socket(self) -> Path:
@@ -124,7 +140,7 @@ class Session:
 
     def run_served(self, work: Callable[[RemoteEngine], Awaitable[None]]) -> bool:
         """The same only where there is a service. Returns whether there is."""
-        if not self.socket.exists():
+        if self.service is None and not self.socket.exists():
             return False
         served = False
 
@@ -165,22 +181,28 @@ class Session:
         Raises:
             ConnectionBroken: it does not answer. NoSuchConnection: it lacks one that was named.
         """
-        if not os.path.exists(self.socket):  # noqa: PTH110, ASYNC240 - an error is none here
+        if self.service is None and not os.path.exists(self.socket):  # noqa: PTH110, ASYNC240 - an error is none here
             yield None
             return
         from engine.errors import ConnectionBroken
-        from engine.server.client import connect, is_absent
+        from engine.server.client import is_absent
 
         async with AsyncExitStack() as stack:
             remote: RemoteEngine | None = None
             try:
-                remote = await stack.enter_async_context(connect(self.socket))
+                remote = await stack.enter_async_context(self.connect())
             except ConnectionBroken as exc:
-                if not is_absent(exc):
+                if self.service is not None or not is_absent(exc):
                     raise
             if remote is not None and not every:
                 self.choose(remote)
             yield remote
+
+    def connect(self) -> AbstractAsyncContextManager[RemoteEngine]:
+        """To the service. Raises what ``engine.server.client.connect`` raises."""
+        from engine.server.client import connect
+
+        return connect(self.service or self.socket, token=_token() if self.service is not None else None)
 
     def choose(self, remote: RemoteEngine) -> None:
         """Have to do only with the connections that were named. Raises NoSuchConnection."""
@@ -213,6 +235,22 @@ class Session:
             output.finish()
         if failed:
             raise failed[0]
+
+
+def _token() -> str | None:
+    """Never on the command line, which everybody on the host can read. Raises ConfigError: its file can't be read."""
+    if token := os.environ.get("VIRENGINE_TOKEN"):
+        return token
+    if not (file := os.environ.get("VIRENGINE_TOKEN_FILE")):
+        return None
+    from engine.errors import ConfigError
+
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except OSError as exc:
+        raise ConfigError(f"the token can't be read: {(exc.strerror or str(exc)).lower()}", source=file) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError("there is no token in it", source=file) from exc
 
 
 async def _cancel_on_signal(

@@ -82,4 +82,5 @@ def remove(session: Session, name: str) -> None:
 def _file(session: Session) -> TokenFile:
     from engine.server.access.tokens import TOKENS, TokenFile
 
+    session.only_here("'token'")
     return TokenFile(session.state_dir / TOKENS)

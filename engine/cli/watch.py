@@ -41,7 +41,7 @@ def watch(session: Session) -> None:
     from engine.cli.board import Board
     from engine.cli.watching import from_disk, from_service
 
-    board = Board(str(session.state_dir))
+    board = Board(session.service or str(session.state_dir))
 
     async def work() -> None:
         async with session.served() as remote:

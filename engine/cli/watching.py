@@ -32,12 +32,10 @@ _PAGE = 1024
 
 async def from_service(session: Session, board: Board, changed: Callable[[], None]) -> None:
     """For ever: when the service goes, the next one is waited for, and tells how things are then."""
-    from engine.server.client import connect
-
     pause = _FIRST
     while True:
         with contextlib.suppress(ConnectionBroken):
-            async with connect(session.socket) as engine:
+            async with session.connect() as engine:
                 session.choose(engine)
                 pause, board.note = _FIRST, ""
                 await _follow(engine, board, changed)

@@ -17,6 +17,7 @@ from engine import Domain
 from engine.errors import Busy, EngineError, NoSuchDomain
 from engine.server.api.closing import NOT_ALLOWED, TAKEN
 from engine.server.client import RemoteDomain, connect, error_of
+from engine.server.client.doors import door_to
 from engine.server.client.talking import SocketStream
 from engine.server.limits import ServerLimits
 from engine.util.unix import connect_unix
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def opened(server: Served, target: str) -> SocketStream:
-    return await SocketStream.connect(Path(server.path), target, error_of)
+    return await SocketStream.connect(door_to(server.path), target, error_of)
 
 
 async def ends(stream: SocketStream) -> int:

@@ -55,6 +55,10 @@ class Certificates:
             certificate=f"{folder}/server.pem", key=f"{folder}/server.key", client_ca=f"{folder}/ca.pem"
         )
 
+    def issue(self, name: str) -> trustme.LeafCert:
+        """A client's, of that common name."""
+        return self._authority.issue_cert(f"{name}.example", common_name=name)
+
     def client(self, name: str | None) -> ssl.SSLContext:
         """What a client needs; with a certificate of that common name."""
         if name in self._contexts:
@@ -62,7 +66,7 @@ class Certificates:
         context = self._contexts[name] = ssl.create_default_context()
         self._authority.configure_trust(context)
         if name is not None:
-            self._authority.issue_cert(f"{name}.example", common_name=name).configure_cert(context)
+            self.issue(name).configure_cert(context)
         return context
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeAlias
 
 import anyio
+from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.errors import ConnectionBroken, EngineError, ResyncRequired
 from engine.events.encoding import from_cloudevent
 from engine.events.journal import host_name, now
 from engine.events.types import Event, Gap
-from engine.util.unix import UnixStream, connect_unix
+from engine.server.client.doors import Door
 
 __all__ = ["Message", "Messages", "RemoteSubscription"]
 
@@ -23,8 +23,7 @@ ErrorOf: TypeAlias = Callable[[bytes], EngineError]
 
 # bytes: all the domains of a plan stand in one
 _LONGEST_LINE = 64 * 1024 * 1024
-# seconds: to be let in; between two looks for a service that is away, the first and the longest
-_DOOR = 10.0
+# seconds between two looks for a service that is away, the first and the longest
 _FIRST, _LONGEST = 0.05, 1.0
 
 
@@ -37,7 +36,7 @@ class Message(NamedTuple):
 
 
 class Messages:
-    """What the service at a UNIX socket tells at one path. An async context manager, and an iterator without an end.
+    """What a service tells at one path. An async context manager, and an iterator without an end.
 
     Args:
         error_of: what is raised for a problem document.
@@ -46,17 +45,13 @@ class Messages:
         ConnectionBroken: it is not there, or gone, or has told all.
     """
 
-    def __init__(self, path: Path, target: str, error_of: ErrorOf, *, since: str = "") -> None:
-        self._path, self._target, self._error_of, self._since = path, target, error_of, since
-        self._what = f"the service at {path}"
-        self._stream: UnixStream
+    def __init__(self, door: Door, target: str, error_of: ErrorOf, *, since: str = "") -> None:
+        self._door, self._target, self._error_of, self._since = door, target, error_of, since
+        self._stream: ByteStream
         self._lines: BufferedByteReceiveStream
 
     async def __aenter__(self) -> Self:
-        try:
-            self._stream = await connect_unix(self._path, _DOOR, what=self._what)
-        except OSError as exc:
-            raise ConnectionBroken(f"{self._what} does not answer: {(exc.strerror or str(exc)).lower()}") from exc
+        self._stream = await self._door.open()
         try:
             await self._ask()
         except BaseException:
@@ -66,12 +61,14 @@ class Messages:
 
     async def _ask(self) -> None:
         # a version that knows no chunks: the messages stand there as they are
-        last = f"Last-Event-ID: {self._since}\r\n" if self._since else ""
+        headers = {"host": self._door.host, **self._door.headers}
+        headers |= {"last-event-id": self._since} if self._since else {}
+        told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._lines = BufferedByteReceiveStream(self._stream)
         try:
-            await self._stream.send(f"GET {self._target} HTTP/1.0\r\nHost: virengine\r\n{last}\r\n".encode())
+            await self._stream.send(f"GET {self._target} HTTP/1.0\r\n{told}\r\n".encode())
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-            raise ConnectionBroken(f"{self._what} ended") from exc
+            raise ConnectionBroken(f"{self._door.what} ended") from exc
         status = await self._line()
         while await self._line():
             pass
@@ -103,7 +100,7 @@ class Messages:
         try:
             return (await self._lines.receive_until(b"\n", _LONGEST_LINE)).decode().rstrip("\r")
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as exc:
-            raise ConnectionBroken(f"{self._what} ended") from exc
+            raise ConnectionBroken(f"{self._door.what} ended") from exc
 
     async def _rest(self) -> bytes:
         found = b""
@@ -130,7 +127,7 @@ class RemoteSubscription:
 
     def __init__(
         self,
-        path: Path,
+        door: Door,
         target: str,
         error_of: ErrorOf,
         *,
@@ -138,7 +135,7 @@ class RemoteSubscription:
         lasting: bool = False,
         told: Callable[[bool], None] = lambda there: None,
     ) -> None:
-        self._make = partial(Messages, path, target, error_of)
+        self._make = partial(Messages, door, target, error_of)
         self._error_of, self._since, self._lasting, self._told = error_of, since, lasting, told
         self._messages: Messages | None = None
         self._gap: Gap | None = None

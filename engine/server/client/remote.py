@@ -9,7 +9,6 @@ import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -22,6 +21,7 @@ from engine import errors
 from engine.errors import ConfigError, ConnectionBroken, EngineError, InvalidDocument, NoSuchConnection, NoSuchDomain
 from engine.lifecycle import ACTIVE, State
 from engine.server.api.facts import DomainFacts
+from engine.server.client.doors import Door, door_to, reason_of
 from engine.server.problems import ProblemDocument
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
@@ -56,19 +56,34 @@ _GREETING = 10.0
 
 
 @asynccontextmanager
-async def connect(path: str | os.PathLike[str]) -> AsyncIterator[RemoteEngine]:
-    """The engine that a service at a UNIX socket holds.
+async def connect(
+    where: str | os.PathLike[str],
+    *,
+    token: str | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    certificate: tuple[str, str] | None = None,
+) -> AsyncIterator[RemoteEngine]:
+    """The engine that a service holds.
+
+    Args:
+        where: the path of its socket, or ``https://HOST:PORT``, or on this host ``http://127.0.0.1:PORT``.
+        token: the secret of one that ``virengine token add`` has made.
+        ca_file: certificates in PEM of authorities that are trusted, rather than the system's.
+        certificate: files in PEM with a client's certificate and its key.
 
     Raises:
-        ConnectionBroken: nobody listens there.
+        ConnectionBroken: nobody answers there, or somebody who is not who it should be. ConfigError: that makes no
+        sense. EngineError: it is not allowed.
     """
-    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(path), verify=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://virengine", timeout=None) as http:
-        engine = RemoteEngine(http, Path(path))
+    door = door_to(where, token=token, ca_file=ca_file, certificate=certificate)
+    async with httpx2.AsyncClient(
+        transport=door.transport(), base_url=door.url, headers=dict(door.headers), timeout=None, trust_env=False
+    ) as http:
+        engine = RemoteEngine(http, door)
         with anyio.move_on_after(_GREETING) as within:
             await engine.refresh()
         if within.cancelled_caught:
-            raise ConnectionBroken(f"the service at {path} does not answer")
+            raise ConnectionBroken(f"{door.what} does not answer")
         yield engine
 
 
@@ -83,8 +98,8 @@ class RemoteEngine:
         operation: the plan that it carries out for us, or has last; None: there was none.
     """
 
-    def __init__(self, http: httpx2.AsyncClient, path: Path) -> None:
-        self._http, self.path = http, path
+    def __init__(self, http: httpx2.AsyncClient, door: Door) -> None:
+        self._http, self.door = http, door
         self._domains: list[RemoteDomain] = []
         self.connections: tuple[str, ...] = ()
         self._domain_types: dict[str, Sequence[str]] = {}
@@ -96,9 +111,7 @@ class RemoteEngine:
         try:
             answer = await self._http.request(method, path, **options)
         except httpx2.TransportError as exc:
-            refused = _refusal(exc)
-            reason = os.strerror(refused.errno).lower() if refused is not None and refused.errno else str(exc)
-            raise ConnectionBroken(f"the service at {self.path} does not answer: {reason}") from exc
+            raise ConnectionBroken(f"{self.door.what} does not answer: {reason_of(exc)}") from exc
         if answer.status_code >= 400:
             raise error_of(answer.content)
         return answer
@@ -107,7 +120,7 @@ class RemoteEngine:
         """From now on it has only these connections. Raises NoSuchConnection."""
         for uri in uris:
             if uri not in self.connections:
-                raise NoSuchConnection(uri, f"the service at {self.path} has {', '.join(self.connections)}")
+                raise NoSuchConnection(uri, f"{self.door.what} has {', '.join(self.connections)}")
         self.connections = tuple(uris)
         self._only = True
         self._domains = [domain for domain in self._domains if domain.connection in uris]
@@ -171,7 +184,7 @@ class RemoteEngine:
     async def restore(
         self, path: str | os.PathLike[str], *, connection: str | None = None, paused: bool = False
     ) -> RemoteDomain:
-        file = os.path.abspath(path)  # noqa: PTH100, ASYNC240 - of this process, not of the service's; no I/O
+        file = self.door.absolute(path)
         alone = self.connections[0] if self._only and len(self.connections) == 1 else None
         body = {"path": file, "paused": paused, "connection": connection or alone}
         answer = await self.ask("POST", "/v1/restore", json=body)
@@ -222,7 +235,7 @@ class RemoteEngine:
             "snapshot": "true" if snapshot else "false",
         }
         target = f"/v1/events?{urlencode(query)}"
-        return RemoteSubscription(self.path, target, error_of, since=since, lasting=lasting, told=told)
+        return RemoteSubscription(self.door, target, error_of, since=since, lasting=lasting, told=told)
 
     async def past(self, *types: type[Event], domain: Patterns = None, since: str = "") -> AsyncGenerator[list[Event]]:
         """The events of the past that are kept, or those after an id or number."""
@@ -269,7 +282,7 @@ class RemoteEngine:
 
         answer = await self.ask("POST", f"/v1/{what}", json=body, headers={"prefer": "respond-async"})
         self.operation = ended = msgspec.json.decode(answer.content, type=Operation)
-        async with Messages(self.path, f"/v1/operations/{ended.id}/events", error_of) as messages:
+        async with Messages(self.door, f"/v1/operations/{ended.id}/events", error_of) as messages:
             async for message in messages:
                 self.operation = ended = msgspec.json.decode(message.data, type=Operation)
                 if message.kind == "ended":
@@ -418,7 +431,7 @@ class RemoteDomain:
         await self._command("destroy")
 
     async def save(self, path: str | os.PathLike[str]) -> None:
-        await self._command("save", path=os.path.abspath(path))  # noqa: PTH100, ASYNC240 - as for ``restore``
+        await self._command("save", path=self._engine.door.absolute(path))
 
     async def managed_save(self) -> None:
         await self._command("managed-save")
@@ -458,7 +471,7 @@ class RemoteDomain:
 
         asked = urlencode({"connection": self.connection, **query})
         target = f"/v1/domains/{quote(self.uuid)}{more}?{asked}"
-        return await SocketStream.connect(self._engine.path, target, error_of)
+        return await SocketStream.connect(self._engine.door, target, error_of)
 
     async def wait_ready(self) -> None:
         await self._wait("ready")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Self
 
 import anyio
@@ -27,13 +27,13 @@ from wsproto.utilities import RemoteProtocolError
 
 from engine.errors import ConnectionBroken
 from engine.server.api.closing import DONE, TAKEN
+from engine.server.client.doors import Door
 from engine.server.client.messages import ErrorOf
-from engine.util.unix import UnixStream, connect_unix
 
 __all__ = ["SocketStream"]
 
-# seconds to be let in, and to part as friends
-_DOOR, _FAREWELL = 10.0, 1.0
+# seconds to part as friends
+_FAREWELL = 1.0
 
 
 class SocketStream(ByteStream):
@@ -43,7 +43,7 @@ class SocketStream(ByteStream):
         code, reason: why the other side closed it; 0, "": it has not.
     """
 
-    def __init__(self, stream: UnixStream, error_of: ErrorOf) -> None:
+    def __init__(self, stream: ByteStream, error_of: ErrorOf) -> None:
         self._stream, self._error_of = stream, error_of
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._events: deque[Event] = deque()
@@ -52,29 +52,25 @@ class SocketStream(ByteStream):
         self.code, self.reason = 0, ""
 
     @classmethod
-    async def connect(cls, path: Path, target: str, error_of: ErrorOf) -> Self:
+    async def connect(cls, door: Door, target: str, error_of: ErrorOf) -> Self:
         """Raises what the service refuses it with; ConnectionBroken: it is not there."""
-        what = f"the service at {path}"
-        try:
-            stream = await connect_unix(path, _DOOR, what=what)
-        except OSError as exc:
-            raise ConnectionBroken(f"{what} does not answer: {(exc.strerror or str(exc)).lower()}") from exc
+        stream = await door.open()
         found = cls(stream, error_of)
         try:
-            await found.open(target)
+            await found.open(target, host=door.host, headers=door.headers)
         except (anyio.EndOfStream, anyio.BrokenResourceError) as exc:
             await stream.aclose()
-            raise ConnectionBroken(f"{what} ended") from exc
+            raise ConnectionBroken(f"{door.what} ended") from exc
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
             raise
         return found
 
-    async def open(self, target: str, *, token: str = "") -> None:
+    async def open(self, target: str, *, host: str = "virengine", headers: Mapping[str, str] | None = None) -> None:
         """Raises what the service refuses it with."""
-        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
-        await self._say(Request(host="virengine", target=target, extra_headers=headers))
+        more = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        await self._say(Request(host=host, target=target, extra_headers=more))
         refusal = bytearray()
         while True:
             match await self._next():
