@@ -12,7 +12,9 @@
     ├── NotFound                 what was named is not there
     │   ├── NoSuchDomain
     │   ├── NoSuchConnection
-    │   └── NoSuchDriver
+    │   ├── NoSuchDriver
+    │   ├── NoSuchOperation
+    │   └── NoSuchWebhook
     ├── DomainExists             the name or UUID is taken by another domain
     ├── InvalidState             the command is impossible in the state the domain is in
     ├── Busy                     someone else holds it
@@ -34,6 +36,7 @@
     ├── EventError
     │   ├── ResyncRequired       the sequence number asked for is no longer kept
     │   └── SubscriptionLagged   the reader was too slow and asked to be disconnected then
+    ├── NotAllowed               a service does not let us
     └── EngineClosed             the engine is closed or closing
 
 Attributes hold facts; ``str()`` makes the one sentence a user reads.
@@ -68,6 +71,9 @@ __all__ = [
     "NoSuchConnection",
     "NoSuchDomain",
     "NoSuchDriver",
+    "NoSuchOperation",
+    "NoSuchWebhook",
+    "NotAllowed",
     "NotFound",
     "NotSupported",
     "OrderError",
@@ -222,6 +228,22 @@ class NoSuchDriver(NotFound):
     """No driver is known for this URI scheme."""
 
     kind = "driver for"
+
+
+class NoSuchOperation(NotFound):
+    """A service's operation that never was, or ended so long ago that it was forgotten."""
+
+    kind = "operation"
+
+
+class NoSuchWebhook(NotFound):
+    """No webhook of a service has this name."""
+
+    kind = "webhook"
+
+
+class NotAllowed(EngineError):
+    """A service lets those who asked do nothing, or not this."""
 
 
 class DomainExists(EngineError):

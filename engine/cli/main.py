@@ -70,6 +70,7 @@ _SECTIONS = {
         "serve": "serve:serve",
         "config": "config:config",
         "token": "tokens:token",
+        "webhooks": "webhooks:webhooks",
         "doctor": "host:doctor",
         "install-units": "host:install_units",
         "completion": "completion:completion",

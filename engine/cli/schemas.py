@@ -16,6 +16,7 @@ from engine.server.api.examining import Diagnosis
 from engine.server.api.facts import DomainFacts
 from engine.server.api.past import CloudEvent
 from engine.server.operations import Operation
+from engine.server.webhooks.hook import WebhookState
 from engine.shutdown.drill import Check
 from engine.shutdown.plan import PlanStep
 from engine.shutdown.report import Entry
@@ -165,6 +166,7 @@ OUTPUTS: dict[str, Any] = {
     "down --drill": DrillDocument,
     "operations": list[Operation],
     "operations --cancel": Operation,
+    "webhooks": list[WebhookState],
     "validate": list[FileProblem],
     "diff": list[Difference],
     "doctor": Diagnosis,

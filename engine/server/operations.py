@@ -13,23 +13,17 @@ import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
 from engine.core import Engine
-from engine.errors import Busy, NotFound
+from engine.errors import Busy, NoSuchOperation
 from engine.server.problems import Fault, ProblemDocument, problem_of
 from engine.shutdown.progress import WATCHED, Follower, Progress
 
-__all__ = ["NoSuchOperation", "Operation", "Operations", "Watch"]
+__all__ = ["Operation", "Operations", "Watch"]
 
 
 # events that a reader may be behind: one that had to read the journal could fail with that
 _BOUND = 65_536
 # plans that are remembered after they ended: each has all its domains, twice
 _PLANS = 32
-
-
-class NoSuchOperation(NotFound):
-    """It never was, or ended so long ago that it was forgotten."""
-
-    kind = "operation"
 
 
 class Operation(msgspec.Struct, kw_only=True):

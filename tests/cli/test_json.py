@@ -95,7 +95,7 @@ def test_what_is_printed_is_what_is_documented(virengine: Any, tmp_path: Path) -
     virengine("token", "add", "ci", "--role", "viewer")
     check("token list", "token", "list")
     # a real guest's display: test_interactive
-    assert set(OUTPUTS) - told == {"operations", "operations --cancel", "domdisplay"}
+    assert set(OUTPUTS) - told == {"operations", "operations --cancel", "webhooks", "domdisplay"}
 
 
 def test_operations_are_printed_as_documented(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ async def test_the_order_is_planned_and_carried_out(server: Served) -> None:
 async def test_the_server_tells_of_itself(server: Served) -> None:
     assert (await server.http.get("/healthz")).json() == {"status": "ok"}
     [connection] = (await server.http.get("/v1/connections")).json()
-    assert connection == {"uri": "test:///default", "domains": 1, "active": 1}
+    assert connection == {"uri": "test:///default", "domain_types": ["test"], "domains": 1, "active": 1}
     figures = (await server.http.get("/metrics")).text
     assert 'virengine_domains{connection="test:///default",state="running"} 1\n' in figures
 

@@ -133,7 +133,7 @@ async def test_a_doctor_that_nobody_asked_to_mend_only_looks(tmp_path: Path) -> 
                 transport = httpx2.AsyncHTTPTransport(uds=f"{tmp_path}/api.sock")
                 async with httpx2.AsyncClient(transport=transport, base_url="http://engine") as http:
                     found = (await http.get("/v1/doctor")).json()
-                    assert {"ok", "findings", "done"} == found.keys()
+                    assert {"ok", "findings", "done", "stop_timeout"} == found.keys()
                     assert {"severity", "code", "subject", "what", "why"} <= found["findings"][0].keys()
                     would = (await http.post("/v1/doctor", json={"fix": True, "dry_run": True})).json()
                     assert would["findings"] == found["findings"]

@@ -16,7 +16,7 @@ from support.program import PROGRAM
 from support.served import DOMAIN
 from support.transports import Everywhere, everywhere
 
-from engine.errors import ConfigError, ConnectionBroken, EngineError
+from engine.errors import ConfigError, ConnectionBroken, NotAllowed
 from engine.events.types import DomainStarted
 from engine.server.client import connect
 from engine.server.client.doors import door_to
@@ -66,7 +66,7 @@ async def test_who_has_no_proof_is_refused_and_who_is_not_the_service_is_not_bel
             (tls, {"ca_file": tmp_path / "ca.pem"}),
             (tls, {"ca_file": tmp_path / "ca.pem", "token": "virengine_wrong"}),
         ):
-            with pytest.raises(EngineError, match="token") as caught:
+            with pytest.raises(NotAllowed, match="token") as caught:
                 async with connect(where, **options):
                     pass
             assert "virengine_wrong" not in str(caught.value)

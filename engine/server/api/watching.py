@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 import anyio
 import msgspec
 
+from engine.errors import NoSuchOperation
 from engine.server.access.tokens import in_scope
 from engine.server.api.routes import Answer, Call, Route
 from engine.server.api.streams import HEARTBEAT, Pieces, one_stream
-from engine.server.operations import NoSuchOperation, Operation
+from engine.server.operations import Operation
 
 __all__ = ["ROUTES"]
 

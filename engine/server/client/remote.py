@@ -73,7 +73,7 @@ async def connect(
 
     Raises:
         ConnectionBroken: nobody answers there, or somebody who is not who it should be. ConfigError: that makes no
-        sense. EngineError: it is not allowed.
+        sense. NotAllowed.
     """
     door = door_to(where, token=token, ca_file=ca_file, certificate=certificate)
     async with httpx2.AsyncClient(
@@ -274,6 +274,13 @@ class RemoteEngine:
         from engine.server.webhooks.hook import WebhookState
 
         return msgspec.json.decode((await self.ask("GET", "/v1/webhooks")).content, type=list[WebhookState])
+
+    async def retry_webhook(self, name: str) -> WebhookState:
+        """Try what waits at once, and dead letters once more. Raises NotFound: there is none of that name."""
+        from engine.server.webhooks.hook import WebhookState
+
+        answer = await self.ask("POST", f"/v1/webhooks/{quote(name, safe='')}/retry")
+        return msgspec.json.decode(answer.content, type=WebhookState)
 
     async def _carry_out(self, what: str, body: Mapping[str, Any], type_: type[T]) -> T:
         """Begin an operation and look on until it has ended; whoever stops looking on leaves it alone."""
@@ -504,7 +511,8 @@ def error_of(content: bytes) -> EngineError:
         return ConnectionBroken("the service answers with nonsense")
     cls = getattr(errors, problem.type.rpartition(":")[2], None)
     if not (isinstance(cls, type) and issubclass(cls, EngineError)):
-        return EngineError(problem.detail)
+        refused = problem.status in (401, 403)
+        return errors.NotAllowed(problem.detail) if refused else EngineError(problem.detail)
     if cls is InvalidDocument and problem.problems:
         return InvalidDocument(problem.problems, source=problem.facts.get("source"))
     error = cls.__new__(cls, problem.detail)

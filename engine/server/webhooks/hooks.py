@@ -10,20 +10,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from engine.core import Engine
-from engine.errors import NotFound
+from engine.errors import NoSuchWebhook
 from engine.server.webhooks.hook import Hook, WebhookState
 from engine.server.webhooks.settings import Webhook, check_name
 from engine.store import DiskStore
 
-__all__ = ["NoSuchWebhook", "Webhooks"]
+__all__ = ["Webhooks"]
 
 log = logging.getLogger(__name__)
-
-
-class NoSuchWebhook(NotFound):
-    """No webhook of that name is configured."""
-
-    kind = "webhook"
 
 
 class Webhooks:
