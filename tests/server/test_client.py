@@ -107,7 +107,7 @@ async def test_a_service_that_goes_away_is_told(tmp_path: Path) -> None:
 
 
 async def test_many_domains_of_several_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.server.client._PAGE", 2)
+    monkeypatch.setattr("engine.server.client.remote._PAGE", 2)
     other = tmp_path / "node.xml"
     other.write_text("<node><domain type='test'><name>test</name><memory>1</memory></domain></node>")
     async with served(tmp_path, "test:///default", f"test://{other}") as server:

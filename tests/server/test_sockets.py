@@ -142,7 +142,7 @@ async def test_so_many_at_once(tmp_path: Path) -> None:
 
 async def test_a_token_that_is_taken_away_ends_what_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("sockets", "events"):
-        monkeypatch.setattr(f"engine.server.{module}.HEARTBEAT", 0.05)
+        monkeypatch.setattr(f"engine.server.api.{module}.HEARTBEAT", 0.05)
     async with everywhere(tmp_path) as server:
         secret = server.secrets["operator"]
         talks = []
