@@ -148,7 +148,7 @@ async def test_a_token_that_is_taken_away_ends_what_it_began(tmp_path: Path, mon
         talks = []
         for target in ("/v1/events", "/v1/domains/test/console"):
             talk = SocketStream(await connect_unix(server.path, 5.0, what="it"), error_of)
-            await talk.open(target, token=secret)
+            await talk.open(target, headers={"authorization": f"Bearer {secret}"})
             talks.append(talk)
         server.tokens.remove("operator")
         for talk in talks:
