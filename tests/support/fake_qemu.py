@@ -20,6 +20,7 @@ listener = socket.socket(fileno=fd)
 connection = None
 GREETING = b'{{"QMP": {{"version": {{"qemu": {{"micro": 0, "minor": 2, "major": 7}}}}, "capabilities": []}}}}\\r\\n'
 ANSWERS = {{"query-status": {{"status": "running", "running": True}}, "query-chardev": [], "query-migrate": {{}}}}
+ARGUMENTS = {{}}  # of the command that is being answered
 
 def say(data):
     try:
@@ -50,6 +51,8 @@ def serve():
         for line in connection.makefile("rb"):
             asked = json.loads(line)
             name = asked["execute"]
+            ARGUMENTS.clear()
+            ARGUMENTS.update(asked.get("arguments") or {{}})
             answer(name, asked["id"])
         accept()
         say(GREETING)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import socket
+import stat
 from pathlib import Path
 
 import anyio
@@ -23,6 +26,9 @@ from engine.util.unix import UnixStream, connect_unix
 
 __all__ = ["displays", "open_console", "open_graphics", "pty_of", "screenshot", "terminal_of"]
 
+# of what QEMU makes; and bytes of one picture: 8K in four colours of 16 bits
+_PTY = re.compile(r"/dev/pts/[0-9]+")
+_LARGEST = 7680 * 4320 * 8
 # seconds that a program which listens for us, QEMU itself, may take to let us in
 _CONNECTS = 5.0
 
@@ -51,7 +57,10 @@ async def open_console(guest: Guest, name: str) -> ByteStream:
         if terminal.kind == "unix" and not terminal.connects:
             return await connect_unix(terminal.path, _CONNECTS, what=f"QEMU's end of {name}")
         if terminal.kind == "pty":
-            return TerminalStream.open(await pty_of(guest, terminal.chardev))
+            path = await pty_of(guest, terminal.chardev)
+            if not _PTY.fullmatch(path):  # the same: it must not have us write to any file
+                raise DriverError(f"QEMU has no terminal for {name} of domain '{guest.domain.name}'")
+            return TerminalStream.open(path)
     except OSError as exc:
         raise HostError(f"{name} of domain '{guest.domain.name}': {(exc.strerror or str(exc)).lower()}") from exc
     kind = "unix, to somebody else" if terminal.connects else terminal.kind
@@ -116,7 +125,7 @@ async def screenshot(guest: Guest) -> Screenshot:
         raise DriverError(f"there is no picture of domain '{guest.domain.name}': {exc.description}") from exc
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+            await anyio.to_thread.run_sync(_remove, path)
 
 
 async def _taken(guest: Guest, path: Path) -> Screenshot:
@@ -129,6 +138,20 @@ async def _taken(guest: Guest, path: Path) -> Screenshot:
         media_type = "image/x-portable-pixmap"  # all that QEMU before 7.1 makes
         await guest.execute("screendump", {"filename": str(path)})
     try:
-        return Screenshot(data=await anyio.to_thread.run_sync(path.read_bytes), media_type=media_type)
+        return Screenshot(data=await anyio.to_thread.run_sync(_read_picture, path), media_type=media_type)
     except OSError as exc:
-        raise HostError(f"{path}: {os.strerror(exc.errno or 0).lower()}") from exc
+        raise HostError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # none was made, or no file
+        path.unlink()
+
+
+def _read_picture(path: Path) -> bytes:
+    """What QEMU has written there; a QEMU that its guest has taken over must not have us read what it can't."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > _LARGEST:
+            raise OSError(errno.EINVAL, "this is no picture")
+        return file.read(_LARGEST)

@@ -24,6 +24,7 @@ from engine import (
     DriverError,
     Engine,
     EngineError,
+    HostError,
     MissingProgram,
     StartFailed,
     State,
@@ -473,3 +474,33 @@ async def test_asyncios_own_cancellation_leaves_nothing(
             with anyio.fail_after(20):
                 while left(tmp_path):
                     await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["pty:{victim}", "pty:/dev/pts/../../{victim}", "pty:/dev/pts/", "", "file:x"])
+async def test_a_qemu_that_its_guest_has_taken_over_names_no_file_as_a_console(path: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    told = [{"label": "charserial0", "filename": path.format(victim=victim), "frontend-open": True}]
+    behaviour = f"ANSWERS['query-chardev'] = {told!r}"
+    async with fake(tmp_path, behaviour, devices="<serial type='pty'/>") as (_, web):
+        await web.start()
+        with pytest.raises(DriverError, match="QEMU has no terminal for serial0"):
+            async with web.open_console() as console:
+                await console.send(b"overwritten")
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("how", ["symlink", "link", "mkfifo", "mkdir"])
+async def test_nor_any_file_as_a_picture(how: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    source = f"{str(victim)!r}, " if "link" in how else ""
+    behaviour = f"""
+def special(name):
+    if name == "screendump":
+        os.{how}({source}ARGUMENTS["filename"])
+"""
+    async with fake(tmp_path, behaviour, devices="<graphics type='vnc'/>") as (_, web):
+        await web.start()
+        with pytest.raises(HostError, match="screen-"):
+            await web.screenshot()
