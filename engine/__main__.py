@@ -1,5 +1,6 @@
 """``python -m engine`` is ``virengine``."""
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -9,7 +10,13 @@ def main() -> None:
     """The entry point of the program."""
     from engine.cli import quick
 
-    quick.list_domains(sys.argv[1:])
+    try:
+        quick.list_domains(sys.argv[1:])
+    except KeyboardInterrupt:
+        from engine.cli import signals
+
+        signals.last_words(signals.SIGNALS[0])
+        os._exit(130)
     from engine.cli import signals
 
     signals.end_at_once()  # before the time that the imports take

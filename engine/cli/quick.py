@@ -18,9 +18,9 @@ _ACTIVE = {"--all": "", "--inactive": "&active=false"}
 _LINES = {"--table": "table", "--name": "name", "--uuid": "uuid"}
 # of a URI, what can stand in a query as it is
 _PLAIN = "/:._-~@"
-# as many as the API gives at once; and seconds
+# as many as the API gives at once; and seconds: of a service that hangs the disk tells more
 _MOST = 10_000
-_PATIENCE = 10.0
+_PATIENCE = 2.0
 
 
 def list_domains(arguments: list[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -100,7 +102,6 @@ def test_so_is_what_the_environment_makes_different(state, env):
 
 
 def test_without_a_service_or_with_one_that_was_killed(tmp_path):
-    import socket
 
     assert not run([*PROGRAM, "--uri", "test:///default", "list"], tmp_path)[1]
     (tmp_path / "state").mkdir(exist_ok=True)
@@ -124,7 +125,6 @@ def test_without_a_service_or_with_one_that_was_killed(tmp_path):
     ],
 )
 def test_an_answer_that_is_not_the_whole_list_is_none(tmp_path, answer):
-    import socket
     import threading
 
     from engine.cli.quick import _ask
@@ -169,3 +169,18 @@ def test_a_reader_that_goes_away_and_a_full_disk(state):
         ended = subprocess.run([*command, "list"], stdout=writing, stderr=subprocess.PIPE, env=env, timeout=60)
         os.close(writing)
         assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_service_that_hangs_is_passed_over_and_can_be_interrupted(tmp_path):
+    (tmp_path / "node.xml").write_text("<node/>")
+    with socket.socket(socket.AF_UNIX) as hangs:
+        (tmp_path / "state").mkdir()
+        hangs.bind(str(tmp_path / "state" / "api.sock"))
+        hangs.listen()
+        env = {**os.environ, "VIRENGINE_STATE_DIR": str(tmp_path / "state")}
+        with subprocess.Popen([*PROGRAM, "list"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+            with hangs.accept()[0] as asked:
+                assert asked.recv(4096).startswith(b"GET /v1/domains?")
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 130
+            assert process.stderr.read() == b"virengine: error: interrupted\n"
