@@ -1,11 +1,18 @@
-# ruff: noqa: PTH109, PTH111, PTH112, PTH118 - pathlib takes longer to import than all that is here
+# ruff: noqa: PTH109, PTH110, PTH111, PTH112, PTH118 - pathlib takes longer to import than all that is here
 """Where a service and its state are, unless one is told. Nothing heavy is imported here: ``quick`` needs it."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["chosen_dirs", "socket_of", "state_dirs"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["SYSTEM_SOCKET", "chosen_dirs", "socket_of", "state_dirs", "system_socket"]
+
+#: Where root's service listens, which others may ask for what is the system's.
+SYSTEM_SOCKET = "/run/virengine/api.sock"
 
 
 def state_dirs() -> tuple[str, str | None]:
@@ -31,6 +38,14 @@ def chosen_dirs(state_dir: str | None) -> tuple[str, str | None]:
     named = state_dir if state_dir.startswith("/") else os.path.join(os.getcwd(), state_dir)
     named = named.rstrip("/") or "/"
     return (state, runtime) if named == state else (named, None)  # or it would lose sight of the guests that run
+
+
+def system_socket(uris: Iterable[str]) -> str | None:
+    """Whom a user who is not root asks about ``qemu:///system``, as virsh asks the system's daemon; None: nobody."""
+    paths = [uri.partition("://")[2].partition("?")[0] for uri in uris]
+    if os.geteuid() == 0 or not paths or not all(path == "/system" for path in paths):
+        return None
+    return SYSTEM_SOCKET if os.path.exists(SYSTEM_SOCKET) else None
 
 
 def socket_of(state_dir: str, runtime_dir: str | None) -> str:

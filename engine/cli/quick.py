@@ -10,7 +10,7 @@ import _socket  # what ``socket`` adds to it takes longer to import than the ans
 import os
 import sys
 
-from engine.cli.places import chosen_dirs, socket_of
+from engine.cli.places import chosen_dirs, socket_of, system_socket
 
 __all__ = ["list_domains"]
 
@@ -72,6 +72,8 @@ def _query(arguments: list[str]) -> tuple[str | None, str] | None:
             lines = _LINES[word]
         elif word not in ("--quiet", "-q") or command:
             return None
+    if uri and state_dir is None and system_socket([uri]) is not None:  # another socket
+        return None
     if not command or state_dir == "" or any(char not in _PLAIN and not char.isalnum() for char in uri):
         return None
     return state_dir, f"lines={lines}&limit={_MOST}{active}{f'&connection={uri}' if uri else ''}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 import click
 
 from engine.cli import output, signals
-from engine.cli.places import chosen_dirs, socket_of, state_dirs
+from engine.cli.places import chosen_dirs, socket_of, state_dirs, system_socket
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -62,7 +62,8 @@ class Session:
     ) -> None:
         self._uris = tuple(uris)
         self.backend = backend
-        self.service = service or None
+        self._named = service or None
+        self.service = self._named or (system_socket(self._uris) if state_dir is None else None)
         if state_dir is not None and not os.fspath(state_dir):  # a variable that was not set, most likely
             raise click.BadParameter("it is empty", param_hint="--state-dir")
         state, runtime = chosen_dirs(os.fspath(state_dir) if state_dir is not None else None)
@@ -114,7 +115,7 @@ class Session:
 
     def only_here(self, what: str) -> None:
         """Raises click.UsageError: another service is to be asked, and ``what`` is about this host."""
-        if self.service is not None:
+        if self._named is not None:
             raise click.UsageError(f"{what} is about this host's state directory: it takes no --service")
 
     @property

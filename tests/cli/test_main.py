@@ -122,6 +122,23 @@ def test_default_directories_of_a_user(monkeypatch, tmp_path):
     assert Session(uris=(), state_dir=None, backend="trio").uris == ("qemu:///session",)
 
 
+def test_a_user_asks_roots_service_for_what_is_the_systems(monkeypatch, tmp_path):
+    def asked(*uris, **more):
+        return Session(uris=uris, backend="asyncio", **{"state_dir": None, **more}).service
+
+    monkeypatch.setattr(places, "SYSTEM_SOCKET", str(tmp_path / "api.sock"))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    assert asked("qemu:///system") is None  # there is none
+    (tmp_path / "api.sock").touch()
+    assert asked("qemu:///system") == str(tmp_path / "api.sock")
+    assert asked("qemu:///system", service="https://host") == "https://host"
+    for uris in ((), ("qemu:///session",), ("qemu:///system", "test:///default")):
+        assert asked(*uris) is None
+    assert asked("qemu:///system", state_dir=str(tmp_path)) is None
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert asked("qemu:///system") is None
+
+
 def test_a_state_directory_that_can_not_be_made(tmp_path):
     (tmp_path / "file").touch()
     result = invoke("--uri", "test:///default", "--state-dir", str(tmp_path / "file" / "state"), "list")
