@@ -76,7 +76,7 @@ class Everywhere:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.path = ""
-        self.tcp, self.tls = free_port(), free_port()
+        self.tcp = self.tls = 0
         self.certificates = Certificates(folder)
         self.tokens = TokenFile(folder / "tokens.json")
         self.secrets: dict[Role | None, str] = {None: "virengine_nobody"}
@@ -88,9 +88,10 @@ class Everywhere:
         with (
             _reachable() as self.path,
             listen(parse_address(f"unix:{self.path}"), mode=0o666) as unix,
-            listen(parse_address(f"tcp:127.0.0.1:{self.tcp}")) as tcp,
-            listen(parse_address(f"tls:127.0.0.1:{self.tls}")) as tls,
+            listen(parse_address("tcp:127.0.0.1:0")) as tcp,
+            listen(parse_address("tls:127.0.0.1:0")) as tls,
         ):
+            self.tcp, self.tls = (sock.getsockname()[1] for sock in (tcp, tls))
             await service.run([unix, tcp], secured=[tls], task_status=task_status)
 
     async def status(self, transport: str, role: Role | None, method: str, path: str) -> int:
