@@ -4,9 +4,11 @@ import { domainPath, socketUrl } from "./api.js";
 import { button, dialog, el, say } from "./dom.js";
 
 const TAKEN = 4001;
+const CUT_OFF = 1006;  // RFC 6455: there was no farewell
 
 function why(event) {
-  return event.code === TAKEN ? "Somebody else has taken it over." : event.reason || "It has ended.";
+  if (event.code === TAKEN) return "Somebody else has taken it over.";
+  return event.code === CUT_OFF ? "The service went away." : event.reason || "It has ended.";
 }
 
 export async function terminal(domain, force = false) {

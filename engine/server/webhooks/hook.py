@@ -324,7 +324,11 @@ class Hook:
     async def _retry_dead(self) -> None:
         """Try each dead letter once more, in their order."""
         for letter in [*self._cursor.dead]:
-            event = await self._find(letter)
+            try:
+                event = await self._find(letter)
+            except StoreError as exc:
+                log.warning("webhook '%s': dead letters stay as they are: %s", self.settings.name, exc)
+                return
             outcome = await self._send(event) if event is not None else Outcome()
             self._cursor.missed += event is None
             if letter in self._cursor.dead:  # else it was forgotten meanwhile, because of younger ones
@@ -334,13 +338,9 @@ class Hook:
             self._touch()
 
     async def _find(self, letter: DeadLetter) -> Event | None:
-        """None: it is no longer kept."""
+        """None: it is no longer kept. Raises StoreError: it can't be read."""
         _, number = parse_since(letter.id)
-        try:
-            found = await self._engine.bus.journal.read(number - 1, 1)
-        except StoreError as exc:
-            log.warning("webhook '%s': %s", self.settings.name, exc)
-            return None
+        found = await self._engine.bus.journal.read(number - 1, 1)
         return found[0] if found and event_id(found[0]) == letter.id else None
 
     # ------------------------------------------------------------------ how it is

@@ -17,7 +17,7 @@ from support.receiver import SECRET, Receiver, Request, receiving
 from support.served import DOMAIN
 
 from engine import Engine
-from engine.errors import ConfigError
+from engine.errors import ConfigError, StoreError
 from engine.server.listeners import listen, parse_address
 from engine.server.serving import serve
 from engine.server.webhooks import hook
@@ -185,6 +185,32 @@ async def test_what_is_not_taken_is_a_dead_letter_that_can_be_tried_again(tmp_pa
         await here.until(dead=0)
         assert told(receiver.taken, "web") == ["stopped", "started"]
         assert (await here.http.post("/v1/webhooks/nobody/retry")).status_code == 404
+
+
+async def test_a_dead_letter_stays_while_the_journal_can_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as receiver, world(tmp_path, settings(tmp_path, receiver, tries=1)) as here:
+        receiver.answer = lambda request: (400, "") if request.told[1] == "started" else (204, "")
+        await here.define("web")
+        await here.cycle("web")
+        await here.until(dead=1, waiting=0)
+        journal, asked = here.engine.bus.journal, anyio.Event()
+
+        async def broken(*args: Any) -> Any:
+            asked.set()
+            raise StoreError("journal.db", "it is on strike")
+
+        receiver.answer = lambda request: (204, "")
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "read", broken)
+            await here.http.post("/v1/webhooks/hook/retry")
+            await asked.wait()
+            assert (await here.state())["dead"] == 1
+        assert (await here.state())["missed"] == 0
+        await here.http.post("/v1/webhooks/hook/retry")
+        await here.until(dead=0, missed=0)
+        assert told(receiver.taken, "web") == ["stopped", "started"]
 
 
 async def test_a_receiver_that_is_gone_is_told_no_more_until_somebody_says_so(tmp_path: Path) -> None:
