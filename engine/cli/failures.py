@@ -28,6 +28,9 @@ _CODES: tuple[tuple[type[errors.EngineError], int], ...] = (
     (errors.Busy, BUSY),
 )
 
+# what it takes to ask a service, and to be one
+_EXTRAS = {"httpx2": "client", "wsproto": "client", "starlette": "server", "hypercorn": "server"}
+
 # of one document
 _MOST_PROBLEMS = 20
 
@@ -115,6 +118,9 @@ def _report(exc: BaseException) -> int:
             return FAILED
         case OSError():
             output.error(_sentence(exc))
+            return FAILED
+        case ModuleNotFoundError() if (name := (exc.name or "").partition(".")[0]) in _EXTRAS:
+            output.error(f"{name} is not installed: pip install 'virengine[{_EXTRAS[name]}]'")
             return FAILED
         case MemoryError():
             output.error("there is not enough memory: free some and repeat the command")

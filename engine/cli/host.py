@@ -14,7 +14,7 @@ from engine.cli.session import Session
 
 if TYPE_CHECKING:
     from engine.cli.session import AnyEngine
-    from engine.systemd.doctor import Finding
+    from engine.systemd.doctor import Diagnosis
 
 __all__ = ["doctor", "install_units"]
 
@@ -60,15 +60,14 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
 
     user = os.geteuid() != 0
     folder = install.units_dir(user=user)
-    found: list[Finding] = []
+    told: list[Diagnosis] = []
 
     async def work(engine: AnyEngine) -> None:
         from engine.core import Engine
+        from engine.systemd.doctor import diagnosis
 
         if not isinstance(engine, Engine):
-            diagnosis = await engine.doctor(fix=fix, dry_run=dry_run)
-            found.extend(diagnosis.findings)
-            _show(found, diagnosis.done, diagnosis.stop_timeout, dry_run=dry_run, as_json=as_json)
+            told.append(await engine.doctor(fix=fix, dry_run=dry_run))
             return
         service = install.wants_service(folder, able=_can_serve())
         timeout = engine.order.stop_timeout()
@@ -76,27 +75,26 @@ def doctor(session: Session, fix: bool, dry_run: bool, as_json: bool) -> None:
         findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
         if done and not dry_run:
             findings, _ = await engine.doctor(units=units, folder=folder)
-        found.extend(findings)
-        _show(findings, done, timeout, dry_run=dry_run, as_json=as_json)
+        told.append(diagnosis(findings, done, timeout))
 
     session.run(work)
-    if any(finding.severity == "error" for finding in found):
+    _show(told[0], dry_run=dry_run, as_json=as_json)
+    if not told[0].ok:
         raise Failed()
 
 
-def _show(findings: list[Finding], done: list[str], stop_timeout: float, *, dry_run: bool, as_json: bool) -> None:
+def _show(told: Diagnosis, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        ok = all(finding.severity != "error" for finding in findings)
-        output.json({"ok": ok, "findings": findings, "done": done, "stop_timeout": stop_timeout})
+        output.json(told)
         return
-    for line in done:
+    for line in told.done:
         output.say(f"{'would ' if dry_run else ''}{line}")
-    for finding in findings:
+    for finding in told.findings:
         output.data(f"{finding.severity}: {finding.what}")
         output.data(f"  why: {finding.why}")
         if finding.fix:
             output.data(f"  do:  {finding.fix}")
-    if not findings:
+    if not told.findings:
         output.data("All is well: the host's shutdown stops every guest in order.")
 
 

@@ -12,7 +12,6 @@ from engine.abc import Display
 from engine.conf.nodes.differences import Difference
 from engine.errors import Problem
 from engine.server.api.declared import Declared
-from engine.server.api.examining import Diagnosis
 from engine.server.api.facts import DomainFacts
 from engine.server.api.past import CloudEvent
 from engine.server.operations import Operation
@@ -20,6 +19,7 @@ from engine.server.webhooks.hook import WebhookState
 from engine.shutdown.drill import Check
 from engine.shutdown.plan import PlanStep
 from engine.shutdown.report import Entry
+from engine.systemd.doctor import Diagnosis
 
 __all__ = ["NONE", "OUTPUTS", "schema_of", "schemas"]
 

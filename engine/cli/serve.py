@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from engine.cli import output
-from engine.cli.failures import Failed
 from engine.cli.session import Interrupted, Session
 
 __all__ = ["serve"]
@@ -45,10 +44,7 @@ def serve(
     started by systemd (Type=notify, and with sockets that systemd listens at).
     """
     session.only_here("'serve'")
-    try:
-        from engine.server.daemon import Daemon
-    except ModuleNotFoundError as exc:
-        raise Failed(f"{exc.name} is not installed: install 'virengine[server]'") from exc
+    from engine.server.daemon import Daemon
     from engine.server.settings import Settings, read_settings
 
     def settings() -> Settings:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.systemd.machines import ScopeManager
     from engine.systemd.state import UnitState
 
-__all__ = ["DomainFacts", "Finding", "HostFacts", "examine", "gather", "repair"]
+__all__ = ["Diagnosis", "DomainFacts", "Finding", "HostFacts", "diagnosis", "examine", "gather", "repair"]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -46,6 +46,25 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     fix: str = ""
     fixable: bool = False
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``doctor`` found.
+
+    Attributes:
+        ok: no guest may come to harm. findings: the gravest first. done: what was mended, or would be.
+        stop_timeout: seconds that the stop of all guests is to be given.
+    """
+
+    ok: bool
+    findings: list[Finding]
+    done: list[str]
+    stop_timeout: float
+
+
+def diagnosis(findings: list[Finding], done: list[str], stop_timeout: float) -> Diagnosis:
+    ok = all(each.severity != "error" for each in findings)
+    return Diagnosis(ok=ok, findings=findings, done=done, stop_timeout=stop_timeout)
 
 
 class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -231,6 +231,7 @@ def test_completion_in_bash(virengine, tmp_path):
         (errors.EngineError("it broke"), 1),
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 1),
         (MemoryError(), 1),
+        (ModuleNotFoundError("No module named 'httpx2'", name="httpx2"), 1),
         (click.ClickException("no"), 1),
         (KeyboardInterrupt(), 130),
         (Interrupted(15), 143),

@@ -258,3 +258,17 @@ def test_whenever_a_signal_comes_it_ends_in_order(virengine, args):
         assert process.returncode in ((128 + number,) if "--follow" in args else (0, 128 + number)), error
         assert "Traceback" not in error
         assert "defect" not in error
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [("httpx2", ["operations"], "client"), ("starlette", ["serve"], "server"), ("hypercorn", ["serve"], "server")],
+)
+def test_what_takes_an_extra_says_which(tmp_path, module, words, extra):
+    """As if it were not installed."""
+    hide = f"import sys; sys.modules[{module!r}] = None; from engine.cli.main import run; run()"
+    (tmp_path / "api.sock").touch()
+    command = [sys.executable, "-c", hide, "--uri", "test:///default", "--state-dir", str(tmp_path), *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"virengine: error: {module} is not installed: pip install 'virengine[{extra}]'\n"

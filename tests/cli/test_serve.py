@@ -242,3 +242,26 @@ def test_units_are_given_the_time_that_the_services_plan_takes(tmp_path: Path) -
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stderr == ""
     assert "TimeoutStopSec=594" in (tmp_path / "units" / "virengine-guests.service").read_text()
+
+
+def test_who_only_asks_needs_no_server(tmp_path: Path) -> None:
+    """With what 'virengine[client]' brings: the rest is as if it were not installed."""
+    hide = "import sys; sys.modules.update(starlette=None, hypercorn=None); from engine.cli.main import run; run()"
+    command = [sys.executable, "-c", hide, "--state-dir", str(tmp_path / "state")]
+    with serving(tmp_path):
+        for words in (
+            ["list", "--json"],
+            ["info", "test"],
+            ["define", _written(tmp_path, "web")],
+            ["start", "web"],
+            ["plan", "down"],
+            ["order"],
+            ["operations"],
+            ["webhooks"],
+            ["doctor"],
+            ["events"],
+            ["down", "--drill"],
+            ["down"],
+        ):
+            ended = subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, check=False)
+            assert ended.returncode == 0, (words, ended.stderr)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import msgspec
 import sniffio
 
 from engine.core import Engine
@@ -15,23 +14,9 @@ from engine.server.api.routes import Answer, Body, Call, Route
 from engine.server.problems import Fault
 from engine.store import DiskStore
 from engine.systemd import install
-from engine.systemd.doctor import Finding
+from engine.systemd.doctor import Diagnosis, diagnosis
 
-__all__ = ["ROUTES", "Diagnosis", "examine"]
-
-
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``doctor`` found.
-
-    Attributes:
-        ok: no guest may come to harm. findings: the gravest first. done: what was mended, or would be.
-        stop_timeout: seconds that the stop of all guests is to be given.
-    """
-
-    ok: bool
-    findings: list[Finding]
-    done: list[str]
-    stop_timeout: float
+__all__ = ["ROUTES", "examine"]
 
 
 class DoctorBody(Body, frozen=True, kw_only=True):
@@ -58,12 +43,7 @@ async def examine(engine: Engine, *, fix: bool = False, dry_run: bool = False) -
     findings, done = await engine.doctor(units=units, folder=folder, fix=fix, dry_run=dry_run)
     if done and not dry_run:
         findings, _ = await engine.doctor(units=units, folder=folder)
-    return Diagnosis(
-        ok=all(each.severity != "error" for each in findings),
-        findings=findings,
-        done=done,
-        stop_timeout=engine.order.stop_timeout(),
-    )
+    return diagnosis(findings, done, engine.order.stop_timeout())
 
 
 def _units(engine: Engine, user: bool, folder: Path, backend: str) -> dict[str, str]:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from engine.events.subscription import Policy
     from engine.events.types import Event
     from engine.server.api.declared import Declared
-    from engine.server.api.examining import Diagnosis
     from engine.server.client.messages import RemoteSubscription
     from engine.server.client.talking import SocketStream
     from engine.server.operations import Operation
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from engine.shutdown.drill import Drill
     from engine.shutdown.plan import Plan
     from engine.shutdown.report import Report
+    from engine.systemd.doctor import Diagnosis
 
 XML = "application/xml"
 _PAGE = 10_000
@@ -250,7 +250,7 @@ class RemoteEngine:
             path = f"/v1/journal{link.partition('>')[0].removeprefix('<')}" if link else ""
 
     async def doctor(self, *, fix: bool = False, dry_run: bool = False) -> Diagnosis:
-        from engine.server.api.examining import Diagnosis
+        from engine.systemd.doctor import Diagnosis
 
         if not fix:
             answer = await self.ask("GET", "/v1/doctor")
