@@ -21,6 +21,7 @@ from engine.events import commands, types
 from engine.registry import find_driver
 from engine.store import Status
 from engine.util.cancellation import cancel_by_scope, task_group
+from engine.util.uuids import as_uuid
 
 if TYPE_CHECKING:
     from engine.events.bus import Bus
@@ -196,7 +197,7 @@ class Connection:
 
     def find(self, key: str) -> Domain:
         """By UUID, or by name (which may look like another's UUID). Raises NoSuchDomain."""
-        domain = self.domains.get(key.lower()) or self.names.get(key)
+        domain = self.domains.get(as_uuid(key)) or self.names.get(key)
         if domain is None:
             raise NoSuchDomain(key)
         return domain

@@ -474,7 +474,9 @@ class ResyncRequired(EventError):
     """
 
     def __init__(self, since: int, oldest: int, snapshot: str = "") -> None:
-        super().__init__(f"events since {since} are no longer kept (oldest kept: {oldest}): take a snapshot")
+        lost = f"events since {since} are no longer kept (oldest kept: {oldest})"
+        strange = f"there was no event {since} in this journal (oldest kept: {oldest})"
+        super().__init__(f"{lost if since < oldest - 1 else strange}: take a snapshot")
         self.since = since
         self.oldest = oldest
         self.snapshot = snapshot

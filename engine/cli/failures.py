@@ -143,7 +143,10 @@ def _sentence(exc: BaseException) -> str:
         return f"{text}: wait until it is done, or choose another with --state-dir"
     if isinstance(exc, errors.ResyncRequired):
         kept = f"the oldest kept is {exc.oldest}"
-        return f"what follows event {exc.since} is not (all) kept, {kept}: 'virengine list' shows how things are now"
+        what = f"what follows event {exc.since} is not (all) kept"
+        if exc.since >= exc.oldest - 1:
+            what = f"there was no event {exc.since} in this journal"
+        return f"{what}, {kept}: 'virengine list' shows how things are now"
     number = _errno(exc)
     hint = _HINTS.get(number) if number is not None else None
     if hint is None and number is not None and isinstance(exc, errors.StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -45,7 +46,12 @@ def serve(
     """
     session.only_here("'serve'")
     from engine.server.daemon import Daemon
-    from engine.server.settings import Settings, read_settings
+    from engine.server.listeners import parse_address
+    from engine.server.settings import Settings, check_who, read_settings
+
+    _check("--listen", addresses, parse_address)
+    for role, names in (("--viewer", viewers), ("--operator", operators), ("--admin", admins)):
+        _check(role, names, check_who)
 
     def settings() -> Settings:
         read = read_settings(path) if path is not None else Settings()
@@ -58,3 +64,14 @@ def serve(
     except Interrupted:
         return 0
     return 0
+
+
+def _check(option: str, values: tuple[str, ...], check: Callable[[str], object]) -> None:
+    """Raises click.BadParameter: one of them is none."""
+    from engine.errors import ConfigError
+
+    for value in values:
+        try:
+            check(value)
+        except ConfigError as exc:
+            raise click.BadParameter(str(exc), param_hint=option) from exc

@@ -62,7 +62,9 @@ class Session:
     ) -> None:
         self._uris = tuple(uris)
         self.backend = backend
-        self._named = service or None
+        if service is not None and not service.strip():  # as with the state directory
+            raise click.BadParameter("it is empty", param_hint="--service")
+        self._named = service
         self.service = self._named or (system_socket(self._uris) if state_dir is None else None)
         if state_dir is not None and not os.fspath(state_dir):  # a variable that was not set, most likely
             raise click.BadParameter("it is empty", param_hint="--state-dir")
@@ -311,7 +313,9 @@ def find(engine: AnyEngine, key: str) -> AnyDomain:
 
 
 def _has(engine: AnyEngine, uri: str, key: str) -> bool:
-    return any(key in (domain.name, domain.uuid) for domain in engine.domains(connection=uri))
+    from engine.util.uuids import as_uuid
+
+    return any(key == domain.name or as_uuid(key) == domain.uuid for domain in engine.domains(connection=uri))
 
 
 async def each(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["token"]
 
 _DAY = 24 * 3600.0
+_DAYS = 90.0
 
 
 @click.group()
@@ -31,12 +32,14 @@ def token() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(("viewer", "operator", "admin")), required=True, help="What it is good for.")
 @click.option("--domain", "domains", multiple=True, metavar="PATTERN", help="Only for these domains.  [default: all]")
-@click.option("--days", type=arguments.days, default=90.0, show_default=True, help="How long it is good.")
+@click.option("--days", type=arguments.days, help="How long it is good.  [default: 90]")
 @click.option("--forever", is_flag=True, help="It never expires.")
 @click.pass_obj
-def add(session: Session, name: str, role: str, domains: tuple[str, ...], days: float, forever: bool) -> None:
+def add(session: Session, name: str, role: str, domains: tuple[str, ...], days: float | None, forever: bool) -> None:
     """Make a token, and print it: it is told only now."""
-    expires = None if forever else time.time() + days * _DAY
+    if forever and days is not None:
+        raise click.UsageError("--days and --forever exclude each other")
+    expires = None if forever else time.time() + (_DAYS if days is None else days) * _DAY
     output.data(_file(session).add(name, role, domains=domains, expires=expires))  # type: ignore[arg-type]
 
 

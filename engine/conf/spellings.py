@@ -6,7 +6,7 @@ import re
 
 from engine.errors import ConfigError
 
-__all__ = ["canonical_mac", "canonical_set", "canonical_uuid", "mask_of_set", "set_of_mask", "threads_of_mask"]
+__all__ = ["canonical_mac", "canonical_set", "mask_of_set", "set_of_mask", "threads_of_mask"]
 
 #: A set of CPUs with more than these is refused: libvirt's sets have no more either.
 _MOST_CPUS = 16384
@@ -63,12 +63,6 @@ def canonical_set(text: str | None, *, line: int | None = None) -> str | None:
 
 
 # ---------------------------------------------------------------------------- names
-
-
-def canonical_uuid(text: str) -> str:
-    """In groups, with small letters."""
-    digits = text.replace("-", "").strip().lower()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def canonical_mac(text: str) -> str:

@@ -97,7 +97,12 @@ class Daemon:
             if address.path not in there:
                 (secured if address.tls else plain).append(stack.enter_context(listen(address, mode=self._mode)))
         self._let_others_through()
+        self._warn_of_strangers()
         return plain, secured
+
+    def _warn_of_strangers(self) -> None:
+        for name in self._settings.unknown_names():
+            log.warning("there is no %s on this host, who is given a role", name.replace(":", " ", 1))
 
     def _let_others_through(self) -> None:
         """To the socket in the run-time directory; what else is in there is closed to them by itself."""
@@ -105,7 +110,8 @@ class Daemon:
             return
         folder = self._socket.parent
         if folder == self._state_dir:
-            if any(self._settings.access.rules.values()):
+            elsewhere = any(address.path for address in self._settings.addresses)
+            if any(self._settings.access.rules.values()) and not elsewhere:
                 log.warning("%s: others can't come there; 'listen' gives them a place", self._socket)
         elif folder.exists():
             try:
@@ -155,6 +161,7 @@ class Daemon:
         self._settings = settings
         service.change(access=self._access(), limits=settings.limits.bounds(), tls=tls)
         self._let_others_through()
+        self._warn_of_strangers()
         for address in self._addresses:
             if address.path and address.path not in {sock.getsockname() for sock in self._passed}:
                 try:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Serve: TypeAlias = Callable[[UnixStream, Peer], Awaitable[None]]
 
 _BACKLOG = 1024
+_LONGEST_PATH = 107  # unix(7)
 _FIRST_PASSED = 3
 # seconds until what the host was short of may be there again
 _SHORTAGE = 0.1
@@ -63,8 +64,7 @@ def parse_address(text: str) -> Address:
     """
     kind, _, rest = text.partition(":")
     if kind == "unix" and rest.startswith("/"):
-        if len(rest.encode()) > 107:
-            raise ConfigError(f"'{text[:40]}...': a socket's path has 107 bytes at most")
+        _check_length(rest)
         return Address(path=rest)
     host, _, port = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -79,6 +79,11 @@ def parse_address(text: str) -> Address:
     return Address(host=str(local), port=int(port), tls=kind == "tls")
 
 
+def _check_length(path: str) -> None:
+    if len(path.encode()) > _LONGEST_PATH:
+        raise ConfigError(f"'{path[:40]}...{path[-10:]}': a socket's path has {_LONGEST_PATH} bytes at most")
+
+
 @contextlib.contextmanager
 def listen(address: Address, *, mode: int = 0o660) -> Iterator[socket.socket]:
     """A socket that is listened at; a UNIX socket's name is gone with it.
@@ -87,8 +92,9 @@ def listen(address: Address, *, mode: int = 0o660) -> Iterator[socket.socket]:
         mode: of a UNIX socket.
 
     Raises:
-        Busy: somebody listens there. HostError: it can't be had.
+        Busy: somebody listens there. HostError: it can't be had. ConfigError: its name is too long.
     """
+    _check_length(address.path)
     try:
         sock = _unix(address.path, mode) if address.path else _tcp(address)
     except OSError as exc:

@@ -30,12 +30,12 @@ import msgspec
 
 from engine.conf.tables import Table, read_toml
 from engine.errors import ConfigError
-from engine.server.access.peers import Role
+from engine.server.access.peers import Role, is_known
 from engine.server.limits import ServerLimits
 from engine.server.listeners import Address, parse_address
-from engine.server.webhooks.settings import Webhook, check, check_name
+from engine.server.webhooks.settings import Webhook, check, check_name, read_secret, trust_of
 
-__all__ = ["AccessSettings", "Settings", "TlsSettings", "parse_settings", "read_settings"]
+__all__ = ["AccessSettings", "Settings", "TlsSettings", "check_who", "parse_settings", "read_settings"]
 
 _WHO = re.compile(r"(user|group|certificate):.+")
 _File: TypeAlias = Annotated[str, msgspec.Meta(pattern="^/[^\\x00]+$")]
@@ -124,7 +124,7 @@ class Settings(Table, frozen=True, kw_only=True):
         for role, names in rules.items():
             names = tuple(names)
             for name in names:
-                _check_name(name)
+                check_who(name)
             access = msgspec.structs.replace(access, **{role: (*getattr(access, role), *names)})
         found = msgspec.structs.replace(self, listen=(*self.listen, *listen), access=access)
         found.check_secured()
@@ -135,6 +135,11 @@ class Settings(Table, frozen=True, kw_only=True):
         for address in self.addresses:
             _check_secured(address, self.tls)
 
+    def unknown_names(self) -> list[str]:
+        """Users and groups with a role that this host does not know. Blocking: it may ask a directory service."""
+        names = dict.fromkeys(name for names in self.access.rules.values() for name in names)
+        return [name for name in names if not is_known(name)]
+
     def tls_context(self) -> ssl.SSLContext | None:
         """What the files that ``[tls]`` names make now. Raises ConfigError: they are not there, or don't fit."""
         return self.tls.context() if self.tls is not None else None
@@ -144,8 +149,11 @@ class Settings(Table, frozen=True, kw_only=True):
         return tuple(parse_address(text) for text in self.listen)
 
 
-def parse_settings(text: str, *, source: str | None = None) -> Settings:
+def parse_settings(text: str, *, source: str | None = None, files: bool = False) -> Settings:
     """The settings that a TOML text holds.
+
+    Args:
+        files: those that it names are looked at, too. Blocking.
 
     Raises:
         ConfigError: no TOML, an unknown key, a wrong value, something that does not fit the rest; with the line.
@@ -157,15 +165,21 @@ def parse_settings(text: str, *, source: str | None = None) -> Settings:
     for role, names in read.value.access.rules.items():
         for number, name in enumerate(names):
             with read.at("access", role, number):
-                _check_name(name)
+                check_who(name)
     for number, webhook in enumerate(read.value.webhook):
         with read.at("webhook", number):
             check(webhook)
             check_name(webhook, read.value.webhook[:number])
+            if files:
+                read_secret(webhook)
+                trust_of(webhook)
+    if files:
+        with read.at("tls"):
+            read.value.tls_context()
     return read.value
 
 
-def _check_name(name: str) -> None:
+def check_who(name: str) -> None:
     if _WHO.fullmatch(name) is None:
         raise ConfigError(f"'{name}' is neither user:NAME nor group:NAME nor certificate:NAME")
 
@@ -175,7 +189,7 @@ def _check_secured(address: Address, tls: TlsSettings | None) -> None:
         raise ConfigError(f"'{address}' needs a certificate: there is no [tls]")
 
 
-def read_settings(path: str | os.PathLike[str]) -> Settings:
+def read_settings(path: str | os.PathLike[str], *, files: bool = False) -> Settings:
     """The settings in a file. Raises ConfigError, too, where it can't be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -183,4 +197,4 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         raise ConfigError(f"it can't be read: {(exc.strerror or str(exc)).lower()}", source=os.fspath(path)) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError("it is not UTF-8", source=os.fspath(path)) from exc
-    return parse_settings(text, source=os.fspath(path))
+    return parse_settings(text, source=os.fspath(path), files=files)

@@ -11,7 +11,8 @@ from engine.conf.kinds.domain.clock import Clock, UtcClock, VariableClock
 from engine.conf.kinds.domain.document import DomainDocument
 from engine.conf.kinds.domain.memory import Memory, MemTune
 from engine.conf.kinds.domain.tuning import Vcpu, Vcpus, VcpuState
-from engine.conf.spellings import canonical_set, canonical_uuid
+from engine.conf.spellings import canonical_set
+from engine.util.uuids import canonical_uuid
 
 __all__ = ["clock", "events", "identity", "limits", "memory", "metadata", "vcpu"]
 

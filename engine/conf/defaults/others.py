@@ -27,7 +27,8 @@ from engine.conf.kinds.domain.redirdev import UsbFilterRule
 from engine.conf.kinds.domain.shmem import Shmem, ShmemModel, ShmemMsi
 from engine.conf.kinds.domain.small_devices import MemBalloon, Panic, Vsock, VsockCid
 from engine.conf.nodes.values import Written
-from engine.conf.spellings import canonical_set, canonical_uuid
+from engine.conf.spellings import canonical_set
+from engine.util.uuids import canonical_uuid
 
 __all__ = [
     "balloon",

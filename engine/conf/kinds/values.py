@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from engine.conf.nodes.values import Number, Pattern, Secret, Words
-from engine.conf.spellings import canonical_mac, canonical_set, canonical_uuid
+from engine.conf.spellings import canonical_mac, canonical_set
+from engine.util.uuids import canonical_uuid
 
 __all__ = [
     "AbsDirPath",

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["ROLES", "Peer", "Role", "peer_of", "process_started"]
+__all__ = ["ROLES", "Peer", "Role", "groups_of", "is_known", "peer_of", "process_started"]
 
 #: From the least to the most: who may look, who may start and stop, who may do everything.
 Role: TypeAlias = Literal["viewer", "operator", "admin"]
@@ -57,6 +57,19 @@ def process_started(pid: int) -> int | None:
     except OSError:
         return None
     return int(status.rpartition(")")[2].split()[19])
+
+
+def is_known(name: str) -> bool:
+    """Whether there is this ``user:NAME`` or ``group:NAME`` on this host; of others nobody knows. Blocking."""
+    kind, _, who = name.partition(":")
+    try:
+        if kind == "user":
+            pwd.getpwnam(who)
+        elif kind == "group":
+            grp.getgrnam(who)
+    except KeyError:
+        return False
+    return True
 
 
 def groups_of(peer: Peer) -> frozenset[str]:

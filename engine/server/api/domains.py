@@ -17,6 +17,7 @@ from engine.domain import Domain
 from engine.errors import NoSuchDomain
 from engine.glance import by_activity, domain_table, view_of
 from engine.server.access.tokens import in_scope
+from engine.server.api.accepting import wants
 from engine.server.api.commands import OneQuery, domain_asked
 from engine.server.api.facts import DomainFacts, domain_facts
 from engine.server.api.routes import Answer, Call, Name, Route
@@ -80,7 +81,7 @@ async def list_domains(call: Call) -> Answer:
     page = found[: query.limit]
     headers = {"link": f'<{_next(call, page[-1])}>; rel="next"'} if len(found) > len(page) else {}
     headers["vary"] = "accept"
-    if TEXT in call.request.headers.get("accept", ""):
+    if wants(call, TEXT):
         return Answer(content=_text(page, query.lines).encode(), media_type=f"{TEXT}; charset=utf-8", headers=headers)
     return Answer(content=[domain_facts(domain) for domain in page], headers=headers)
 
@@ -142,7 +143,7 @@ def _tags(text: str) -> set[str]:
 async def get_domain(call: Call) -> Answer:
     domain = domain_asked(call)
     headers = {"etag": etag_of(domain), "vary": "accept"}
-    if XML in call.request.headers.get("accept", ""):
+    if wants(call, XML):
         text = domain.xml(inactive=call.query.inactive)
         if call.role == "viewer":
             text = _without_secrets(text)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from engine.server.api.accepting import wants
 from engine.server.api.commands import accepted, path_of, prefers_operation
 from engine.server.api.declared import Declared, declared_order
 from engine.server.api.routes import Answer, Body, Call, Route
@@ -70,7 +71,7 @@ async def plan(call: Call) -> Answer:
     names = None if chosen is None else [name for name in chosen.split(",") if name]
     lenient = call.query.lenient and direction == "down"
     made = call.engine.order.stop_plan(names) if lenient else call.engine.plan(direction, names)
-    if "image/svg+xml" in call.request.headers.get("accept", ""):
+    if wants(call, "image/svg+xml"):
         return Answer(content=made.to_svg().encode(), media_type="image/svg+xml", headers={"vary": "accept"})
     return Answer(content=msgspec.Raw(made.to_json().encode()), headers={"vary": "accept"})
 

@@ -13,6 +13,7 @@ from engine.events.encoding import to_cloudevent
 from engine.events.filters import EventFilter
 from engine.events.journal import Journal, event_id, parse_since
 from engine.events.types import Event
+from engine.server.api.accepting import wants
 from engine.server.api.events import domains_asked, types_named, words_of
 from engine.server.api.routes import Answer, Call, Route
 
@@ -94,7 +95,7 @@ async def journal(call: Call) -> Answer:
         asked = dict(call.request.query_params) | {"since": event_id(last)}
         headers["link"] = f'<?{urlencode(asked)}>; rel="next"'
     told = [to_cloudevent(event) for event in found]
-    if NDJSON in call.request.headers.get("accept", ""):
+    if wants(call, NDJSON):
         lines = b"".join(msgspec.json.encode(each) + b"\n" for each in told)
         return Answer(content=lines, media_type=NDJSON, headers=headers)
     return Answer(content=told, headers=headers)

@@ -27,6 +27,7 @@ __all__ = ["Door", "door_to", "reason_of"]
 # seconds to be let in
 _PATIENCE = 10.0
 _PORTS = {"http": 80, "https": 443}
+_LISTENED = {"unix:": "", "tcp:": "http://", "tls:": "https://"}
 
 
 class Door(ABC):
@@ -68,7 +69,8 @@ def door_to(
     """The way to a service.
 
     Args:
-        where: the path of a socket, or ``https://HOST:PORT``, or on this host ``http://127.0.0.1:PORT``.
+        where: the path of a socket, or ``https://HOST:PORT``, or on this host ``http://127.0.0.1:PORT``; also as
+            ``virengine serve`` takes it.
         token: its secret. ca_file: authorities that are trusted, rather than the system's.
         certificate: files with a client's certificate and its key, in PEM.
 
@@ -76,7 +78,12 @@ def door_to(
         ConfigError: it makes no sense, or a file can't be read.
     """
     text = os.fspath(where)
+    for word, meant in _LISTENED.items():  # as the service itself says where it listens
+        if text.startswith(word):
+            text = meant + text.removeprefix(word)
     if "://" not in text:
+        if isinstance(where, str) and "/" not in text:
+            raise ConfigError(f"'{text}' is no address of a service: it is a socket's path or https://HOST:PORT")
         return _UnixDoor(Path(text), token)
     try:
         url = urlsplit(text)

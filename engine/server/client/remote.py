@@ -23,6 +23,7 @@ from engine.lifecycle import ACTIVE, State
 from engine.server.api.facts import DomainFacts
 from engine.server.client.doors import Door, door_to, reason_of
 from engine.server.problems import ProblemDocument
+from engine.util.uuids import as_uuid
 
 __all__ = ["RemoteDomain", "RemoteEngine", "connect"]
 
@@ -146,7 +147,9 @@ class RemoteEngine:
 
     def domain(self, key: str, *, connection: str | None = None) -> RemoteDomain:
         """Raises NoSuchDomain; ConfigError: several connections have one of that name."""
-        found = [each for each in self.domains(connection=connection) if key in (each.name, each.uuid)]
+        uuid = as_uuid(key)
+        there = self.domains(connection=connection)
+        found = [each for each in there if each.uuid == uuid] or [each for each in there if each.name == key]
         if not found:
             raise NoSuchDomain(key)
         if len(found) > 1:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from engine.conf.defaults.written import in_largest_unit, in_unit
 from engine.conf.kinds.common import ScaledInteger
-from engine.conf.spellings import canonical_mac, canonical_set, canonical_uuid, mask_of_set, set_of_mask
+from engine.conf.spellings import canonical_mac, canonical_set, mask_of_set, set_of_mask
 from engine.errors import ConfigError
+from engine.util.uuids import canonical_uuid
 
 
 @pytest.mark.parametrize(
