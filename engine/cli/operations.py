@@ -55,7 +55,9 @@ def operations(session: Session, everything: bool, cancelled: str | None, as_jso
 
 def _row(operation: Operation) -> list[str]:
     told = operation.progress
-    progress = f"{told.done + told.failed} of {told.total}" if told is not None and told.total else "-"
+    progress = "-"
+    if told is not None and told.total:
+        progress = f"{told.done} of {told.total}" + (f", {told.failed} failed" if told.failed else "")
     what = f"{operation.what} {operation.domain or ''}".rstrip()
     begun = datetime.fromtimestamp(operation.begun).astimezone()
     return [operation.id, what, operation.state, progress, f"{begun:%Y-%m-%d %H:%M:%S}", operation.by]

@@ -41,8 +41,11 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None,
     import anyio
 
     from engine.errors import CommandTimeout
+    from engine.events.types import DomainEvent
 
     kinds = () if wanted in _STATES else event_types_named((wanted,), "--for")
+    if not all(issubclass(kind, DomainEvent) for kind in kinds):
+        raise click.BadParameter(f"'{wanted}' is never an event of a domain", param_hint="--for")
     domain = find(engine, name)
     with anyio.move_on_after(timeout):
         await _wait(engine, domain, wanted, kinds)
@@ -50,7 +53,9 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None,
             await domain.refresh()
             output.json(facts_of(domain))
         return
-    raise CommandTimeout(f"domain '{domain.name}' is {domain.state}", timeout or 0.0)
+    raise CommandTimeout(
+        f"domain '{domain.name}' is {domain.state}, and not what is waited for ({wanted})", timeout or 0.0
+    )
 
 
 async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[type[Event], ...]) -> None:

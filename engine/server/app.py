@@ -139,6 +139,7 @@ class Application:
         """The answer, of which type the problem is that it tells of, and who asked."""
         caller = Caller(peer=request.state.peer, role=None)
         try:
+            self._check_headers(request)
             caller = await self._identify(route, request)
             check_role(route, caller)
             call = await self._call(route, request, caller)
@@ -158,6 +159,11 @@ class Application:
             problem = problem_of(exc)
             return _problem(problem), problem.type, caller
         return (_response(answer) if isinstance(answer, Answer) else answer), "", caller
+
+    def _check_headers(self, request: HTTPConnection) -> None:
+        """Of those that came in whole, what the protocol's parser takes may be more."""
+        if sum(len(name) + len(value) + 4 for name, value in request.headers.raw) > self.limits.header_bytes:
+            raise Fault(431, "Header fields too large", f"headers have {self.limits.header_bytes} bytes at most")
 
     async def _identify(self, route: Route, request: HTTPConnection) -> Caller:
         check_origin(request, request.state.peer)

@@ -17,7 +17,7 @@ __all__ = ["describe"]
 
 _REFS = "#/components/schemas/{name}"
 #: Answers that any route may give: bad requests, nobody, not enough of a role, other methods, too much, a defect.
-_ANY = (400, 413, 415)
+_ANY = (400, 413, 415, 431)
 #: Over TCP; at the UNIX socket the kernel knows who asks.
 _PROOFS = {
     "token": {"type": "http", "scheme": "bearer"},

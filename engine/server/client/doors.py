@@ -108,6 +108,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _context(ca_file: str | os.PathLike[str] | None, certificate: tuple[str, str] | None) -> ssl.SSLContext:
+    if certificate is not None and (isinstance(certificate, str) or len(certificate) != 2):
+        raise ConfigError("a client's certificate is two files: of it, and of its key")
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate is not None:

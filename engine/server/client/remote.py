@@ -214,16 +214,18 @@ class RemoteEngine:
         self,
         *types: type[Event],
         domain: Patterns = None,
+        connection: Patterns = None,
         bound: int = 1024,
         policy: Policy = "drop_oldest",
-        since: str = "",
+        since: str | int | None = None,
         snapshot: bool = False,
         lasting: bool = False,
         told: Callable[[bool], None] = lambda there: None,
     ) -> RemoteSubscription:
-        """The events of these types, from ``async with`` on, or after the id ``since``.
+        """The events of these types, from ``async with`` on.
 
         Args:
+            since: an id or a number: those after it; 0: all that are kept.
             policy: what becomes of those that this reader is too slow for.
             snapshot: how all domains are comes first.
             lasting, told: the service may go away and come back: see ``RemoteSubscription``.
@@ -233,14 +235,18 @@ class RemoteEngine:
         query = {
             "type": _names(types),
             "domain": ",".join(_texts(domain)),
+            "connection": ",".join(_texts(connection)),
             "bound": bound,
             "policy": policy,
             "snapshot": "true" if snapshot else "false",
         }
         target = f"/v1/events?{urlencode(query)}"
-        return RemoteSubscription(self.door, target, error_of, since=since, lasting=lasting, told=told)
+        begin = "" if since is None else str(since)
+        return RemoteSubscription(self.door, target, error_of, since=begin, lasting=lasting, told=told)
 
-    async def past(self, *types: type[Event], domain: Patterns = None, since: str = "") -> AsyncGenerator[list[Event]]:
+    async def past(
+        self, *types: type[Event], domain: Patterns = None, since: str | int = ""
+    ) -> AsyncGenerator[list[Event]]:
         """The events of the past that are kept, or those after an id or number."""
         from engine.events.encoding import from_cloudevent
 
