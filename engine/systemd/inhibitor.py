@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
 
-from engine.errors import DBusError, EngineError
+from engine.errors import ConnectionBroken, DBusError, EngineError
 from engine.systemd.link import Opener
 from engine.systemd.state import LOGIND
 
@@ -109,6 +109,8 @@ class Inhibitor:
             for what, name in _PROPERTIES.items():
                 try:
                     begins = await bus.get_property(*LOGIND, name, timeout=_PATIENCE)
+                except ConnectionBroken:
+                    raise  # the session ends, which is told once
                 except EngineError as exc:
                     self._complain(str(exc))
                     return
@@ -165,6 +167,8 @@ class Inhibitor:
         try:
             body = ("shutdown:sleep", "virengine", self._why, "delay")
             (fd,) = await bus.call(*LOGIND, "Inhibit", "ssss", body, timeout=_PATIENCE)
+        except ConnectionBroken:
+            raise
         except EngineError as exc:
             if not (isinstance(exc, DBusError) and exc.name == _TOO_LATE):
                 self._complain(str(exc))
