@@ -23,6 +23,7 @@ from engine.errors import EngineError
 from engine.server.access.audit import Audit
 from engine.server.access.roles import Access, Caller
 from engine.server.api.closing import FAILED
+from engine.server.api.facts import DomainFacts
 from engine.server.api.openapi import describe
 from engine.server.api.routes import Answer, Call, Route
 from engine.server.api.sockets import close
@@ -30,7 +31,7 @@ from engine.server.api.table import ROUTES
 from engine.server.gate import check_origin, check_role, secret_of
 from engine.server.limits import ServerLimits
 from engine.server.metrics import Metrics
-from engine.server.operations import Operations
+from engine.server.operations import Operation, Operations
 from engine.server.pages import PAGES
 from engine.server.problems import MEDIA_TYPE, Fault, ProblemDocument, problem_of
 from engine.server.replays import Replays
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _XML = ("application/xml", "text/xml")
+_NOTHING = Answer()
 
 
 class Application:
@@ -91,10 +93,21 @@ class Application:
 
     async def _answer(self, route: Route, request: Request) -> ASGIApp:
         answer, problem, caller = await self._handled(route, request)
-        await self._note(route, request, caller, getattr(answer, "status_code", 200), problem)
-        return answer
+        if not isinstance(answer, Answer):
+            await self._note(route, request, caller, getattr(answer, "status_code", 200), problem)
+            return answer
+        await self._note(route, request, caller, answer.status, problem, answer)
+        return _response(answer)
 
-    async def _note(self, route: Route, request: HTTPConnection, caller: Caller, status: int, problem: str) -> None:
+    async def _note(
+        self,
+        route: Route,
+        request: HTTPConnection,
+        caller: Caller,
+        status: int,
+        problem: str,
+        answer: Answer = _NOTHING,
+    ) -> None:
         self._metrics.requests[route.method, route.path, status] += 1
         if route.changes:
             path = f"{request.url.path}?{request.url.query}".rstrip("?")
@@ -105,6 +118,8 @@ class Application:
                 path=path,
                 status=status,
                 problem=problem,
+                location=answer.headers.get("location", ""),
+                domain=_domain_of(answer),
             )
 
     def _socket_endpoint(self, route: Route) -> Callable[[WebSocket], Awaitable[None]]:
@@ -135,7 +150,7 @@ class Application:
             else:
                 await close(socket, FAILED, problem.detail)
 
-    async def _handled(self, route: Route, request: Request) -> tuple[ASGIApp, str, Caller]:
+    async def _handled(self, route: Route, request: Request) -> tuple[Answer | ASGIApp, str, Caller]:
         """The answer, of which type the problem is that it tells of, and who asked."""
         caller = Caller(peer=request.state.peer, role=None)
         try:
@@ -158,7 +173,7 @@ class Application:
             log.exception("%s %s failed", request.method, request.url.path)
             problem = problem_of(exc)
             return _problem(problem), problem.type, caller
-        return (_response(answer) if isinstance(answer, Answer) else answer), "", caller
+        return answer, "", caller
 
     def _check_headers(self, request: HTTPConnection) -> None:
         """Of those that came in whole, what the protocol's parser takes may be more."""
@@ -257,6 +272,13 @@ def _query(route: Route, request: HTTPConnection) -> Any:
 
 def _problem(problem: ProblemDocument, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
+
+
+def _domain_of(answer: Answer) -> str:
+    match answer.content:
+        case DomainFacts(name=name) | Operation(domain=str(name)):
+            return name
+    return ""
 
 
 def _response(answer: Answer) -> Response:

@@ -17,8 +17,7 @@ from engine.errors import Busy, NoSuchOperation
 from engine.server.problems import Fault, ProblemDocument, problem_of
 from engine.shutdown.progress import WATCHED, Follower, Progress
 
-__all__ = ["Operation", "Operations", "Watch"]
-
+__all__ = ["Operation", "Operations", "Watch", "path_of"]
 
 # events that a reader may be behind: one that had to read the journal could fail with that
 _BOUND = 65_536
@@ -48,6 +47,11 @@ class Operation(msgspec.Struct, kw_only=True):
     problem: ProblemDocument | None = None
 
 
+def path_of(operation: Operation) -> str:
+    """Where the API has it."""
+    return f"/v1/operations/{operation.id}"
+
+
 class Watch(NamedTuple):
     """Attributes: changed: something of an operation did; ended: it has ended."""
 
@@ -75,12 +79,14 @@ class Operations:
     Args:
         kept: so many of those that ended; of plans fewer.
         running: no more than that at once; plans come on top.
+        told: awaited for each that ended, before anybody else hears of it; it must not raise.
 
     Attributes:
         ended: how many came to which end.
     """
 
-    def __init__(self, *, kept: int = 1000, running: int = 1000) -> None:
+    def __init__(self, told: Callable[[Operation], Awaitable[None]], *, kept: int = 1000, running: int = 1000) -> None:
+        self._told = told
         self._kept, self._most = kept, running
         self._all: dict[str, Operation] = {}
         self._runs: dict[str, _Run] = {}
@@ -132,9 +138,13 @@ class Operations:
         except Exception as exc:  # noqa: BLE001 - it is told to whoever asks for the operation
             operation.state, operation.problem, run.error = "failed", problem_of(exc), exc
         finally:
+            if operation.state == "running":  # the service ends
+                operation.state = "cancelled"
             operation.ended = time.time()
             if operation.progress is not None:
                 operation.progress.interrupt(operation.ended)
+            with anyio.CancelScope(shield=True):
+                await self._told(operation)
             del self._runs[operation.id]
             self.ended[operation.state] += 1
             run.ended.set()

@@ -51,11 +51,12 @@ class Service:
         tls: ssl.SSLContext | None = None,
         audit: Path | None = None,
     ) -> None:
-        self._operations = Operations(kept=limits.operations, running=limits.operations)
+        log = Audit(audit)
+        self._operations = Operations(log.note_outcome, kept=limits.operations, running=limits.operations)
         self._engine, self._metrics, self.webhooks = engine, Metrics(engine), Webhooks(engine)
         engine.add_interceptor(self._metrics.measure)
         self._application = Application(
-            engine, self._operations, access or Access(), limits, Audit(audit), self._metrics, self.webhooks
+            engine, self._operations, access or Access(), limits, log, self._metrics, self.webhooks
         )
         self._connections = HttpConnections(self._application.asgi, limits)
         self._tls = tls

@@ -12,10 +12,10 @@ from engine.errors import NoSuchDomain
 from engine.server.access.tokens import in_scope
 from engine.server.api.facts import DomainFacts, domain_facts
 from engine.server.api.routes import AbsolutePath, Answer, Body, Call, Name, Route
-from engine.server.operations import Operation
+from engine.server.operations import Operation, path_of
 from engine.server.problems import Fault
 
-__all__ = ["ROUTES", "OneQuery", "accepted", "answer_work", "domain_asked", "path_of", "prefers_operation"]
+__all__ = ["ROUTES", "OneQuery", "accepted", "answer_work", "domain_asked", "prefers_operation"]
 
 
 class OneQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,10 +135,6 @@ def prefers_operation(call: Call) -> bool:
 def accepted(operation: Operation) -> Answer:
     headers = {"location": path_of(operation), "preference-applied": "respond-async"}
     return Answer(content=operation, status=202, headers=headers)
-
-
-def path_of(operation: Operation) -> str:
-    return f"/v1/operations/{operation.id}"
 
 
 ROUTES = (

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from engine.server.api.accepting import wants
-from engine.server.api.commands import accepted, path_of, prefers_operation
+from engine.server.api.commands import accepted, prefers_operation
 from engine.server.api.declared import Declared, declared_order
 from engine.server.api.routes import Answer, Body, Call, Route
-from engine.server.operations import Operation
+from engine.server.operations import Operation, path_of
 from engine.server.problems import Fault
 from engine.shutdown.drill import Check
 from engine.shutdown.plan import PlanStep
