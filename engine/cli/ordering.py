@@ -150,7 +150,8 @@ async def up(engine: AnyEngine, names: tuple[str, ...], resume: bool, autostart:
 @click.option(
     "--insist",
     is_flag=True,
-    help="Go on whatever becomes of a service, and once nobody else has the state directory. For host shutdown.",
+    help="Go on whatever becomes of a service, and once nobody else has the state directory; with all connections of "
+    "which something runs. For host shutdown.",
 )
 @arguments.as_json
 @click.pass_obj

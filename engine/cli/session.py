@@ -162,12 +162,12 @@ class Session:
         _ = self.uris
         self.run_plain(lambda: self.embedded(work))
 
-    async def embedded(self, work: Callable[[Engine], Awaitable[None]]) -> None:
-        """Do ``work`` with an engine of our own, in an event loop that runs."""
+    async def embedded(self, work: Callable[[Engine], Awaitable[None]], uris: Iterable[str] | None = None) -> None:
+        """Do ``work`` with an engine of our own, in an event loop that runs; ``uris``: with these connections."""
         from engine.core import Engine
 
         engine = Engine(
-            *self.uris,
+            *(self.uris if uris is None else uris),
             state_dir=self.state_dir,
             runtime_dir=self.runtime_dir,
             on_close="leave",

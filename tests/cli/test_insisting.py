@@ -19,14 +19,17 @@ DOMAIN = """<domain type='test'><name>{name}</name><memory>1024</memory><os><typ
 </metadata></domain>"""
 
 
+FAR = "<node>" + DOMAIN.format(name="far", order="") + "</node>"
+
+
 def virengine(folder: Path, *words: str) -> str:
     options = ("--state-dir", str(folder / "state"), "--uri", "test:///default")
     return subprocess.run([*PROGRAM, *options, *words], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def stack(folder: Path) -> None:
-    """web after app after db, all up; each takes a second to power off."""
-    for name, after in {"db": "", "app": "db", "web": "app"}.items():
+def stack(folder: Path, first: str = "") -> None:
+    """web after app after db after ``first``, all up; each takes a second to power off."""
+    for name, after in {"db": first, "app": "db", "web": "app"}.items():
         order = f"<order:requires domain='{after}'/>" if after else ""
         (folder / f"{name}.xml").write_text(DOMAIN.format(name=name, order=order))
     virengine(folder, "define", *(str(folder / f"{name}.xml") for name in ("db", "app", "web")))
@@ -80,3 +83,27 @@ def test_it_waits_for_an_engine_that_has_the_state_directory(tmp_path: Path) -> 
             other.communicate("end\n", timeout=60)
             assert down.wait(60) == 0
     assert stopped(tmp_path) == ["web", "app", "db"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_it_goes_on_with_all_connections_of_the_service(tmp_path: Path, broken: bool) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text(FAR)
+    with serving(tmp_path, more=("--uri", f"test://{node}")) as service:
+        stack(tmp_path, first="far")
+        assert "far" in virengine(tmp_path, "--uri", f"test://{node}", "list", "--name")
+        command = [*PROGRAM, "--state-dir", str(tmp_path / "state"), "--uri", "test:///default", "down", "--insist"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
+            assert down.stdout is not None
+            for line in down.stdout:
+                if "web" in line and "stopped" in line:
+                    break
+            service.kill()
+            if broken:
+                node.write_text("<node>")
+            out, err = down.communicate(timeout=60)
+    assert down.returncode == int(broken), out + err
+    assert [name in stopped(tmp_path) for name in ("web", "app", "db", "far")] == [True, True, True, not broken]
+    if broken:
+        assert "going on with the other connections" in err
+        assert str(node) in err.splitlines()[-1]

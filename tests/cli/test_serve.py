@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx2
@@ -21,9 +21,11 @@ DOMAIN = "<domain type='test'><name>web</name><memory>1024</memory><os><type>hvm
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """The service, from when it listens on."""
-    options = ("--state-dir", str(folder / "state"), "--uri", "test:///default")
+def serving(
+    folder: Path, *arguments: str, more: Sequence[str] = (), env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """The service, from when it listens on. ``more``: of the program's own options."""
+    options = ("--state-dir", str(folder / "state"), "--uri", "test:///default", *more)
     command = [*PROGRAM, *options, "serve", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
