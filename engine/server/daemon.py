@@ -41,7 +41,7 @@ class Daemon:
     Args:
         read: gives the settings, at once and whenever SIGHUP asks for it. Raises ConfigError.
         socket: the UNIX socket that it listens at in any case, but for one that systemd has passed.
-        say: tells a person where it listens.
+        say: tells a person where it listens, and what it read again.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -63,7 +63,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             if POLKIT_ACTIONS.exists():  # it knows nothing of us where these are not installed
                 self._polkit = await stack.enter_async_context(Polkit())
-            sockets, secured = self._open(stack)
+            sockets, secured, where = self._open(stack)
             service = Service(
                 engine,
                 access=self._access(),
@@ -76,8 +76,7 @@ class Daemon:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(self._reload, service)
                 await tasks.start(lambda *, task_status: service.run(sockets, secured=secured, task_status=task_status))
-                where = ", ".join(map(str, self._addresses))
-                self._say(f"Listening at {where}")
+                self._say(f"Listening at {', '.join(where)}")
                 async with HostPower(engine), supervised(engine, self._notifier):
                     await anyio.sleep_forever()
 
@@ -87,18 +86,24 @@ class Daemon:
         passed = tuple(Address(path=path) for sock in self._passed if isinstance(path := sock.getsockname(), str))
         return tuple(dict.fromkeys((*(passed or (own,)), *self._settings.addresses)))
 
-    def _open(self, stack: AsyncExitStack) -> tuple[list[socket.socket], list[socket.socket]]:
+    def _open(self, stack: AsyncExitStack) -> tuple[list[socket.socket], list[socket.socket], list[str]]:
+        """Those without and with TLS, and what the addresses are called."""
         plain: list[socket.socket] = []
         secured: list[socket.socket] = []
+        where: list[str] = []
         for sock in self._passed:
             (secured if self._is_secured(sock) else plain).append(stack.enter_context(sock))
         there = {sock.getsockname() for sock in self._passed}
         for address in self._addresses:
             if address.path not in there:
-                (secured if address.tls else plain).append(stack.enter_context(listen(address, mode=self._mode)))
+                sock = stack.enter_context(listen(address, mode=self._mode))
+                (secured if address.tls else plain).append(sock)
+                if not address.path:  # the system chooses a port where 0 was asked for
+                    address = msgspec.structs.replace(address, port=sock.getsockname()[1])
+            where.append(str(address))
         self._let_others_through()
         self._warn_of_strangers()
-        return plain, secured
+        return plain, secured, where
 
     def _warn_of_strangers(self) -> None:
         for name in self._settings.unknown_names():
@@ -111,7 +116,8 @@ class Daemon:
         folder = self._socket.parent
         if folder == self._state_dir:
             elsewhere = any(address.path for address in self._settings.addresses)
-            if any(self._settings.access.rules.values()) and not elsewhere:
+            closed = not folder.stat().st_mode & 0o001
+            if any(self._settings.access.rules.values()) and closed and not elsewhere:
                 log.warning("%s: others can't come there; 'listen' gives them a place", self._socket)
         elif folder.exists():
             try:
@@ -145,10 +151,13 @@ class Daemon:
                         self._change(service)
                 except ConfigError as exc:
                     log.error("%s: all stays as it was", exc)
+                    continue
                 try:
                     await service.webhooks.configure(self._settings.webhook)
                 except ConfigError as exc:
                     log.error("%s: the webhooks stay as they were", exc)
+                    continue
+                self._say("The configuration is read again.")
 
     def _change(self, service: Service) -> None:
         """Blocking, for the moment that small files take. Raises ConfigError: nothing is changed."""
@@ -168,4 +177,3 @@ class Daemon:
                     Path(address.path).chmod(self._mode)
                 except OSError as exc:
                     log.warning("%s keeps its mode: %s", address, (exc.strerror or str(exc)).lower())
-        log.info("the configuration is read again")

@@ -33,7 +33,7 @@ from engine.errors import ConfigError
 from engine.server.access.peers import Role, is_known
 from engine.server.limits import ServerLimits
 from engine.server.listeners import Address, parse_address
-from engine.server.webhooks.settings import Webhook, check, check_name, read_secret, trust_of
+from engine.server.webhooks.settings import Webhook, check, check_name, read_ca, read_secret, trust_of
 
 __all__ = ["AccessSettings", "Settings", "TlsSettings", "check_who", "parse_settings", "read_settings"]
 
@@ -172,7 +172,7 @@ def parse_settings(text: str, *, source: str | None = None, files: bool = False)
             check_name(webhook, read.value.webhook[:number])
             if files:
                 read_secret(webhook)
-                trust_of(webhook)
+                trust_of(webhook, read_ca(webhook))
     if files:
         with read.at("tls"):
             read.value.tls_context()

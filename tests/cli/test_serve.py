@@ -163,8 +163,9 @@ def test_the_file_is_read_again_and_nobody_is_cut_off(tmp_path: Path) -> None:
         assert sock.stat().st_mode & 0o777 == 0o600
         file.write_text(f"{before}client-ca = '{settings.client_ca}'\n[access]\nviewer = ['certificate:ada']\n")
         service.send_signal(signal.SIGHUP)
-        while status("ada") != 200:  # each a whole request: nothing else tells from outside that it was read
-            pass
+        assert service.stdout is not None
+        assert service.stdout.readline() == "The configuration is read again.\n"
+        assert status("ada") == 200
         assert (status("eve"), local.get("/v1/domains").status_code) == (401, 200)
         assert sock.stat().st_mode & 0o777 == 0o666
 

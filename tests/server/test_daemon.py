@@ -20,16 +20,22 @@ from engine.server.settings import Settings
 
 
 @asynccontextmanager
-async def running(folder: Path, runtime: Path | None, settings: list[Settings]) -> AsyncIterator[None]:
-    """``settings``: the first holds; when it is asked to read them again, the next."""
+async def running(folder: Path, runtime: Path | None, settings: list[Settings]) -> AsyncIterator[list[str]]:
+    """What it says. ``settings``: the first holds; when it is asked to read them again, the next."""
     state = folder / "state"
     engine = Engine("test:///default", state_dir=state, runtime_dir=runtime, systemd=False, on_close="leave")
     socket, listening = (runtime or state) / "api.sock", anyio.Event()
-    daemon = Daemon(lambda: settings.pop(0), state_dir=state, socket=socket, say=lambda text: listening.set())
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        listening.set()
+
+    daemon = Daemon(lambda: settings.pop(0), state_dir=state, socket=socket, say=say)
     async with engine, anyio.create_task_group() as tasks:
         tasks.start_soon(daemon.run, engine)
         await listening.wait()
-        yield
+        yield said
         tasks.cancel_scope.cancel()
 
 
@@ -49,6 +55,14 @@ async def test_others_come_to_the_socket_once_one_of_them_has_a_role(tmp_path: P
                 await http.get("/healthz")
         assert mode(run) == 0o711
         assert all(mode(each) == 0o700 for each in run.iterdir() if each.is_dir())
+
+
+async def test_a_port_that_the_system_chooses_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path, None, [_without_polkit(Settings().with_more(listen=["tcp:127.0.0.1:0"]))]) as said:
+        [line] = said
+        port = int(line.rpartition("tcp:127.0.0.1:")[2])
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            assert (await http.get("/healthz")).status_code == 200
 
 
 async def test_where_they_can_not_come_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

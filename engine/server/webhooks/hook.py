@@ -22,7 +22,7 @@ from engine.events.types import Event, Gap
 from engine.server.webhooks.cursor import Cursor, DeadLetter, load, save
 from engine.server.webhooks.lanes import Lane, Lanes, lane_of
 from engine.server.webhooks.sending import Outcome, Sender
-from engine.server.webhooks.settings import Webhook, check, filter_of, origin_of, read_secret, trust_of
+from engine.server.webhooks.settings import Webhook, check, filter_of, origin_of, read_ca, read_secret, trust_of
 
 __all__ = ["Hook", "WebhookState"]
 
@@ -93,6 +93,7 @@ class Hook:
         self._sleeping_until = 0.0  # the receiver asked for it
         self._round: anyio.CancelScope | None = None
         self._tasks: TaskGroup
+        self._secret, self._ca = b"", b""
         self._sender: Sender
         self._delivered = self._failures = 0
         self._last_delivery: float | None = None
@@ -103,15 +104,21 @@ class Hook:
     async def prepare(self) -> None:
         """Read what is needed. Raises ConfigError."""
         check(self.settings)
-        secret = await anyio.to_thread.run_sync(read_secret, self.settings)
-        trust = await anyio.to_thread.run_sync(trust_of, self.settings)
-        self._sender = Sender(self.settings, secret, trust)
+        self._secret = await anyio.to_thread.run_sync(read_secret, self.settings)
+        self._ca = await anyio.to_thread.run_sync(read_ca, self.settings)
+        trust = await anyio.to_thread.run_sync(trust_of, self.settings, self._ca)
+        self._sender = Sender(self.settings, self._secret, trust)
         kept = await anyio.to_thread.run_sync(load, self._path)
         journal = self._engine.bus.journal
         self._cursor = kept or Cursor(position=f"{journal.epoch}/{journal.stable}")
         for key, done in self._cursor.lanes.items():
             self._lanes.by_key[key] = Lane(key, done, now())
         self._lanes.restart()
+
+    def is_like(self, other: Hook) -> bool:
+        """Both are prepared, and would tell the same in the same way."""
+        mine, its = (self.settings, self._secret, self._ca), (other.settings, other._secret, other._ca)
+        return mine == its
 
     async def run(self) -> None:
         """After ``prepare``, until it is cancelled."""

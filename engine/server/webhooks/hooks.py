@@ -37,18 +37,19 @@ class Webhooks:
             self._start(name)
 
     async def configure(self, settings: Sequence[Webhook]) -> None:
-        """Have these and no others; those that are as they were go on undisturbed.
+        """Have these and no others; those that are as they were go on undisturbed. Files are read anew.
 
         Raises:
             ConfigError: all is as it was.
         """
         for number, each in enumerate(settings):
             check_name(each, settings[:number])
-        kept = {each.name for each in settings if (hook := self._hooks.get(each.name)) and hook.settings == each}
+        kept: set[str] = set()
         # what is changed goes on where the one before it stood, so that one has to end first; yet errors come before
         for each in settings:
-            if each.name not in kept:
-                await self._made(each).prepare()
+            await (made := self._made(each)).prepare()
+            if (hook := self._hooks.get(each.name)) is not None and hook.is_like(made):
+                kept.add(each.name)
         for name in [name for name in self._hooks if name not in kept]:
             await self._stop(name)
         for each in settings:

@@ -20,7 +20,7 @@ from engine.errors import ConfigError
 from engine.events.encoding import types_by_name
 from engine.events.filters import EventFilter
 
-__all__ = ["Webhook", "check", "check_name", "filter_of", "origin_of", "read_secret", "trust_of"]
+__all__ = ["Webhook", "check", "check_name", "filter_of", "origin_of", "read_ca", "read_secret", "trust_of"]
 
 _PREFIX = "whsec_"
 #: Bytes of a secret. Source: the Standard Webhooks specification 1.0.0, "Signature scheme".
@@ -131,12 +131,27 @@ def read_secret(webhook: Webhook) -> bytes:
     return secret
 
 
-def trust_of(webhook: Webhook) -> ssl.SSLContext:
-    """Blocking. Raises ConfigError."""
+def read_ca(webhook: Webhook) -> bytes:
+    """The certificates that are trusted, in PEM; b"": the system's. Blocking. Raises ConfigError."""
+    if webhook.ca_file is None:
+        return b""
     try:
-        return ssl.create_default_context(cafile=webhook.ca_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise _wrong(webhook, f"the certificates can't be read: {webhook.ca_file}: {exc.strerror or exc}") from exc
+        return Path(webhook.ca_file).read_bytes()
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        raise _wrong(webhook, f"the certificates can't be read: {webhook.ca_file}: {reason}") from exc
+
+
+def trust_of(webhook: Webhook, ca: bytes) -> ssl.SSLContext:
+    """Whom it trusts who has these certificates (``read_ca``). Blocking. Raises ConfigError."""
+    if not ca:
+        if webhook.ca_file is not None:
+            raise _wrong(webhook, f"there are no certificates in {webhook.ca_file}")
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cadata=ca.decode("ascii", "ignore"))  # names in comments
+    except ssl.SSLError as exc:
+        raise _wrong(webhook, f"there are no certificates in {webhook.ca_file}") from exc
 
 
 def _wrong(webhook: Webhook, text: str) -> ConfigError:

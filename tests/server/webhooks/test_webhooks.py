@@ -323,6 +323,28 @@ async def test_other_settings_hold_from_now_on(tmp_path: Path) -> None:
     assert len(first.taken) == 2
 
 
+async def test_a_secret_that_was_changed_holds_once_it_is_read_anew(tmp_path: Path) -> None:
+    from engine.server.serving import Service
+
+    async with receiving() as receiver, world(tmp_path) as here:
+        service, hooked = Service(here.engine), settings(tmp_path, receiver)
+        async with anyio.create_task_group() as tasks:
+            await service.webhooks.configure([hooked])
+            service.webhooks.run_in(tasks)
+            await here.define("web")
+            await here.cycle("web")
+            await receiver.until(lambda: len(receiver.taken) == 2)
+            (tmp_path / "secret").write_bytes(b"short")
+            with pytest.raises(ConfigError, match="has not 24 to 64 bytes"):
+                await service.webhooks.configure([hooked])
+            (tmp_path / "secret").write_bytes(SECRET[::-1])
+            await service.webhooks.configure([hooked])
+            await here.cycle("web")
+            await receiver.until(lambda: len(receiver.taken) == 4)
+            tasks.cancel_scope.cancel()
+    assert [request.genuine for request in receiver.taken] == [True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
