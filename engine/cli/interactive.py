@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +76,15 @@ async def _talk(keyboard: Keyboard, stream: ByteStream) -> bool:
 
 @click.command()
 @arguments.domain
-@click.argument("path", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument(
+    "path", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+)
 @arguments.as_json
 @with_engine
 async def screenshot(engine: AnyEngine, name: str, path: Path | None, as_json: bool) -> None:
     """Write what the screen of a domain shows to a file.
 
-    By default to one that is named after the domain and the time.
+    By default to one that is named after the domain and the time; with - to standard output.
     """
     from datetime import datetime
 
@@ -89,8 +92,15 @@ async def screenshot(engine: AnyEngine, name: str, path: Path | None, as_json: b
 
     from engine.util.files import write_atomic
 
+    to_output = path == Path("-")
+    if to_output and as_json:
+        raise click.UsageError("--json tells where the picture is: it takes a FILE")
+    if to_output and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no picture: name a FILE, or a pipe")
     domain = find(engine, name)
     found = await domain.screenshot()
+    if to_output:
+        return output.raw_bytes(found.data)
     stem, ending = domain.name.replace("/", "-"), _ENDINGS.get(found.media_type, "img")
     path = path or Path(f"{stem}-{datetime.now().astimezone():%Y-%m-%d-%H.%M.%S}.{ending}")
     await anyio.to_thread.run_sync(write_atomic, path.absolute(), found.data)
@@ -98,6 +108,7 @@ async def screenshot(engine: AnyEngine, name: str, path: Path | None, as_json: b
         output.json({"path": str(path), "media_type": found.media_type})
     else:
         output.say(f"The screen of domain '{domain.name}' is in {path} ({found.media_type})")
+    return None
 
 
 @click.command()

@@ -41,6 +41,7 @@ __all__ = [
     "json_text",
     "log_to_stderr",
     "raw",
+    "raw_bytes",
     "say",
     "table",
     "taken",
@@ -91,11 +92,23 @@ def raw(text: str) -> None:
     _answer(text)
 
 
+def raw_bytes(content: bytes) -> None:
+    """The same for what is no text."""
+    with _asked_for():
+        _write(sys.stdout, content)
+
+
 def _answer(text: str) -> None:
+    with _asked_for():
+        _print(f"{text}\n")
+
+
+@contextlib.contextmanager
+def _asked_for() -> Iterator[None]:
     global _asked
     _asked = True
     with _output_errors():
-        _print(f"{text}\n")
+        yield
 
 
 def say(text: str) -> None:
@@ -129,10 +142,17 @@ def _print(text: str, *, err: bool = False) -> None:
     file = sys.stderr if err else sys.stdout
     encoding = file.encoding or "utf-8"
     encoded = text.encode(encoding, "backslashreplace")
-    if (stream := _streams.get(file)) is not None:
-        stream.write(encoded)
+    if file in _streams:
+        _write(file, encoded)
     else:
         click.echo(encoded.decode(encoding), nl=False, err=err)
+
+
+def _write(file: TextIO, content: bytes) -> None:
+    if (stream := _streams.get(file)) is not None:
+        stream.write(content)
+    else:
+        click.echo(content, file, nl=False)
 
 
 _streams: dict[TextIO, Stream] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 import termios
 import tty
@@ -21,11 +22,19 @@ class Keyboard:
     """``with Keyboard() as keys``: iterate for what is typed; ``show`` what is to be seen. In the end all is as it was.
 
     What standard input is, when it is no terminal, is taken as it is, to its end.
+
+    Raises:
+        Failed: it is a file.
     """
 
     def __init__(self) -> None:
         self._in, self._out = sys.stdin.fileno(), sys.stdout.fileno()
         self._before: list[Any] | None = None
+        try:
+            with select.epoll() as poll:
+                poll.register(self._in)
+        except OSError as exc:  # a file: nothing tells when there is more in it
+            raise Failed("standard input has to be a terminal or a pipe") from exc
 
     def __enter__(self) -> Self:
         if os.isatty(self._in):
@@ -43,10 +52,7 @@ class Keyboard:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            await anyio.wait_readable(self._in)
-        except OSError as exc:  # a file: epoll takes none
-            raise Failed("standard input has to be a terminal or a pipe") from exc
+        await anyio.wait_readable(self._in)
         data = os.read(self._in, 65536)
         if not data:
             raise StopAsyncIteration

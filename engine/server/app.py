@@ -77,7 +77,8 @@ class Application:
             for path, routes in by_path.items()
         ]
         paths += [WebSocketRoute(route.path, self._socket_endpoint(route)) for route in ROUTES if route.socket]
-        self.asgi = Starlette(routes=[*paths, *PAGES], exception_handlers={404: _not_found, 405: _no_method})
+        paths += [*PAGES, WebSocketRoute("/{path:path}", _no_socket)]
+        self.asgi = Starlette(routes=paths, exception_handlers={404: _not_found, 405: _no_method})
         self.asgi.router.redirect_slashes = False
 
     def _endpoint(self, routes: list[Route]) -> Callable[[Request], Awaitable[ASGIApp]]:
@@ -292,6 +293,11 @@ def _response(answer: Answer) -> Response:
 
 async def _not_found(request: Request, exc: Exception) -> Response:
     return _problem(problem_of(Fault(404, "Not found", "there is nothing at this path")))
+
+
+async def _no_socket(socket: WebSocket) -> None:
+    problem = problem_of(Fault(404, "Not found", "there is no WebSocket at this path"))
+    await socket.send_denial_response(_problem(problem))
 
 
 async def _no_method(request: Request, exc: Exception) -> Response:

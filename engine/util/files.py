@@ -31,7 +31,11 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         if not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
             raise OSError(errno.EINVAL, "it is there already, and it is no regular file", str(path))
     beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    except OSError as exc:
+        exc.filename = str(path)  # whoever is told knows of no other
+        raise
     try:
         with open(fd, "wb") as file:  # noqa: PTH123 - an open descriptor
             file.write(data)

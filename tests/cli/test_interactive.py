@@ -125,6 +125,32 @@ def test_a_picture(options: list[str], tmp_path: Path) -> None:
     assert str(file) in ended.stdout
 
 
+def test_a_picture_in_a_pipe(options: list[str], tmp_path: Path) -> None:
+    command = [*PROGRAM, *options, "screenshot", "test", "-"]
+    ended = subprocess.run(command, capture_output=True, timeout=30, check=False, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.startswith(b"\x89PNG")
+    assert ended.stdout.endswith(b"IEND\xaeB`\x82")
+    refused = run(options, "screenshot", "test", str(tmp_path / "nowhere" / "file.png"))
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"virengine: error: {tmp_path}/nowhere/file.png: no such file or directory\n",
+    )
+
+
+def test_a_console_takes_no_file(options: list[str]) -> None:
+    ended = subprocess.run(
+        [*PROGRAM, *options, "console", "test"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    refusal = "virengine: error: standard input has to be a terminal or a pipe\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", refusal)
+
+
 def test_the_agent_is_asked(options: list[str]) -> None:
     ended = run(options, "qemu-agent-command", "test", '{"execute": "guest-ping"}')
     assert (ended.returncode, json.loads(ended.stdout)) == (0, {"return": {}})

@@ -99,6 +99,8 @@ async def test_what_is_refused_is_told_before_it_begins(server: Served) -> None:
         await opened(server, "/v1/domains/test/vnc")
     with pytest.raises(EngineError, match="there is no parameter 'fource'"):
         await opened(server, "/v1/domains/test/console?fource=true")
+    with pytest.raises(EngineError, match="there is no WebSocket at this path"):
+        await opened(server, "/v1/domains/test/consoles")
     answer = await server.http.get("/v1/domains/test/console")
     assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
 
