@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -40,7 +41,7 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None,
     """
     import anyio
 
-    from engine.errors import CommandTimeout
+    from engine.errors import CommandTimeout, NoSuchDomain
     from engine.events.types import DomainEvent
 
     kinds = () if wanted in _STATES else event_types_named((wanted,), "--for")
@@ -50,7 +51,8 @@ async def wait(engine: AnyEngine, name: str, wanted: str, timeout: float | None,
     with anyio.move_on_after(timeout):
         await _wait(engine, domain, wanted, kinds)
         if as_json:
-            await domain.refresh()
+            with contextlib.suppress(NoSuchDomain):
+                await domain.refresh()
             output.json(facts_of(domain))
         return
     raise CommandTimeout(
@@ -65,15 +67,25 @@ async def _wait(engine: AnyEngine, domain: AnyDomain, wanted: str, kinds: tuple[
     changes = (types.LifecycleEvent, types.DomainReady, types.DomainNotReady)
     async with engine.subscribe(*(kinds or changes), domain=domain.uuid) as events:
         while True:
-            if not kinds:
-                await domain.refresh()
-                if _is(domain, wanted):
-                    return
+            if not kinds and await _is_where(domain, wanted):
+                return
             event = await anext(events)
             if kinds:
                 return
             if wanted == "ready" and isinstance(event, types.DomainNotReady):
                 raise Failed(f"domain '{domain.name}': {describe(event)}")
+
+
+async def _is_where(domain: AnyDomain, wanted: str) -> bool:
+    from engine.errors import NoSuchDomain
+
+    try:
+        await domain.refresh()
+    except NoSuchDomain as exc:
+        if wanted == "stopped":  # one that is not defined is gone with its run
+            return True
+        raise Failed(f"domain '{domain.name}' is not defined any more") from exc
+    return _is(domain, wanted)
 
 
 def _is(domain: AnyDomain, wanted: str) -> bool:

@@ -233,20 +233,46 @@ def test_ctrl_c_ends_the_looking_on_and_says_so(backend: str, tmp_path: Path) ->
 )
 def test_wait_ends_when_it_comes(wanted: str, command: str, tmp_path: Path) -> None:
     folder = prepared(tmp_path, "served")
-    options = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state")]
     with service(folder, "trio"):
         run(folder, "define {0}/db.xml")
         if command != "start":
             run(folder, "start db")
-        with subprocess.Popen([*options, "wait", "db", "--for", wanted, "--timeout", "30"]) as waiting:
-            try:
-                with client(folder) as http:
-                    while "virengine_event_streams 1\n" not in http.get("/metrics").text:
-                        assert waiting.poll() is None
-                assert run(folder, f"{command} db")[0] == 0
-                assert waiting.wait(30) == 0
-            finally:
-                waiting.kill()
+        assert waited(folder, wanted, command)[0] == 0
+
+
+def waited(folder: Path, wanted: str, command: str) -> tuple[int, str, str]:
+    """How ``wait --for wanted`` ends when it has begun and the command is then given."""
+    options = [*PROGRAM, "--uri", f"test://{folder}/node.xml", "--state-dir", str(folder / "state")]
+    words = [*options, "wait", "db", "--for", wanted, "--timeout", "30", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        try:
+            with client(folder) as http:
+                while "virengine_event_streams 1\n" not in http.get("/metrics").text:
+                    assert waiting.poll() is None
+            assert run(folder, f"{command} db")[0] == 0
+            out, err = waiting.communicate(timeout=30)
+        finally:
+            waiting.kill()
+    return waiting.returncode, out, err
+
+
+def test_a_domain_that_is_gone_is_off_and_nothing_else(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "served")
+    with service(folder, "asyncio"):
+        run(folder, "define {0}/db.xml")
+        run(folder, "start db")
+        run(folder, "undefine db")  # while it runs: it is gone with its run
+        code, out, err = waited(folder, "stopped", "destroy")
+        assert (code, err) == (0, "")
+        assert {name: json.loads(out)[name] for name in ("name", "state", "pid", "ready")} == {
+            "name": "db",
+            "state": "shut off",
+            "pid": None,
+            "ready": False,
+        }
+        run(folder, "define {0}/db.xml")
+        gone = (1, "", "virengine: error: domain 'db' is not defined any more\n")
+        assert waited(folder, "running", "undefine") == gone
 
 
 def test_a_service_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:

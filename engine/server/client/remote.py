@@ -111,6 +111,8 @@ class RemoteEngine:
         """Raises what the engine raised; ConnectionBroken: the service is not there, or gone."""
         try:
             answer = await self._http.request(method, path, **options)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as exc:
+            raise ConnectionBroken(f"{self.door.what} went away before it answered") from exc
         except httpx2.TransportError as exc:
             raise ConnectionBroken(f"{self.door.what} does not answer: {reason_of(exc)}") from exc
         if answer.status_code >= 400:
@@ -405,8 +407,14 @@ class RemoteDomain:
         return self.facts.scope or ""
 
     async def refresh(self) -> None:
-        """Ask anew how it is. Raises NoSuchDomain: it is gone."""
-        self.facts = msgspec.json.decode((await self._ask("GET", "")).content, type=DomainFacts)
+        """Ask anew how it is. Raises NoSuchDomain: it is gone, and so it does not run."""
+        try:
+            answer = await self._ask("GET", "")
+        except NoSuchDomain:
+            off = {"state": State.SHUTOFF.value, "reason": "unknown", "ready": False, "pid": None, "started": None}
+            self.facts = msgspec.structs.replace(self.facts, scope=None, **off)
+            raise
+        self.facts = msgspec.json.decode(answer.content, type=DomainFacts)
 
     async def info(self) -> DomainInfo:
         from engine.abc import DomainInfo
