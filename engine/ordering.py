@@ -61,7 +61,7 @@ def member_of(definition: DomainDefinition, connection: str) -> Member:
         name=definition.name,
         connection=connection,
         order=definition.order,
-        source=definition.source,
+        source=definition.source or f"definition of '{definition.name}'",  # one that was stored
     )
 
 

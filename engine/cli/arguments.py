@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+#: more than that is no time that anybody means; a service takes no more either
+_FOREVER = 1e9
+
+
 class _Time(click.FloatRange):
     """A time that passes: infinity is told by leaving the option out, and "nan" is no time at all."""
 
@@ -37,6 +41,8 @@ class _Time(click.FloatRange):
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"'{value}' is not a number of {self._unit}", param, ctx)
+        if number >= _FOREVER:
+            self.fail(f"that is too many {self._unit}: for ever is told by leaving the option out", param, ctx)
         return number
 
 

@@ -149,6 +149,8 @@ def _sentence(exc: BaseException) -> str:
         return f"{what}, {kept}: 'virengine list' shows how things are now"
     number = _errno(exc)
     hint = _HINTS.get(number) if number is not None else None
+    if isinstance(exc, errors.ConfigError) and hint is not None:  # of a file that the user named
+        hint = hint.partition(", or")[0]
     if hint is None and number is not None and isinstance(exc, errors.StoreError):
         hint = "choose another place with --state-dir"
     return f"{text}: {hint}" if hint else text
