@@ -119,6 +119,36 @@ async def test_many_domains_of_several_connections(tmp_path: Path, monkeypatch: 
             with pytest.raises(ConfigError, match="several connections"):
                 engine.domain("a")
             assert engine.domain("a", connection=engine.connections[0]).connection == "test:///default"
+            await server.engine.up()
+            assert (await engine.down(connections=[f"test://{other}"])).ok
+            active = [domain.connection for domain in server.engine.domains() if domain.active]
+            assert set(active) == {"test:///default"}
+            await server.engine.down()
+            assert (await engine.up(connections=[f"test://{other}"])).done == ("a", "b", "c", "test")
+
+
+async def test_a_state_is_waited_for(server: Served) -> None:
+    async with connect(server.path) as engine:
+        domain, found = engine.domain("test"), list[State]()
+
+        async def wait(*states: State) -> None:
+            found.append(await domain.wait_for(*states))
+
+        mine = server.engine.domain("test")
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, State.PAUSED, State.SHUTOFF)
+                await mine.suspend()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, State.RUNNING)
+                await mine.resume()
+            await mine.undefine()  # it is gone with its run
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, State.SHUTOFF)
+                await mine.destroy()
+            assert found == [State.PAUSED, State.RUNNING, State.SHUTOFF]
+            with pytest.raises(NoSuchDomain):
+                await domain.wait_for(State.RUNNING)
 
 
 SAMPLES: dict[type[EngineError], EngineError] = {

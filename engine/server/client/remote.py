@@ -317,20 +317,34 @@ class RemoteEngine:
             return list(names)
         return [domain.uuid for domain in self._domains] if self._only else None
 
-    def _at(self) -> tuple[str, ...] | None:
-        """The connections that were chosen, None: all there are."""
-        return self.connections if self._only else None
+    def _at(self, connections: Iterable[str] | None) -> list[str] | None:
+        """These connections; else those that were chosen, None being all there are."""
+        return _listed(connections if connections is not None or not self._only else self.connections)
 
-    async def up(self, names: Iterable[str] | None = None, *, resume: bool = False, autostart: bool = False) -> Report:
+    async def up(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        connections: Iterable[str] | None = None,
+        resume: bool = False,
+        autostart: bool = False,
+    ) -> Report:
         from engine.shutdown.report import Report
 
-        body = {"domains": _listed(names), "connections": self._at(), "resume": resume, "autostart": autostart}
+        at = self._at(connections)
+        body = {"domains": _listed(names), "connections": at, "resume": resume, "autostart": autostart}
         return await self._carry_out("up", body, Report)
 
-    async def down(self, names: Iterable[str] | None = None, *, deadline: float | None = None) -> Report:
+    async def down(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        connections: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> Report:
         from engine.shutdown.report import Report
 
-        body = {"domains": _listed(names), "connections": self._at(), "deadline": deadline}
+        body = {"domains": _listed(names), "connections": self._at(connections), "deadline": deadline}
         return await self._carry_out("down", body, Report)
 
     async def drill(self, names: Iterable[str] | None = None) -> Drill:
@@ -496,6 +510,21 @@ class RemoteDomain:
         asked = urlencode({"connection": self.connection, **query})
         target = f"/v1/domains/{quote(self.uuid)}{more}?{asked}"
         return await SocketStream.connect(self._engine.door, target, error_of)
+
+    async def wait_for(self, *states: State) -> State:
+        """Wait until it is in one of ``states``; the one it is in. Raises as ``Domain.wait_for`` does."""
+        from engine.events.types import LifecycleEvent
+
+        async with self._engine.subscribe(LifecycleEvent, domain=self.uuid, connection=self.connection) as events:
+            while True:
+                try:
+                    await self.refresh()
+                except NoSuchDomain:
+                    if State.SHUTOFF not in states:
+                        raise
+                if self.state in states:
+                    return self.state
+                await anext(events)
 
     async def wait_ready(self) -> None:
         await self._wait("ready")
