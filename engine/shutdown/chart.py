@@ -107,8 +107,8 @@ class _Chart:
         if not self.plan.steps:
             return "There is nothing to do."
         path = " then ".join(self.plan.critical_path) or "nobody"
-        number = len(self.plan.steps)
-        return f"{number} domain{'s' if number > 1 else ''}, at most {duration(self.plan.seconds)}. Critical path: {path}."
+        number = "1 domain" if len(self.plan.steps) == 1 else f"{len(self.plan.steps)} domains"
+        return f"{number}, at most {duration(self.plan.seconds)}. Critical path: {path}."
 
     def _head(self, title: str) -> Iterable[str]:
         plan = self.plan
