@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from engine.cli import output
 from engine.cli.session import Session
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["config"]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from engine.cli import output
-from engine.cli.session import Interrupted, Session
+from engine.cli.session import BACKENDS, Interrupted, Session
 
 __all__ = ["serve"]
 
 
 @click.command()
+@click.option("--backend", type=click.Choice(BACKENDS), help="As the option of that name before the command.")
 @click.option(
     "--listen",
     "addresses",
@@ -33,6 +34,7 @@ __all__ = ["serve"]
 @click.pass_obj
 def serve(
     session: Session,
+    backend: str | None,
     addresses: tuple[str, ...],
     viewers: tuple[str, ...],
     operators: tuple[str, ...],
@@ -45,6 +47,7 @@ def serve(
     started by systemd (Type=notify, and with sockets that systemd listens at).
     """
     session.only_here("'serve'")
+    session.backend = backend or session.backend
     from engine.server.daemon import Daemon
     from engine.server.listeners import parse_address
     from engine.server.settings import Settings, check_who, read_settings

@@ -46,7 +46,7 @@ def client(path: Path | str) -> httpx2.Client:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_service_from_begin_to_end(backend: str, tmp_path: Path) -> None:
     env = {"VIRENGINE_BACKEND": backend}
-    with serving(tmp_path, env=env) as service:
+    with serving(tmp_path, "--backend", backend) as service:
         path = tmp_path / "state" / "api.sock"
         assert path.stat().st_mode & 0o777 == 0o600
         with client(path) as http:
