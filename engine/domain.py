@@ -7,6 +7,7 @@ plug must always work.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,7 +23,19 @@ from anyio.abc import ByteStream
 from engine.abc import JSON, DomainInfo, Driver, ScopeInfo, Screenshot, ShutdownMethod
 from engine.conf import DomainDefinition
 from engine.consoles import Consoles, ConsoleStream
-from engine.errors import DriverError, EngineClosed, EngineError, GateFailed, InvalidState, NoSuchDomain, StoreError
+from engine.errors import (
+    ConfigError,
+    DriverError,
+    EngineClosed,
+    EngineError,
+    GateFailed,
+    HostError,
+    InvalidState,
+    NoSuchDomain,
+    OperationAborted,
+    OperationInvalid,
+    StoreError,
+)
 from engine.events import commands, types
 from engine.events.reports import describe
 from engine.lifecycle import ACTIVE, Command, Report, State, advance, allowed
@@ -37,6 +50,22 @@ if TYPE_CHECKING:
 __all__ = ["Domain", "Handle", "Host", "Told"]
 
 log = logging.getLogger("engine.domain")
+
+# what is wrong with a path that somebody chose, rather than with the disk behind it
+_NO_PLACE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EINVAL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EEXIST,
+    }
+)
 
 #: What a driver told: the report, its detail, its reason, and when that was (None: just now).
 Told: TypeAlias = tuple[Report, str, str, float | None]
@@ -259,7 +288,11 @@ class Domain:
         await self._host.bus.execute(commands.DestroyDomain(**self._name()))
 
     async def save(self, path: str | Path) -> None:
-        """Write its memory to ``path`` and stop it; ``Engine.restore`` brings it back."""
+        """Write its memory to ``path`` and stop it; ``Engine.restore`` brings it back.
+
+        Raises:
+            ConfigError: no file can be there. HostError: the disk is full, or fails.
+        """
         await self._host.bus.execute(commands.SaveDomain(**self._name(), path=str(absolute(path))))
 
     async def managed_save(self) -> None:
@@ -273,7 +306,7 @@ class Domain:
             managed_save: discard its managed save, too.
 
         Raises:
-            DriverError: it has a managed save and ``managed_save`` is False.
+            OperationInvalid: it has a managed save and ``managed_save`` is False.
         """
         await self._host.bus.execute(commands.UndefineDomain(**self._name(), managed_save=managed_save))
 
@@ -347,7 +380,7 @@ class Domain:
             force: whoever is at it already has to go.
 
         Raises:
-            Busy: somebody is at it. DriverError: there is none, or none that one can sit at.
+            Busy: somebody is at it. OperationInvalid: there is none, or none that one can sit at.
         """
         self._check_active("open the console of")
         driver, name = self._host.driver, self._host.driver.console_name(self.handle, device)
@@ -358,12 +391,12 @@ class Domain:
             yield stream
 
     async def open_graphics(self) -> ByteStream:
-        """A connection to its VNC display (RFC 6143), for which no password is asked. Raises DriverError: none."""
+        """A connection to its VNC display (RFC 6143), for which no password is asked. Raises OperationInvalid: none."""
         self._check_active("open the display of")
         return await self._host.driver.open_graphics(self.handle)
 
     async def screenshot(self) -> Screenshot:
-        """What its first screen shows. Raises DriverError: it has none."""
+        """What its first screen shows. Raises OperationInvalid: it has none."""
         self._check_active("take a picture of")
         return await self._host.driver.screenshot(self.handle)
 
@@ -393,7 +426,7 @@ class Domain:
         """Carry out one command; called by the bus."""
         kind = command.kind
         if kind is Command.DESTROY:
-            self._turns.give_up(DriverError(f"it was given up: domain '{self.name}' was destroyed"), _GIVES_WAY)
+            self._turns.give_up(OperationAborted(f"it was given up: domain '{self.name}' was destroyed"), _GIVES_WAY)
         return await self._turns.take(kind, self._carry_out, command)
 
     async def interrupt(self) -> None:
@@ -501,12 +534,17 @@ class Domain:
         await self.tidy()
 
     async def _save(self, command: commands.SaveDomain) -> None:
-        await self._host.driver.save(self.handle, Path(command.path))
+        try:
+            await self._host.driver.save(self.handle, Path(command.path))
+        except HostError as exc:
+            if isinstance(exc.__cause__, OSError) and exc.__cause__.errno in _NO_PLACE:  # the caller's own choice
+                raise ConfigError((exc.__cause__.strerror or "").lower(), source=command.path) from exc.__cause__
+            raise
         await self.tidy()
 
     async def _managed_save(self, command: commands.DomainCommand) -> None:
         if not self.persistent:
-            raise DriverError(f"domain '{self.name}' is transient: it has no managed save (use save)")
+            raise OperationInvalid(f"domain '{self.name}' is transient: it has no managed save (use save)")
         await self._host.store.make_save_dir()
         try:
             await self._host.driver.save(self.handle, self._host.store.managed_save(self.slot))
@@ -518,9 +556,11 @@ class Domain:
 
     async def _undefine(self, command: commands.UndefineDomain) -> None:
         if not self.persistent:
-            raise DriverError(f"domain '{self.name}' is transient: there is no definition to remove")
+            raise OperationInvalid(f"domain '{self.name}' is transient: there is no definition to remove")
         if self.saved and not command.managed_save:
-            raise DriverError(f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save")
+            raise OperationInvalid(
+                f"domain '{self.name}' has a managed save: start it, or undefine it with --managed-save"
+            )
         with anyio.CancelScope(shield=True):  # all of it or nothing
             if not self.active:
                 # before the definition: left behind by a crash, they would come upon the next domain of this UUID
@@ -542,7 +582,7 @@ class Domain:
 
     async def _set_autostart(self, command: commands.SetAutostart) -> None:
         if not self.persistent:
-            raise DriverError(f"domain '{self.name}' is transient: it can't be started with the host")
+            raise OperationInvalid(f"domain '{self.name}' is transient: it can't be started with the host")
         if command.autostart != self.autostart:
             await self._host.store.set_autostart(self.slot, command.autostart)
             self.autostart = command.autostart

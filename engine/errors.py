@@ -26,6 +26,8 @@
     ├── DriverError              the hypervisor failed or refused
     │   ├── StartFailed          the domain did not come up; carries the hypervisor's last words
     │   ├── NotSupported         the driver has no such command
+    │   ├── OperationInvalid     the domain has not what it takes: it is transient, has no such device
+    │   ├── OperationAborted     another command put an end to it
     │   ├── AgentError           the guest agent refused
     │   │   └── AgentUnresponsive
     │   ├── DependencyFailed     a required domain did not start
@@ -76,6 +78,8 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotSupported",
+    "OperationAborted",
+    "OperationInvalid",
     "OrderError",
     "ResyncRequired",
     "ScopeError",
@@ -378,6 +382,15 @@ class NotSupported(DriverError):
         super().__init__(f"the {driver} driver does not support {what}")
         self.driver = driver
         self.what = what
+
+
+class OperationInvalid(DriverError):
+    """The domain, as it is, has not what the command needs: it is transient, has no such device, no picture; nothing
+    was done. libvirt: VIR_ERR_OPERATION_INVALID."""
+
+
+class OperationAborted(DriverError):
+    """It was given up because another command put an end to it. libvirt: VIR_ERR_OPERATION_ABORTED."""
 
 
 class AgentError(DriverError):

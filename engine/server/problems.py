@@ -14,7 +14,7 @@ __all__ = ["MEDIA_TYPE", "Fault", "ProblemDocument", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
-#: The first that fits; what is not here is the engine's own fault.
+#: The first that fits. From 500 on it is the host, the hypervisor or the engine that failed, and not what was asked.
 _STATUS: tuple[tuple[type[EngineError], int], ...] = (
     (errors.InvalidDocument, 422),
     (errors.UnsupportedConfig, 422),
@@ -24,6 +24,11 @@ _STATUS: tuple[tuple[type[EngineError], int], ...] = (
     (errors.InvalidState, 409),
     (errors.Busy, 409),
     (errors.NotSupported, 422),
+    (errors.OperationInvalid, 409),
+    (errors.OperationAborted, 409),
+    (errors.GateFailed, 409),
+    (errors.AgentUnresponsive, 504),
+    (errors.AgentError, 409),
     (errors.ResyncRequired, 410),
     (errors.CommandTimeout, 504),
     (errors.EngineClosed, 503),

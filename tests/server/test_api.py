@@ -54,6 +54,32 @@ async def test_errors_are_problem_documents_with_facts(server: Served) -> None:
     assert "can't start it" in problem["detail"]
 
 
+async def test_what_can_not_be_is_no_failure_of_the_server(server: Served, tmp_path: Path) -> None:
+    post = server.http.post
+    (tmp_path / "folder").mkdir()
+    refused = {
+        "nowhere": await post("/v1/domains/test/save", json={"path": f"{tmp_path}/none/file"}),
+        "a folder": await post("/v1/domains/test/save", json={"path": f"{tmp_path}/folder"}),
+        "agent": await post("/v1/domains/test/agent", json={"command": "guest-nonsense"}),
+        "console": await server.http.get("/v1/domains/test/screenshot?connection=test:///other"),
+    }
+    assert (await server.http.delete("/v1/domains/test")).status_code == 204  # it goes on as a transient one
+    refused["transient"] = await post("/v1/domains/test/set-autostart", json={})
+    refused["saved"] = await post("/v1/domains/test/managed-save", json={})
+    assert (await server.define("web")).status_code == 201
+    refused["ready"] = await server.http.get("/v1/domains/web/wait?until=ready")
+    assert {name: answer.status_code for name, answer in refused.items()} == {
+        "nowhere": 400,
+        "a folder": 400,
+        "agent": 409,
+        "console": 404,
+        "transient": 409,
+        "saved": 409,
+        "ready": 409,
+    }
+    assert refused["nowhere"].json()["detail"] == f"{tmp_path}/none/file: no such file or directory"
+
+
 async def test_all_that_is_wrong_with_a_document_is_told(server: Served) -> None:
     answer = await server.define("web", "<clok/><vcpu>none</vcpu>")
     assert answer.status_code == 422

@@ -35,6 +35,7 @@ from engine.errors import (
     EngineClosed,
     EngineError,
     HostError,
+    OperationInvalid,
     StartFailed,
     UnsupportedConfig,
 )
@@ -389,7 +390,7 @@ class QemuDriver(Driver):
     async def save(self, domain: DomainHandle, path: Path) -> None:
         guest = await self._reachable(domain)
         if guest.plan.transient:
-            raise DriverError(
+            raise OperationInvalid(
                 f"domain '{domain.name}' can't be saved: a transient disk loses what the memory relies on"
             )
         try:

@@ -20,7 +20,7 @@ from engine.drivers.qemu.characters import Terminal
 from engine.drivers.qemu.guest import UNDO, Guest
 from engine.drivers.qemu.peripherals import display_socket
 from engine.drivers.qemu.qmp.connection import QmpError
-from engine.errors import DriverError, EngineError, HostError
+from engine.errors import DriverError, EngineError, HostError, OperationInvalid
 from engine.util.terminal import TerminalStream
 from engine.util.unix import UnixStream, connect_unix
 
@@ -37,18 +37,18 @@ def terminal_of(guest: Guest, device: str) -> Terminal:
     """The one of that name, "" being the first; ``console0`` is the first serial line under another name.
 
     Raises:
-        DriverError: there is none.
+        OperationInvalid: there is none.
     """
     found = guest.characters.terminals
     if not found:
-        raise DriverError(f"domain '{guest.domain.name}' has no console")
+        raise OperationInvalid(f"domain '{guest.domain.name}' has no console")
     if device in ("", "console0"):
         return found[0]
     for terminal in found:
         if terminal.name == device:
             return terminal
     names = ", ".join(terminal.name for terminal in found)
-    raise DriverError(f"domain '{guest.domain.name}' has no console '{device}': it has {names}")
+    raise OperationInvalid(f"domain '{guest.domain.name}' has no console '{device}': it has {names}")
 
 
 async def open_console(guest: Guest, name: str) -> ByteStream:
@@ -64,7 +64,7 @@ async def open_console(guest: Guest, name: str) -> ByteStream:
     except OSError as exc:
         raise HostError(f"{name} of domain '{guest.domain.name}': {(exc.strerror or str(exc)).lower()}") from exc
     kind = "unix, to somebody else" if terminal.connects else terminal.kind
-    raise DriverError(
+    raise OperationInvalid(
         f"nobody can sit at {name} of domain '{guest.domain.name}', which is of type {kind}: pty and unix are for that"
     )
 
@@ -95,7 +95,8 @@ async def displays(guest: Guest) -> tuple[Display, ...]:
 async def open_graphics(guest: Guest) -> ByteStream:
     """QEMU is handed a socket: so its display may listen anywhere, or nowhere, and ask others for a password."""
     if not any(graphics.type == "vnc" for graphics in guest.machine.devices.graphics):
-        raise DriverError(f"domain '{guest.domain.name}' has no VNC display")  # QEMU would say nothing, and do nothing
+        # QEMU would say nothing, and do nothing
+        raise OperationInvalid(f"domain '{guest.domain.name}' has no VNC display")
     ours, theirs = socket.socketpair()
     name = f"display-{secrets.token_hex(4)}"
     try:
@@ -122,7 +123,7 @@ async def screenshot(guest: Guest) -> Screenshot:
     try:
         return await _taken(guest, path)
     except QmpError as exc:
-        raise DriverError(f"there is no picture of domain '{guest.domain.name}': {exc.description}") from exc
+        raise OperationInvalid(f"there is no picture of domain '{guest.domain.name}': {exc.description}") from exc
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_remove, path)

@@ -19,7 +19,15 @@ from engine.conf import DomainDefinition
 from engine.drivers.test.console import Echo, blank_png
 from engine.drivers.test.guest import Guest, read_guest
 from engine.drivers.test.nodes import default_node, read_node
-from engine.errors import AgentError, AgentUnresponsive, ConfigError, DriverError, EngineError, HostError
+from engine.errors import (
+    AgentError,
+    AgentUnresponsive,
+    ConfigError,
+    DriverError,
+    EngineError,
+    HostError,
+    OperationInvalid,
+)
 from engine.util.files import write_atomic
 from engine.util.savefile import pack_header, read_header
 
@@ -243,7 +251,7 @@ class TestDriver(Driver):
 
     def console_name(self, domain: DomainHandle, device: str = "") -> str:
         if device not in ("", "console0", "serial0"):
-            raise DriverError(f"domain '{domain.name}' has no console '{device}': it has serial0")
+            raise OperationInvalid(f"domain '{domain.name}' has no console '{device}': it has serial0")
         return "serial0"
 
     async def open_console(self, domain: DomainHandle, console: str) -> ByteStream:

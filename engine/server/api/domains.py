@@ -237,7 +237,7 @@ ROUTES = (
         summary="Answer when the domain is ready, or off; with 202 if that takes longer.",
         query=WaitQuery,
         answers={200: DomainFacts, 202: DomainFacts},
-        faults=(404, 502),
+        faults=(404, 409, 502),
     ),
     Route(
         method="DELETE",
