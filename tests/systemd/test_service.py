@@ -4,11 +4,14 @@ are stopped in order, with the service, without it, and when it dies in their mi
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Awaitable
 from pathlib import Path
 
 import anyio
 import pytest
-from support.vm_host import Host, document, host
+from support.vm_host import PROJECT, STATE, Host, document, host
 
 from engine.systemd.scope import ENGINE_SERVICE, GUESTS_SERVICE
 
@@ -168,3 +171,55 @@ async def test_a_service_that_died_before(tmp_path: Path) -> None:
         stack.check_order()
         await stack.check_nobody_was_killed(but="batch")
         await stack.check_events()
+
+
+async def test_a_host_that_sleeps(tmp_path: Path) -> None:
+    """All of it is systemd's and logind's own, but for the file at which the kernel is told, which is a file here."""
+    async with host(tmp_path, {"db": (0.5, ()), "app1": (0.5, ("db",)), "mail": (0.5, ())}) as stack:
+        for name, says in {"state": "freeze mem", "mem_sleep": "[s2idle]", "disk": "[disabled]"}.items():
+            stack.box.put(f"/run/power/{name}", f"{says}\n")
+        await stack.box.run(["mount", "--bind", "/run/power", "/sys/power"])
+        await stack.box.run(["systemctl", "restart", "systemd-logind"])
+        saved = "<order:sleep method='save'/><order:ready"
+        (stack.box.share / "mail.xml").write_text(document("mail").replace("<order:ready", saved))
+        await stack.virengine("undefine", "mail")
+        await stack.virengine("define", "/host/mail.xml")
+        await stack.install_units("--service")
+        look = f"PYTHONPATH={PROJECT} {sys.executable} -m engine --state-dir {STATE} list --all --json"
+        stack.box.put(
+            "/etc/systemd/system/systemd-suspend.service.d/witness.conf",
+            f"[Service]\nExecStartPre=/bin/sh -c '{look} >/host/asleep.json'\n",
+        )
+        await stack.box.run(["systemctl", "daemon-reload"])
+        await stack.virengine("up")
+        guests = await pids(stack)
+        woken = [stack.virengine("wait", name, "--for", "domain.resumed", "--timeout", "60") for name in ("db", "app1")]
+        woken.append(stack.virengine("wait", "mail", "--for", "domain.started", "--timeout", "60"))
+        async with anyio.create_task_group() as tasks:
+            for each in woken:
+                tasks.start_soon(_awaited, each)
+            await until_they_wait(stack, len(woken))
+            await stack.box.run(["systemctl", "suspend"])
+        assert stack.box.read("/run/power/state").strip() == "mem"
+        asleep = {each["name"]: each["state"] for each in json.loads((stack.box.share / "asleep.json").read_text())}
+        assert asleep == {"db": "paused", "app1": "paused", "mail": "shut off"}
+        assert await stack.running() == {"db", "app1", "mail"}
+        after = await pids(stack)
+        assert [after["db"], after["app1"]] == [guests["db"], guests["app1"]]
+        await stack.box.poweroff()
+        stack.check_order()
+        told = [(str(each["type"]).rpartition(".")[2], each["data"]) for each in await stack.events()]
+        slept = [f"{what} {data['domain']}" for what, data in told if what in ("suspended", "resumed")]
+        slept.remove("suspended mail")  # while it is saved
+        assert slept == ["suspended app1", "suspended db", "resumed db", "resumed app1"]
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work
+
+
+async def until_they_wait(stack: Host, number: int) -> None:
+    command = ["curl", "--silent", "--unix-socket", f"{STATE}/api.sock", "http://virengine/metrics"]
+    with anyio.fail_after(60):
+        while f"virengine_event_streams {number}\n" not in (await stack.box.run(command)).stdout:
+            pass
