@@ -22,10 +22,10 @@ from engine.core import Engine
 from engine.errors import EngineError
 from engine.server.access.audit import Audit
 from engine.server.access.roles import Access, Caller
-from engine.server.api.closing import FAILED
+from engine.server.api.closing import ENDING, FAILED
 from engine.server.api.facts import DomainFacts
 from engine.server.api.openapi import describe
-from engine.server.api.routes import Answer, Call, Route
+from engine.server.api.routes import Answer, Call, Route, Talk
 from engine.server.api.sockets import close
 from engine.server.api.table import ROUTES
 from engine.server.gate import check_origin, check_role, secret_of
@@ -139,7 +139,7 @@ class Application:
             async with route.socket(await self._call(route, socket, caller)) as talk:
                 await self._note(route, socket, caller, 101, "")
                 await socket.accept()
-                await talk(socket)
+                await _talk(socket, talk)
         except Exception as exc:  # the boundary
             if not isinstance(exc, Fault | EngineError):
                 log.exception("%s failed", socket.url.path)
@@ -207,6 +207,7 @@ class Application:
             metrics=self._metrics,
             webhooks=self._webhooks,
             describe=_describe,
+            ending=request.state.ending,
             peer=caller.peer,
             role=caller.role,
             domains=caller.domains,
@@ -246,6 +247,23 @@ class Application:
                     raise too_much
             return bytes(data)
         raise Fault(408, "Request timeout", f"the body did not arrive within {self.limits.body_seconds:g} s")
+
+
+async def _talk(socket: WebSocket, talk: Talk) -> None:
+    """Until one side ends it, or the service."""
+    ending: anyio.Event = socket.state.ending
+    with anyio.CancelScope() as talking:
+        async with anyio.create_task_group() as tasks:
+
+            async def end() -> None:
+                await ending.wait()
+                talking.cancel()
+
+            tasks.start_soon(end)
+            await talk(socket)
+            tasks.cancel_scope.cancel()
+    if talking.cancelled_caught:
+        await close(socket, ENDING, "the service ends")
 
 
 @cache

@@ -15,6 +15,7 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
         idle_seconds: without a request, or for its headers to arrive; send_seconds: without taking what it is sent.
         connections: at once; connections_each: of one user or address. subscriptions_each: the same of event streams.
         operations: that are remembered after they ended.
+        grace_seconds: that what was asked for has left, when the server ends.
     """
 
     body_bytes: int = 16 * 1024 * 1024
@@ -26,3 +27,4 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections_each: int = 1024
     subscriptions_each: int = 256
     operations: int = 1000
+    grace_seconds: float = 5.0

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from engine.errors import Busy, ConfigError, HostError
 from engine.server.access.peers import Peer, peer_of
@@ -174,8 +175,13 @@ def passed_sockets(environment: Mapping[str, str] | None = None) -> list[socket.
     return found
 
 
-async def accept_from(sockets: Mapping[socket.socket, Serve], limits: Callable[[], ServerLimits]) -> None:
-    """Serve whoever connects, each in a task of its own, until it is cancelled.
+async def accept_from(
+    sockets: Mapping[socket.socket, Serve], limits: Callable[[], ServerLimits], ending: anyio.Event
+) -> None:
+    """Serve whoever connects, each in a task of its own.
+
+    Returns when ``ending`` is set and those who are connected have gone: nobody is let in any more, and sockets are
+    closed (others who have them may go on).
 
     Args:
         sockets: and what serves those who come in there. limits: gives what holds now.
@@ -183,7 +189,12 @@ async def accept_from(sockets: Mapping[socket.socket, Serve], limits: Callable[[
     door = _Door(limits)
     async with anyio.create_task_group() as tasks:
         for sock, serve in sockets.items():
-            tasks.start_soon(door.open, sock, serve)
+            tasks.start_soon(door.open, sock, serve, ending)
+
+
+async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 class _Door:
@@ -191,33 +202,39 @@ class _Door:
         self._limits = limits
         self._inside: Counter[str] = Counter()
 
-    async def open(self, sock: socket.socket, serve: Serve) -> None:
+    async def open(self, sock: socket.socket, serve: Serve, ending: anyio.Event) -> None:
         async with anyio.create_task_group() as tasks:
-            while True:
-                await anyio.wait_readable(sock)
-                try:
-                    connected, _ = sock.accept()
-                except (BlockingIOError, InterruptedError, ConnectionError):
-                    continue
-                except OSError as exc:
-                    if exc.errno not in _SHORT_OF:
-                        raise
-                    log.warning("nobody can connect just now: %s", exc.strerror)
-                    await anyio.sleep(_SHORTAGE)
-                    continue
-                connected.setblocking(False)
-                if connected.family != socket.AF_UNIX:
-                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                try:
-                    peer = peer_of(connected)
-                except OSError:
-                    connected.close()
-                    continue
-                if self._is_full(peer):
-                    connected.close()
-                    continue
-                self._inside[peer.name] += 1
-                tasks.start_soon(self._let_in, serve, connected, peer)
+            with anyio.CancelScope() as scope:
+                tasks.start_soon(_cancel_when, ending, scope)
+                await self._let_all_in(sock, serve, tasks)
+            sock.close()
+
+    async def _let_all_in(self, sock: socket.socket, serve: Serve, tasks: TaskGroup) -> None:
+        while True:
+            await anyio.wait_readable(sock)
+            try:
+                connected, _ = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                continue
+            except OSError as exc:
+                if exc.errno not in _SHORT_OF:
+                    raise
+                log.warning("nobody can connect just now: %s", exc.strerror)
+                await anyio.sleep(_SHORTAGE)
+                continue
+            connected.setblocking(False)
+            if connected.family != socket.AF_UNIX:
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                peer = peer_of(connected)
+            except OSError:
+                connected.close()
+                continue
+            if self._is_full(peer):
+                connected.close()
+                continue
+            self._inside[peer.name] += 1
+            tasks.start_soon(self._let_in, serve, connected, peer)
 
     def _is_full(self, peer: Peer) -> bool:
         limits = self._limits()

@@ -188,6 +188,11 @@ class Operations:
                 raise run.error
         return operation.result
 
+    async def settled(self) -> None:
+        """Return once no command goes on; plans may."""
+        while runs := [run for run in self._runs.values() if run.follower is None]:
+            await runs[0].ended.wait()
+
     def watch(self, operation: Operation) -> Watch | None:
         """What happens to it next; None: it has ended."""
         run = self._runs.get(operation.id)

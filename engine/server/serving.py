@@ -58,13 +58,14 @@ class Service:
         self._application = Application(
             engine, self._operations, access or Access(), limits, log, self._metrics, self.webhooks
         )
-        self._connections = HttpConnections(self._application.asgi, limits)
+        self._ending = anyio.Event()
+        self._connections = HttpConnections(self._application.asgi, limits, self._ending)
         self._tls = tls
 
     def change(self, *, access: Access, limits: ServerLimits, tls: ssl.SSLContext | None) -> None:
         """From now on this holds: access for every request, the rest for whoever connects. Nobody is cut off."""
         self._application.access, self._application.limits = access, limits
-        self._connections = HttpConnections(self._application.asgi, limits)
+        self._connections = HttpConnections(self._application.asgi, limits, self._ending)
         self._tls = tls
 
     async def run(
@@ -74,23 +75,42 @@ class Service:
         secured: Sequence[socket.socket] = (),
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Until it is cancelled; operations that go on then are cancelled, too.
+        """Until it is cancelled. Then nobody is let in any more, streams end, and what else was asked for has some
+        seconds left (``ServerLimits.grace_seconds``); plans, which may take long, are cancelled.
 
         Args:
             sockets: that are listened at (``engine.server.listeners``); they are left open. secured: for TLS.
         """
         doors = dict.fromkeys(sockets, self._serve) | dict.fromkeys(secured, self._serve_secured)
-        async with anyio.create_task_group() as tasks:
-            self._operations.run_in(tasks)
-            await tasks.start(self._operations.follow, self._engine)
-            await tasks.start(self._metrics.follow)
-            self.webhooks.run_in(tasks)
-            task_status.started()
-            await accept_from(doors, lambda: self._application.limits)
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(self._notice_cancellation)
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as tasks:
+                    self._operations.run_in(tasks)
+                    await tasks.start(self._operations.follow, self._engine)
+                    await tasks.start(self._metrics.follow)
+                    self.webhooks.run_in(tasks)
+                    tasks.start_soon(self._cut_off, tasks.cancel_scope)
+                    task_status.started()
+                    await accept_from(doors, lambda: self._application.limits, self._ending)
+                    await self._operations.settled()
+                    tasks.cancel_scope.cancel()
+            outer.cancel_scope.cancel()
+
+    async def _notice_cancellation(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._ending.set()
+
+    async def _cut_off(self, scope: anyio.CancelScope) -> None:
+        await self._ending.wait()
+        await anyio.sleep(self._application.limits.grace_seconds)
+        scope.cancel()
 
     async def _serve(self, stream: Any, peer: Peer) -> None:
         with self._metrics.connected():
-            await self._connections.serve(stream, {"peer": peer})
+            await self._connections.serve(stream, {"peer": peer, "ending": self._ending})
 
     async def _serve_secured(self, stream: Any, peer: Peer) -> None:
         assert self._tls is not None
@@ -98,7 +118,8 @@ class Service:
             found = await secure(stream, self._tls, peer, self._application.limits.idle_seconds)
             if found is not None:
                 inner, known, alpn = found
-                await self._connections.serve(inner, {"peer": known}, tls=True, alpn=alpn)
+                state = {"peer": known, "ending": self._ending}
+                await self._connections.serve(inner, state, tls=True, alpn=alpn)
 
 
 async def serve(
@@ -109,7 +130,7 @@ async def serve(
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     **options: Any,
 ) -> None:
-    """Serve an open engine's API until it is cancelled; the other options are those of ``Service``.
+    """Serve an open engine's API until it is cancelled (``Service.run``); the other options are those of ``Service``.
 
     Raises:
         ConfigError: a webhook makes no sense.

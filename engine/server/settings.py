@@ -99,6 +99,7 @@ class LimitSettings(Table, frozen=True, kw_only=True):
     connections_each: _Count | None = None
     subscriptions_each: _Count | None = None
     operations: _Count | None = None
+    grace_seconds: _Seconds | None = None
 
     def bounds(self) -> ServerLimits:
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}

@@ -42,9 +42,11 @@ class HttpConnections:
 
     Args:
         app: the application; ``state`` of a connection is its ``scope["state"]``.
+        ending: from when it is set on nothing more is asked, and what is idle ends.
     """
 
-    def __init__(self, app: Any, limits: ServerLimits) -> None:
+    def __init__(self, app: Any, limits: ServerLimits, ending: anyio.Event) -> None:
+        self._ending = ending
         self._app = ASGIWrapper(app)
         self._limits = limits
         self._config = Config()
@@ -76,9 +78,18 @@ class HttpConnections:
                 None,
                 connection.send,
             )
+
+            async def end() -> None:
+                await self._ending.wait()
+                await context.terminated.set()  # whoever has an answer is through
+                connection.end_if_idle()
+
+            ends = _SingleTask()
+            await ends.restart(tasks, end)
             try:
                 await connection.run(protocol)
             finally:
+                await ends.stop()
                 context.over.set()
 
 
@@ -88,6 +99,7 @@ class _Connection:
         self._lock = anyio.Lock()
         self._idle = _SingleTask()
         self._scope = anyio.CancelScope()
+        self._over = False
 
     async def run(self, protocol: H2Protocol | H11Protocol) -> None:
         with self._scope:
@@ -102,8 +114,13 @@ class _Connection:
                 pass
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             await protocol.handle(Closed())
+        self._over = True
         await self._idle.stop()
         await self._stream.aclose()
+
+    def end_if_idle(self) -> None:
+        if self._idle.running:
+            self._scope.cancel()
 
     async def send(self, event: Event) -> None:
         if isinstance(event, RawData):
@@ -111,7 +128,7 @@ class _Connection:
         elif isinstance(event, Closed):
             self._scope.cancel()
         elif isinstance(event, Updated):
-            if event.idle:
+            if event.idle and not self._over:  # the application may end after the connection
                 await self._idle.restart(self._tasks, self._expire)
             else:
                 await self._idle.stop()
@@ -162,6 +179,10 @@ class _Event:
 class _SingleTask:
     def __init__(self) -> None:
         self._scope: CancelScope | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._scope is not None
 
     async def restart(self, tasks: _Tasks, action: Callable[[], Awaitable[None]]) -> None:
         await self.stop()

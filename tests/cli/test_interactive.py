@@ -113,7 +113,7 @@ def test_a_service_that_goes_away_is_told_at_the_console(tmp_path: Path) -> None
         with service(tmp_path, "asyncio", uri="test:///default"):
             seat = stack.enter_context(seated(*PROGRAM, "--state-dir", str(tmp_path / "state"), "console", "test"))
             seat.until(b"the escape is Ctrl-]")
-        seat.until(b"the console has ended: the service went away")
+        seat.until(b"the console has ended: the service ends")
         assert seat.leave() == 1
 
 

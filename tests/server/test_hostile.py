@@ -82,6 +82,16 @@ async def test_whoever_closes_one_half_is_let_go(server: Served) -> None:
     assert await is_well(server)
 
 
+async def test_whoever_does_not_stay_for_the_answer_takes_no_room(server: Served) -> None:
+    for _ in range(20):
+        async with await anyio.connect_unix(server.path) as stream:
+            await stream.send(b"GET /v1/domains HTTP/1.1\r\nHost: virengine\r\n\r\n")
+            await stream.receive(1)
+    with anyio.fail_after(10):  # far less than whoever is idle may be
+        while "virengine_connections_open 1\n" not in (await server.http.get("/metrics")).text:
+            pass
+
+
 async def test_a_hundred_who_never_finish_their_request(tmp_path: Path) -> None:
     async with served(tmp_path, limits=ServerLimits(idle_seconds=0.5)) as server:
         ended = 0

@@ -62,7 +62,8 @@ async def served(folder: Path, **limits: Any) -> AsyncIterator[tuple[str, Starle
     )
     app.state.ended = anyio.Event()
     bounds = ServerLimits(**limits)
-    connections = HttpConnections(app, bounds)
+    ending = anyio.Event()
+    connections = HttpConnections(app, bounds, ending)
 
     async def serve(stream: Any, peer: Peer) -> None:
         await connections.serve(stream, {"peer": peer})
@@ -70,7 +71,7 @@ async def served(folder: Path, **limits: Any) -> AsyncIterator[tuple[str, Starle
     path = str(folder / "socket")
     with listen(parse_address(f"unix:{path}")) as sock:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(accept_from, {sock: serve}, lambda: bounds)
+            tasks.start_soon(accept_from, {sock: serve}, lambda: bounds, ending)
             yield path, app
             tasks.cancel_scope.cancel()
 
@@ -169,7 +170,7 @@ async def test_more_than_may_be_are_turned_away(tmp_path: Path) -> None:
 
 
 async def test_whoever_was_gone_before_he_was_let_in_is_no_error() -> None:
-    connections = HttpConnections(Starlette(routes=[Route("/", hello)]), ServerLimits())
+    connections = HttpConnections(Starlette(routes=[Route("/", hello)]), ServerLimits(), anyio.Event())
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.close()

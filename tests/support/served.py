@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ DOMAIN = "<domain type='test'><name>{}</name><memory>1024</memory><os><type>hvm<
 
 
 class Served:
-    """A server that runs: its engine, and a client of it."""
+    """A server that runs: its engine, and a client of it; ``end`` asks it to end."""
 
-    def __init__(self, engine: Engine, http: httpx2.AsyncClient, path: str) -> None:
-        self.engine, self.http, self.path = engine, http, path
+    def __init__(self, engine: Engine, http: httpx2.AsyncClient, path: str, end: Callable[[], None]) -> None:
+        self.engine, self.http, self.path, self.end = engine, http, path, end
 
     async def define(self, name: str, more: str = "", **headers: str) -> httpx2.Response:
         content = DOMAIN.format(name, more).encode()
@@ -39,13 +39,16 @@ async def served(folder: Path, *uris: str, **options: Any) -> AsyncIterator[Serv
         with listen(parse_address(f"unix:{path}")) as sock:
             async with anyio.create_task_group() as tasks:
 
+                serving = anyio.CancelScope()
+
                 async def run(*, task_status: Any) -> None:
-                    await serve(engine, [sock], task_status=task_status, **options)
+                    with serving:
+                        await serve(engine, [sock], task_status=task_status, **options)
 
                 await tasks.start(run)
                 transport = httpx2.AsyncHTTPTransport(uds=path)
                 async with httpx2.AsyncClient(transport=transport, base_url="http://engine", timeout=10) as http:
-                    yield Served(engine, http, path)
+                    yield Served(engine, http, path, serving.cancel)
                 tasks.cancel_scope.cancel()
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DONE", "FAILED", "NOT_ALLOWED", "TAKEN"]
+__all__ = ["DONE", "ENDING", "FAILED", "NOT_ALLOWED", "TAKEN"]
 
-DONE, NOT_ALLOWED, FAILED, TAKEN = 1000, 1008, 1011, 4001
+DONE, ENDING, NOT_ALLOWED, FAILED, TAKEN = 1000, 1001, 1008, 1011, 4001

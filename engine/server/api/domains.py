@@ -21,6 +21,7 @@ from engine.server.api.accepting import wants
 from engine.server.api.commands import OneQuery, domain_asked
 from engine.server.api.facts import DomainFacts, domain_facts
 from engine.server.api.routes import Answer, Call, Name, Route
+from engine.server.api.streams import unless_it_ends
 from engine.server.problems import Fault
 from engine.util.printable import printable
 from engine.util.table import plain_table
@@ -180,7 +181,7 @@ class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
 async def wait(call: Call) -> Answer:
     domain, query = domain_asked(call), call.query
     with anyio.move_on_after(query.timeout) as within:
-        await (domain.wait_ready() if query.until == "ready" else domain.wait_stopped())
+        await unless_it_ends(call, domain.wait_ready if query.until == "ready" else domain.wait_stopped)
     # whoever waits longer asks again: 202 is no failure
     return Answer(content=domain_facts(domain), status=202 if within.cancelled_caught else 200)
 
@@ -237,7 +238,7 @@ ROUTES = (
         summary="Answer when the domain is ready, or off; with 202 if that takes longer.",
         query=WaitQuery,
         answers={200: DomainFacts, 202: DomainFacts},
-        faults=(404, 409, 502),
+        faults=(404, 409, 502, 503),
     ),
     Route(
         method="DELETE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from engine.server.api.accepting import wants
 from engine.server.api.commands import accepted, prefers_operation
 from engine.server.api.declared import Declared, declared_order
 from engine.server.api.routes import Answer, Body, Call, Route
+from engine.server.api.streams import unless_it_ends
 from engine.server.operations import Operation, path_of
 from engine.server.problems import Fault
 from engine.shutdown.drill import Check
@@ -85,7 +87,8 @@ async def answer_plan(call: Call, what: str, work: Callable[[Operation], Awaitab
     operation = call.operations.begin_plan(what, work, by=call.peer.name)
     if prefers_operation(call):
         return accepted(operation)
-    return Answer(content=await call.operations.result(operation), headers={"location": path_of(operation)})
+    result = await unless_it_ends(call, partial(call.operations.result, operation))
+    return Answer(content=result, headers={"location": path_of(operation)})
 
 
 async def up(call: Call) -> Answer:
@@ -176,7 +179,7 @@ ROUTES = (
         summary="Start domains in order. The report tells how it went, also where some failed.",
         body=UpBody,
         answers=_ANSWERS,
-        faults=(404, 409),
+        faults=(404, 409, 503),
     ),
     Route(
         method="POST",
@@ -186,7 +189,7 @@ ROUTES = (
         summary="Stop domains in order. The report tells how it went, also where some failed.",
         body=DownBody,
         answers=_ANSWERS,
-        faults=(404, 409),
+        faults=(404, 409, 503),
     ),
     Route(
         method="POST",
@@ -196,6 +199,6 @@ ROUTES = (
         summary="Check on the live guests that 'down' would work; nothing is changed.",
         body=DrillBody,
         answers=_ANSWERS,
-        faults=(404, 409),
+        faults=(404, 409, 503),
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal, TypeAlias
 
+import anyio
 import msgspec
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
@@ -37,6 +38,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         path: the parts of the path that are named; query, body: as the route declares them.
         allowed: whether the caller may still ask this: tokens expire, and rules change.
         domains: patterns of those that the caller may have to do with; none: all.
+        ending: set when the service ends: what takes long is given up then.
         streams: how many streams of events each peer has. describe: gives the OpenAPI document.
     """
 
@@ -48,6 +50,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     webhooks: Webhooks
     describe: Callable[[], dict[str, Any]]
+    ending: anyio.Event
     peer: Peer
     role: Role | None
     domains: tuple[str, ...] = ()
