@@ -98,12 +98,14 @@ async def test_what_lasts_ends_as_it_should(server: Served) -> None:
     console = await SocketStream.connect(door_to(server.path), "/v1/domains/test/console", error_of)
     transport = httpx2.AsyncHTTPTransport(uds=server.path)
     with anyio.fail_after(4):  # well before anybody is cut off
-        async with httpx2.AsyncClient(transport=transport, base_url="http://engine") as client:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(wait)
-                tasks.start_soon(listen, client, listening)
-                await listening.wait()
-                server.end()
+        async with (
+            httpx2.AsyncClient(transport=transport, base_url="http://engine") as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(wait)
+            tasks.start_soon(listen, client, listening)
+            await listening.wait()
+            server.end()
         with pytest.raises(anyio.EndOfStream):
             await console.receive()
         await console.aclose()
