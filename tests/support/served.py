@@ -38,7 +38,6 @@ async def served(folder: Path, *uris: str, **options: Any) -> AsyncIterator[Serv
     async with Engine(*(uris or ("test:///default",)), systemd=False, on_close="leave") as engine:
         with listen(parse_address(f"unix:{path}")) as sock:
             async with anyio.create_task_group() as tasks:
-
                 serving = anyio.CancelScope()
 
                 async def run(*, task_status: Any) -> None:
