@@ -110,13 +110,13 @@ async def main(kind: str, path: str) -> None:
     with listen(parse_address(f"unix:{path}")) as sock:
         async with anyio.create_task_group() as tasks:
             if kind == "floor":
-                floor = Floor()
-                connections = HttpConnections(floor.app, LIMITS)
+                floor, ending = Floor(), anyio.Event()
+                connections = HttpConnections(floor.app, LIMITS, ending)
 
                 async def serve(stream: Any, peer: Any) -> None:
                     await connections.serve(stream, {"peer": peer})
 
-                tasks.start_soon(accept_from, {sock: serve}, lambda: LIMITS)
+                tasks.start_soon(accept_from, {sock: serve}, lambda: LIMITS, ending)
                 print("up", flush=True)
                 await obey(floor.publish)
                 tasks.cancel_scope.cancel()
