@@ -48,6 +48,16 @@ class UnixStream(ByteStream):
     async def send(self, item: bytes) -> None:
         await self.send_fds(item, ())
 
+    def send_now(self, item: bytes) -> bytes | memoryview:
+        """Send as much as there is room for; what is left of it. Nobody else is let in: not for use without end."""
+        try:
+            sent = self._open().send(item)
+        except (BlockingIOError, InterruptedError):
+            return item
+        except OSError as exc:
+            raise anyio.BrokenResourceError from exc
+        return memoryview(item)[sent:]
+
     async def send_fds(self, item: bytes, fds: Sequence[int]) -> None:
         """Send bytes, at least one, and these descriptors with the first of them."""
         left = memoryview(item)

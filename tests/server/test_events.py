@@ -110,7 +110,7 @@ async def test_streams_have_a_bound(tmp_path: Path) -> None:
 
 
 async def test_a_quiet_stream_shows_that_it_stands(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.server.api.events.HEARTBEAT", 0.05)
+    monkeypatch.setattr("engine.server.api.streams.HEARTBEAT", 0.05)
     async with reading(server, "?type=DomainCrashed") as events:
         while await events.line() != ": still here":
             pass
@@ -140,7 +140,7 @@ async def test_a_stream_says_where_to_go_on_before_anything_happens(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And while what happens is none of what it asked for: that may be long gone when it comes back."""
-    monkeypatch.setattr("engine.server.api.events.HEARTBEAT", 0.05)
+    monkeypatch.setattr("engine.server.api.streams.HEARTBEAT", 0.05)
     journal = server.engine.bus.journal
     async with reading(server, "?type=DomainCrashed") as events:
         assert await events.line() == ": here begins the stream"

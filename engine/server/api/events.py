@@ -23,7 +23,7 @@ from engine.server.access.tokens import in_scope
 from engine.server.api.closing import DONE, FAILED, NOT_ALLOWED
 from engine.server.api.routes import Call, Route, Talk
 from engine.server.api.sockets import close
-from engine.server.api.streams import HEARTBEAT, Pieces, one_stream
+from engine.server.api.streams import HEARTBEAT, Pieces, as_problem, one_stream
 from engine.server.problems import Fault, problem_of
 
 __all__ = ["ROUTES", "domains_asked", "types_named", "words_of"]
@@ -52,7 +52,12 @@ async def events(call: Call) -> Pieces:
     stack = AsyncExitStack()
     async with stack:
         subscription = await stack.enter_async_context(_subscribed(call))
-        return Pieces(_pieces(call, subscription), stack.pop_all())
+        return Pieces(
+            _pieces(subscription),
+            stack.pop_all(),
+            allowed=call.allowed,
+            still_here=partial(_comment, "still here", subscription),
+        )
     raise AssertionError  # the stack swallows nothing
 
 
@@ -127,14 +132,13 @@ async def _told(call: Call, subscription: Subscription) -> AsyncGenerator[Sequen
         yield batch
 
 
-async def _pieces(call: Call, subscription: Subscription) -> AsyncGenerator[bytes]:
+async def _pieces(subscription: Subscription) -> AsyncGenerator[bytes]:
     yield _comment("here begins the stream", subscription)
     try:
-        async with aclosing(_told(call, subscription)) as told:
-            async for batch in told:
-                yield b"".join(map(as_sse, batch)) or _comment("still here", subscription)
-    except (Fault, EngineError) as exc:  # the client is told, and may come back
-        yield b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
+        async for batch in subscription.batches():
+            yield b"".join(map(as_sse, batch))
+    except EngineError as exc:  # the client is told, and may come back
+        yield as_problem(exc)
 
 
 def _comment(text: str, subscription: Subscription) -> bytes:

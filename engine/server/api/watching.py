@@ -11,7 +11,7 @@ import msgspec
 from engine.errors import NoSuchOperation
 from engine.server.access.tokens import in_scope
 from engine.server.api.routes import Answer, Call, Route
-from engine.server.api.streams import HEARTBEAT, Pieces, one_stream
+from engine.server.api.streams import Pieces, one_stream
 from engine.server.operations import Operation
 
 __all__ = ["ROUTES"]
@@ -50,17 +50,14 @@ async def watch_operation(call: Call) -> Pieces:
     operation = operation_asked(call)
     stack = AsyncExitStack()
     stack.enter_context(one_stream(call))
-    return Pieces(_pieces(call, operation), stack)
+    return Pieces(_pieces(call, operation), stack, allowed=call.allowed, still_here=lambda: b": still here\n\n")
 
 
 async def _pieces(call: Call, operation: Operation) -> AsyncGenerator[bytes]:
     """``progress`` whenever something changed, in the end ``ended``; each with all there is."""
     while (watch := call.operations.watch(operation)) is not None:
         yield _message("progress", operation)
-        while not await _comes(watch.changed):
-            yield b": still here\n\n"
-            if not await call.allowed():
-                return
+        await watch.changed.wait()
         with anyio.move_on_after(_PAUSE):
             await watch.ended.wait()
     yield _message("ended", operation)
@@ -70,12 +67,6 @@ def _message(kind: str, operation: Operation) -> bytes:
     told = msgspec.json.encode(operation, enc_hook=str)
     # a result is laid out over several lines, and a line is all that a message's data may have here
     return f"event: {kind}\ndata: ".encode() + msgspec.json.format(told, indent=-1) + b"\n\n"
-
-
-async def _comes(event: anyio.Event) -> bool:
-    with anyio.move_on_after(HEARTBEAT) as quiet:
-        await event.wait()
-    return not quiet.cancelled_caught
 
 
 ROUTES = (

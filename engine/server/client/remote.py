@@ -302,6 +302,8 @@ class RemoteEngine:
         self.operation = ended = msgspec.json.decode(answer.content, type=Operation)
         async with Messages(self.door, f"/v1/operations/{ended.id}/events", error_of) as messages:
             async for message in messages:
+                if message.kind == "problem":
+                    raise error_of(message.data.encode())
                 self.operation = ended = msgspec.json.decode(message.data, type=Operation)
                 if message.kind == "ended":
                     break

@@ -106,7 +106,8 @@ class SocketStream(ByteStream):
                 case TextMessage(data=text):
                     self._data += text.encode()
                 case Ping() as ping if self._protocol.state is ConnectionState.OPEN:
-                    await self._say(ping.response())
+                    with contextlib.suppress(anyio.BrokenResourceError):  # why it has gone may stand behind that
+                        await self._say(ping.response())
                 case CloseConnection(code=code, reason=reason) as closing:
                     self.code, self.reason = int(code), reason or ""
                     if self._protocol.state is ConnectionState.REMOTE_CLOSING:
