@@ -19,14 +19,15 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketState
 
 from engine.core import Engine
-from engine.errors import EngineError
+from engine.errors import EngineClosed, EngineError
 from engine.server.access.audit import Audit
 from engine.server.access.roles import Access, Caller
 from engine.server.api.closing import ENDING, FAILED
 from engine.server.api.facts import DomainFacts
 from engine.server.api.openapi import describe
-from engine.server.api.routes import Answer, Call, Route, Talk
+from engine.server.api.routes import Answer, Call, Route
 from engine.server.api.sockets import close
+from engine.server.api.streams import unless_it_ends
 from engine.server.api.table import ROUTES
 from engine.server.gate import check_origin, check_role, secret_of
 from engine.server.limits import ServerLimits
@@ -139,7 +140,10 @@ class Application:
             async with route.socket(await self._call(route, socket, caller)) as talk:
                 await self._note(route, socket, caller, 101, "")
                 await socket.accept()
-                await _talk(socket, talk)
+                try:
+                    await unless_it_ends(socket.state.ending, partial(talk, socket))
+                except EngineClosed as exc:
+                    await close(socket, ENDING, str(exc))
         except Exception as exc:  # the boundary
             if not isinstance(exc, Fault | EngineError):
                 log.exception("%s failed", socket.url.path)
@@ -247,23 +251,6 @@ class Application:
                     raise too_much
             return bytes(data)
         raise Fault(408, "Request timeout", f"the body did not arrive within {self.limits.body_seconds:g} s")
-
-
-async def _talk(socket: WebSocket, talk: Talk) -> None:
-    """Until one side ends it, or the service."""
-    ending: anyio.Event = socket.state.ending
-    with anyio.CancelScope() as talking:
-        async with anyio.create_task_group() as tasks:
-
-            async def end() -> None:
-                await ending.wait()
-                talking.cancel()
-
-            tasks.start_soon(end)
-            await talk(socket)
-            tasks.cancel_scope.cancel()
-    if talking.cancelled_caught:
-        await close(socket, ENDING, "the service ends")
 
 
 @cache

@@ -181,7 +181,7 @@ class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
 async def wait(call: Call) -> Answer:
     domain, query = domain_asked(call), call.query
     with anyio.move_on_after(query.timeout) as within:
-        await unless_it_ends(call, domain.wait_ready if query.until == "ready" else domain.wait_stopped)
+        await unless_it_ends(call.ending, domain.wait_ready if query.until == "ready" else domain.wait_stopped)
     # whoever waits longer asks again: 202 is no failure
     return Answer(content=domain_facts(domain), status=202 if within.cancelled_caught else 200)
 

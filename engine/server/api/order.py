@@ -87,7 +87,7 @@ async def answer_plan(call: Call, what: str, work: Callable[[Operation], Awaitab
     operation = call.operations.begin_plan(what, work, by=call.peer.name)
     if prefers_operation(call):
         return accepted(operation)
-    result = await unless_it_ends(call, partial(call.operations.result, operation))
+    result = await unless_it_ends(call.ending, partial(call.operations.result, operation))
     return Answer(content=result, headers={"location": path_of(operation)})
 
 

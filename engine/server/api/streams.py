@@ -115,14 +115,14 @@ def as_problem(exc: Exception) -> bytes:
     return b"event: problem\ndata: " + msgspec.json.encode(problem_of(exc)) + b"\n\n"
 
 
-async def unless_it_ends(call: Call, work: Callable[[], Awaitable[T]]) -> T:
+async def unless_it_ends(ending: anyio.Event, work: Callable[[], Awaitable[T]]) -> T:
     """What ``work`` comes to, which may take long. Raises what it raises; EngineClosed: the service ends before."""
     result: list[T] = []
     error: Exception | None = None
     async with anyio.create_task_group() as tasks:
 
         async def give_up() -> None:
-            await call.ending.wait()
+            await ending.wait()
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(give_up)
