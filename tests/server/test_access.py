@@ -12,8 +12,10 @@ import pytest
 from support.served import DOMAIN
 from support.transports import TRANSPORTS, connect_as, everywhere
 
+from engine.errors import NotAllowed
 from engine.server.access.peers import ROLES
 from engine.server.api.table import ROUTES
+from engine.server.client import connect
 from engine.util.unix import UnixStream
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +100,41 @@ async def test_a_token_that_expired_or_is_gone_is_none(tmp_path: Path) -> None:
             assert (await ask(server.secrets["admin"])).status_code == 401
             basic = await http.get("/v1/domains", headers={"authorization": "Basic eDp5"})
             assert basic.status_code == 401
+
+
+async def test_streams_end_when_the_token_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of events, and of a plan that somebody waits for, which goes on."""
+    monkeypatch.setattr("engine.server.api.streams.HEARTBEAT", 0.05)
+    never = (
+        "<metadata><guest xmlns='urn:virengine:test:1' boot='600'/>"
+        "<order xmlns='urn:virengine:order:1'><ready gate='agent' timeout='600'/></order></metadata>"
+    )
+    async with everywhere(tmp_path) as server:
+        await server.engine.define(DOMAIN.format("web", never))
+        async with connect(f"http://127.0.0.1:{server.tcp}", token=server.secrets["operator"]) as engine:
+
+            async def listen() -> None:
+                with pytest.raises(NotAllowed, match="may not listen any more"):
+                    async with engine.subscribe() as events:
+                        async for _ in events:
+                            pass
+
+            async def up() -> None:
+                with pytest.raises(NotAllowed, match="may not listen any more"):
+                    await engine.up(["web"])
+
+            admin = {"authorization": f"Bearer {server.secrets['admin']}"}
+            with anyio.fail_after(10):
+                async with (
+                    httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.tcp}", headers=admin) as http,
+                    anyio.create_task_group() as tasks,
+                ):
+                    tasks.start_soon(listen)
+                    tasks.start_soon(up)
+                    while "virengine_event_streams 2\n" not in (await http.get("/metrics")).text:
+                        pass
+                    server.tokens.remove("operator")
+            assert server.engine.domain("web").active
 
 
 async def test_a_token_for_some_domains(tmp_path: Path) -> None:
