@@ -15,6 +15,7 @@ import pytest
 from support.qemu_domains import boot_sector_domain, said, serial, wait_said
 
 from engine import (
+    ConfigError,
     Domain,
     Engine,
     EngineError,
@@ -250,7 +251,7 @@ async def test_a_save_that_fails_leaves_the_guest_as_it_was(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     async with running(tmp_path) as (_, web, _watch):
         await wait_said(web, tmp_path)
-        with pytest.raises(HostError, match="not a directory"):
+        with pytest.raises(ConfigError, match="not a directory"):
             await web.save(tmp_path / "file" / "web.save")
         assert web.state is State.RUNNING
         await web.shutdown()

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 from support.qemu_domains import boot_sector_domain, wait_said
 
-from engine import Domain, DomainDefined, DomainSuspended, Engine, HostError, LifecycleEvent, State
+from engine import ConfigError, Domain, DomainDefined, DomainSuspended, Engine, HostError, LifecycleEvent, State
 from engine.drivers.qemu import saving
 from engine.drivers.qemu.driver import QemuDriver
 from engine.drivers.qemu.guest import Guest
@@ -186,7 +186,7 @@ async def test_a_save_replaces_nothing_but_files(tmp_path: Path) -> None:
     (tmp_path / ".there.saving").symlink_to(tmp_path / "elsewhere")
     async with opened(tmp_path) as engine:
         web = await running(engine, tmp_path)
-        with pytest.raises(HostError, match="no regular file"):
+        with pytest.raises(ConfigError, match="no regular file"):
             await web.save(node)
         assert node.is_fifo()
         assert web.state is State.RUNNING
