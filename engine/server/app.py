@@ -171,6 +171,10 @@ class Application:
                 answer = await self._replays.once(call.peer.name, key, asked, lambda: route.handler(call))
         except ClientDisconnect:
             return Response(status_code=400), "gone", caller  # which nobody reads
+        except anyio.get_cancelled_exc_class():  # the service ends, and it took too long
+            with anyio.CancelScope(shield=True):
+                await self._note(route, request, caller, 503, "cut off")
+            raise
         except (Fault, EngineError) as exc:
             problem = problem_of(exc)
             return _problem(problem, exc.headers if isinstance(exc, Fault) else None), problem.type, caller

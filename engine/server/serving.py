@@ -79,7 +79,7 @@ class Service:
         seconds left (``ServerLimits.grace_seconds``); plans, which may take long, are cancelled.
 
         Args:
-            sockets: that are listened at (``engine.server.listeners``); they are left open. secured: for TLS.
+            sockets: that are listened at (``engine.server.listeners``); they are closed when it ends. secured: for TLS.
         """
         doors = dict.fromkeys(sockets, self._serve) | dict.fromkeys(secured, self._serve_secured)
         async with anyio.create_task_group() as outer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ async def refused(server: Served) -> None:
 
 
 async def test_what_takes_too_long_is_cut_off(tmp_path: Path) -> None:
-    async with served(tmp_path, limits=ServerLimits(grace_seconds=0.05)) as server:
+    audit = tmp_path / "audit.log"
+    async with served(tmp_path, limits=ServerLimits(grace_seconds=0.05), audit=audit) as server:
         held = Held(server)
 
         async def suspend() -> None:
@@ -80,6 +82,8 @@ async def test_what_takes_too_long_is_cut_off(tmp_path: Path) -> None:
                 await held.begun.wait()
                 server.end()
         assert server.engine.domain("test").state.value == "running"
+    [entry] = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert (entry["path"], entry["status"], entry["problem"]) == ("/v1/domains/test/suspend", 503, "cut off")
 
 
 async def test_what_lasts_ends_as_it_should(server: Served) -> None:
