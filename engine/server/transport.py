@@ -123,7 +123,7 @@ class _Connection:
         await self._stream.aclose()
 
     def end_if_idle(self) -> None:
-        if self._idle.running:
+        if self._idle.running and not (isinstance(self._stream, UnixStream) and self._stream.has_input):
             self._scope.cancel()
 
     async def send(self, event: Event) -> None:

@@ -48,6 +48,14 @@ class UnixStream(ByteStream):
     async def send(self, item: bytes) -> None:
         await self.send_fds(item, ())
 
+    @property
+    def has_input(self) -> bool:
+        """Something has come that was not received yet."""
+        try:
+            return bool(self._open().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
     def send_now(self, item: bytes) -> bytes | memoryview:
         """Send as much as there is room for; what is left of it. Nobody else is let in: not for use without end."""
         try:

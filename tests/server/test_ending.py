@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,21 @@ async def refused(server: Served) -> None:
                 await stream.receive()
         except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
             return
+
+
+async def test_what_was_asked_in_that_very_moment_is_answered(server: Served) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: virengine\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as asks, anyio.fail_after(10):
+        asks.connect(server.path)
+        asks.setblocking(False)
+        for last in (False, True):
+            asks.send(request)
+            if last:
+                server.end()
+            await anyio.wait_readable(asks)
+            assert asks.recv(65536).startswith(b"HTTP/1.1 200")
+        await anyio.wait_readable(asks)
+        assert asks.recv(1) == b""
 
 
 async def test_what_takes_too_long_is_cut_off(tmp_path: Path) -> None:
